@@ -1,0 +1,23 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What a node counts and times about itself, so that diagnostics can say what is wrong.
+
+No ROS and no clock in here: times are passed in, and a node turns :class:`Health` into a
+``diagnostic_msgs/DiagnosticStatus``.
+"""
+
+from world_model_ros.monitor.health import Health, Level, worst
+from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
+
+__all__ = ['Counters', 'Health', 'LatencyWindow', 'Level', 'Rate', 'worst']
