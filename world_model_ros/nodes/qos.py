@@ -1,0 +1,27 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The quality of service of each kind of topic, in one place."""
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+
+# Cameras and joint states: the newest counts, a lost one is not sent again.
+SENSOR = qos_profile_sensor_data
+
+# Commands and proposals: each one arrives, and only the newest is worth having.
+COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+# What stays true until it is said anew; late joiners get it too.
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

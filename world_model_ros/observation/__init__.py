@@ -1,0 +1,28 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From messages' bytes to model inputs: decode, crop, resize, select joints, pair by stamp."""
+
+from world_model_ros.observation.image import ImageError, decode_image, fit_image
+from world_model_ros.observation.joints import JointStateError, proprioception
+from world_model_ros.observation.pairing import StampedBuffer
+
+__all__ = [
+    'ImageError',
+    'JointStateError',
+    'StampedBuffer',
+    'decode_image',
+    'fit_image',
+    'proprioception',
+]
