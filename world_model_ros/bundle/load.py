@@ -1,0 +1,236 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Opens a bundle, or refuses it with every fault named.
+
+Order matters: the manifest is checked first, then each file's path, then its digest, and only then is
+what a file holds looked at. A graph of a refused bundle is never handed to a runtime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from world_model_ros.bundle.errors import BundleError, Fault
+from world_model_ros.bundle.external_data import has_external_data
+from world_model_ros.bundle.golden import GoldenVectors, read_golden
+from world_model_ros.bundle.manifest import SCHEMA_VERSION, Manifest
+
+MANIFEST_NAME = 'bundle.yaml'
+_MAX_MANIFEST_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """
+    A model that passed its checks.
+
+    `digest` is the sha256 of the manifest, which holds the sha256 of each file: it identifies the
+    model to the byte. `graphs` are the files' bytes whose digests were checked, by file name, so that
+    nothing can change between check and use.
+    """
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    graphs: Mapping[str, bytes]
+    golden: GoldenVectors
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read and check the bundle in folder `path`; raises BundleError with field and cure."""
+    path = Path(path)
+    text = _read_manifest(path)
+    manifest = _parse(path, text)
+    contents = _read_files(path, manifest)
+
+    faults = []
+    graphs = {}
+    for field, name in manifest.references().items():
+        if not field.startswith('graphs.'):
+            continue
+        graphs[name] = contents[name]
+        try:
+            if has_external_data(contents[name]):
+                faults.append(Fault(field, f'"{name}" keeps tensors in other files (external data)',
+                                    'export it again with all weights inside the graph'))
+        except ValueError as error:
+            faults.append(Fault(field, f'"{name}" is not an ONNX graph ({error})',
+                                'export the graph again'))
+    golden = read_golden(contents[manifest.golden.file], manifest)
+    if isinstance(golden, Fault):
+        faults.append(golden)
+    if faults or isinstance(golden, Fault):
+        raise BundleError(path, faults)
+    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), graphs, golden)
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
+    """
+    Complete a manifest and write it to folder `path`, which holds the graphs and golden vectors.
+
+    `manifest` has the sections of `manifest.Manifest` as plain mappings, without `schema_version` and
+    `files`: both are filled in. The result is loaded, so a bundle that was written can be read.
+    Raises BundleError.
+    """
+    path = Path(path)
+    draft = {'schema_version': SCHEMA_VERSION, **manifest}
+    names = [entry.get('file') for entry in draft.get('graphs', {}).values()]
+    names.append(draft.get('golden', {}).get('file'))
+    digests = {}
+    for name in names:
+        if not isinstance(name, str) or not (path / name).is_file():
+            raise BundleError(path, [Fault('files', f'"{name}" is not in the folder',
+                                           'write the graphs and golden vectors first')])
+        digests[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
+    draft['files'] = digests
+    checked = _validate(path, draft)
+    data = checked.model_dump(mode='json')
+    (path / MANIFEST_NAME).write_text(
+        yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100), encoding='utf-8')
+    return load_bundle(path)
+
+
+def _read_manifest(path: Path) -> bytes:
+    file = path / MANIFEST_NAME
+    if not file.is_file():
+        raise BundleError(path, [Fault(MANIFEST_NAME, 'not found',
+                                       'give the folder of a bundle, which holds bundle.yaml')])
+    if file.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise BundleError(path, [Fault(MANIFEST_NAME, 'larger than 1 MiB',
+                                       'keep tensors in the graphs and golden vectors')])
+    return file.read_bytes()
+
+
+def _parse(path: Path, text: bytes) -> Manifest:
+    try:
+        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506: derives from SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        problem = ' '.join(str(error).split())
+        raise BundleError(path, [Fault(MANIFEST_NAME, f'is not valid YAML: {problem}',
+                                       'correct the file there')]) from error
+    if not isinstance(data, dict):
+        raise BundleError(path, [Fault(MANIFEST_NAME, 'holds no mapping',
+                                       'start with schema_version: 1')])
+    version = data.get('schema_version')
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleError(path, [Fault('schema_version', f'{version} is newer than '
+                                       f'{SCHEMA_VERSION}, the newest that this release reads',
+                                       'update world_model_ros, or export for this release')])
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise BundleError(path, [Fault('schema_version', f'is {version!r}',
+                                       f'set schema_version: {SCHEMA_VERSION}')])
+    return _validate(path, data)
+
+
+def _validate(path: Path, data: Mapping[str, Any]) -> Manifest:
+    try:
+        return Manifest.model_validate(_tuples(dict(data)))
+    except ValidationError as error:
+        raise BundleError(path, [_fault(detail) for detail in error.errors()]) from error
+
+
+def _read_files(path: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Every listed file's bytes, none of them outside the folder and all with the right digest."""
+    root = path.resolve()
+    contents = {}
+    faults = []
+    for name, expected in manifest.files.items():
+        field = f'files.{name}'
+        file = (path / name).resolve()
+        if not file.is_relative_to(root):
+            faults.append(Fault(field, 'leads out of the bundle through a link',
+                                'replace the link by the file'))
+        elif not file.is_file():
+            faults.append(Fault(field, 'the file is missing', 'copy the whole bundle folder again'))
+        else:
+            contents[name] = file.read_bytes()
+            digest = hashlib.sha256(contents[name]).hexdigest()
+            if digest != expected:
+                faults.append(Fault(field, f'sha256 is {digest[:12]}…, not {expected[:12]}…: the '
+                                    'file changed after export (or is a Git LFS pointer)',
+                                    'copy the bundle again from where it was exported'))
+    if faults:
+        raise BundleError(path, faults)
+    return contents
+
+
+def _tuples(value: Any) -> Any:
+    """YAML knows lists only, strict pydantic wants tuples."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+_CURES = {
+    'extra_forbidden': 'remove it or correct its spelling',
+    'missing': 'add it; world_model_ros/bundle/manifest.py shows a complete manifest',
+    'finite_number': 'give a finite number',
+    'string_pattern_mismatch': 'write the manifest with world_model_ros.bundle.write_manifest',
+}
+
+
+def _fault(detail: ErrorDetails) -> Fault:
+    field = '.'.join(str(part) for part in detail['loc'] if part != '[key]')
+    context = detail.get('ctx', {})
+    if detail['type'] == 'fault':
+        field = '.'.join(part for part in (field, str(context['field'])) if part)
+        return Fault(field or MANIFEST_NAME, str(context['problem']), str(context['cure']))
+    problem = detail['msg'][0].lower() + detail['msg'][1:]
+    if detail['type'] == 'extra_forbidden':
+        problem = 'this key is unknown'
+    elif detail['type'] == 'missing':
+        problem = 'is missing'
+    else:
+        problem += f' (it is {_short(detail["input"])})'
+    return Fault(field, problem, _CURES.get(detail['type'], 'correct the value'))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses repeated keys and aliases, and reads 1e-4 as the number it is."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError('aliases (*name) are not allowed')
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f'the key "{key}" appears twice')
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$'), list('-+0123456789'))
