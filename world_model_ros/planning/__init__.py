@@ -1,0 +1,23 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Chooses actions: scores imagined futures against the goal and returns the best plan before a deadline.
+
+ROS-free and torch-free. `costs` says what is good, `cem` where to look next, `planner` runs the loop.
+"""
+
+from world_model_ros.planning.costs import GoalCost
+from world_model_ros.planning.planner import Plan, Planner, shift_warm_start
+
+__all__ = ['GoalCost', 'Plan', 'Planner', 'shift_warm_start']

@@ -1,0 +1,264 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The anytime planner: from a latent and a goal to the best action sequence that the deadline allows.
+
+One loop: propose candidates, imagine all of them with one call of the rollout graph, score, refit. The
+search runs over a few knots instead of every step, in normalised units, inside the bounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_model_ros.bundle import PlannerSettings
+from world_model_ros.inference import WorldModel
+from world_model_ros.planning.cem import CrossEntropy
+from world_model_ros.planning.costs import GoalCost
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    An action sequence and what the model expects of it.
+
+    actions: float32 [H, A], physical units; row k is held for one model step
+    latents: float32 [H, D]; row k is the state after action k
+    step_costs: float32 [H], distance of each latent to the goal
+    cost: what the planner minimised; infinite if the model gave no finite number for any candidate
+    goal_distance: of the latent from which the plan starts
+    samples: action sequences imagined
+    planning_time: seconds
+    """
+
+    actions: Float
+    latents: Float
+    step_costs: Float
+    cost: float
+    goal_distance: float
+    samples: int
+    planning_time: float
+
+
+def shift_warm_start(actions: Float, elapsed: float, step_duration: float) -> Float:
+    """
+    Plan [H, A] as seen `elapsed` seconds after its start: what is over drops out, the end is held.
+
+    A fraction of a step mixes neighbouring rows, which keeps their integral.
+    """
+    steps = max(elapsed / step_duration, 0.0)
+    whole = int(steps)
+    fraction = np.float32(steps - whole)
+    last = len(actions) - 1
+    rows = np.minimum(np.arange(len(actions)) + min(whole, last), last)
+    following = np.minimum(rows + 1, last)
+    return (1 - fraction) * actions[rows] + fraction * actions[following]
+
+
+class Planner:
+    """
+    Plans with one model. Keeps no state between plans but how long imagining takes on this machine.
+
+    With equal arguments and a deadline far away, plans are equal to the byte.
+    """
+
+    def __init__(self, model: WorldModel, settings: PlannerSettings,
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives the time that deadlines are on, in seconds."""
+        manifest = model.bundle.manifest
+        self._model, self._settings, self._clock = model, settings, clock
+        self._cost = GoalCost(manifest.cost, manifest.latent)
+        action = manifest.action
+        self._action_mean = np.array(action.normalization.mean, np.float32)
+        self._action_std = np.array(action.normalization.std, np.float32)
+        self._lower = _inward(action.lower, np.inf)
+        self._upper = _inward(action.upper, -np.inf)
+        self._lower_knot = self._normalize(self._lower)
+        self._upper_knot = self._normalize(self._upper)
+        self._weights = _interpolation(settings)
+        self._constants = self._constant_knots()
+        self._pace = _Pace()
+        self._measure_pace(manifest.latent.size)
+
+    def distance(self, latent: Float, goal: Float) -> float:
+        """Distance of a latent [D] to the goal [G] in the units of the bundle's cost."""
+        return float(self._cost.distance(latent, goal))
+
+    def plan(self, latent: Float, goal: Float, *, committed: Float | None = None,
+             warm_start: Float | None = None, seed: int, deadline: float) -> Plan:
+        """
+        Plan from `latent` [D] toward `goal` [G].
+
+        committed: [K, A] first rows that run whatever is planned now; they are repeated in the plan
+        warm_start: [H, A] earlier plan shifted to now; the result never costs more than it does
+        seed: of everything random here
+        deadline: on the planner's clock. Batches shrink or drop out to keep it; one imagined sequence
+            is the least, so the deadline is overrun only where not even that fits.
+        """
+        started = self._clock()
+        fixed = 0 if committed is None else min(len(committed), self._settings.horizon)
+        weights = self._weights[:self._settings.horizon - fixed]
+        first = self._first_guess(warm_start, committed, fixed)
+        guess = self._knots_of(first[fixed:], weights)
+        search = CrossEntropy(self._settings, guess, self._lower_knot, self._upper_knot,
+                              np.random.Generator(np.random.PCG64(seed)))
+        best = _Best()
+        samples = 0
+        for iteration in range(self._settings.iterations + 1):
+            polish = iteration == self._settings.iterations
+            size = 1 if polish else self._settings.samples
+            size = min(size, self._pace.fitting(deadline - self._clock()))
+            if iteration == 0:
+                size = max(size, 1)
+            if size < min(self._settings.elites, self._settings.samples) and 0 < iteration and not polish:
+                continue
+            if size == 0:
+                break
+            knots = self._candidates(search, size, iteration, guess)
+            actions = self._actions(knots, weights, first[:fixed])
+            if iteration == 0:
+                actions[0] = first
+            before = self._clock()
+            latents = self._model.rollout(latent, actions)
+            self._pace.record(size, self._clock() - before)
+            distances = self._cost.distance(latents, goal)
+            costs = self._cost.total(distances)
+            samples += size
+            best.offer(actions, latents, distances, costs)
+            search.refit(knots, costs)
+        return Plan(best.actions, best.latents, best.distances, best.cost,
+                    self.distance(latent, goal), samples, self._clock() - started)
+
+    def _first_guess(self, warm_start: Float | None, committed: Float | None, fixed: int) -> Float:
+        """The warm start, or standing still, behind the committed rows: [H, A] inside the bounds."""
+        first = np.zeros((self._settings.horizon, len(self._lower)), np.float32)
+        if warm_start is not None:
+            first[:] = warm_start
+        first = np.clip(first, self._lower, self._upper)
+        if committed is not None:
+            first[:fixed] = committed[:fixed]
+        return first
+
+    def _candidates(self, search: CrossEntropy, size: int, iteration: int, guess: Float) -> Float:
+        """
+        Knots [size, M, A] to imagine.
+
+        The first batch starts with what the search must not lose against (the first guess, standing
+        still) and with constant actions: they reach basins that noise around one guess does not.
+        Later ones start with the mean, which is smoother than any sample.
+        """
+        if iteration > 0:
+            return np.concatenate([search.mean[None], search.sample(size - 1)])
+        fixed = np.concatenate([guess[None], self._constants])[:max(2, size // 2)][:size]
+        return np.concatenate([fixed, search.sample(size - len(fixed))])
+
+    def _actions(self, knots: Float, weights: Float, committed: Float) -> Float:
+        """Action sequences [N, H, A] in physical units of knots [N, M, A]."""
+        fixed = len(committed)
+        actions = np.empty((len(knots), self._settings.horizon, knots.shape[2]), np.float32)
+        actions[:, :fixed] = committed
+        free = (weights @ knots) * self._action_std + self._action_mean
+        np.clip(free, self._lower, self._upper, out=actions[:, fixed:])
+        return actions
+
+    def _knots_of(self, actions: Float, weights: Float) -> Float:
+        """Knots [M, A] that come closest to free rows [H - K, A]; those past the end repeat the last."""
+        knots = np.linalg.pinv(weights) @ self._normalize(actions)
+        reached = int((weights > 0).any(0).sum())
+        if 0 < reached < len(knots):
+            knots[reached:] = knots[reached - 1]
+        return np.clip(knots, self._lower_knot, self._upper_knot).astype(np.float32)
+
+    def _constant_knots(self) -> Float:
+        """Standing still and a grid of constant actions as knots [1 + grid^A, M, A]."""
+        still = np.clip(np.zeros_like(self._lower), self._lower, self._upper)
+        grid = self._settings.constant_grid
+        axes = [np.linspace(low, high, grid) for low, high in
+                zip(self._lower, self._upper, strict=True)]
+        actions = np.array([still, *(product(*axes) if grid else ())], np.float32)
+        return np.repeat(self._normalize(actions)[:, None], self._weights.shape[1], axis=1)
+
+    def _normalize(self, actions: Float) -> Float:
+        return (actions - self._action_mean) / self._action_std
+
+    def _measure_pace(self, latent_size: int) -> None:
+        latent = np.zeros(latent_size, np.float32)
+        for size in (1, self._settings.samples, self._settings.samples):
+            shape = (size, self._settings.horizon, len(self._lower))
+            actions = np.broadcast_to(self._action_mean, shape)
+            started = self._clock()
+            self._model.rollout(latent, actions)
+            self._pace.record(size, self._clock() - started)
+
+
+class _Best:
+    """The cheapest sequence so far; earlier ones win ties, so the first guess survives all-NaN models."""
+
+    def __init__(self) -> None:
+        self.cost = np.inf
+        self.actions = self.latents = self.distances = np.empty(0, np.float32)
+
+    def offer(self, actions: Float, latents: Float, distances: Float, costs: Float) -> None:
+        index = int(np.argmin(costs))
+        if costs[index] < self.cost or not self.actions.size:
+            self.cost = float(costs[index])
+            self.actions, self.latents = actions[index].copy(), latents[index].copy()
+            self.distances = distances[index].copy()
+
+
+class _Pace:
+    """How long a batch takes on this machine now, so that another is started only if it fits."""
+
+    def __init__(self) -> None:
+        self._per_sample = 0.0
+        self._single = 0.0
+
+    def record(self, size: int, seconds: float) -> None:
+        """Follow slow-downs at once and recoveries gradually."""
+        if size == 1:
+            self._single = max(seconds, 0.8 * self._single + 0.2 * seconds)
+        else:
+            now = seconds / size
+            self._per_sample = max(now, 0.8 * self._per_sample + 0.2 * now)
+
+    def fitting(self, seconds: float) -> int:
+        """Largest batch that `seconds` have room for, 0 if not even one sequence."""
+        if seconds <= self._single:
+            return 0
+        return max(1, int(seconds / max(self._per_sample, 1e-9)))
+
+
+def _inward(bounds: tuple[float, ...], toward: float) -> Float:
+    """Bounds as float32 that are never wider than the exact ones."""
+    exact = np.array(bounds, np.float64)
+    rounded = exact.astype(np.float32)
+    outside = rounded < exact if toward > 0 else rounded > exact
+    return np.where(outside, np.nextafter(rounded, np.float32(toward)), rounded)
+
+
+def _interpolation(settings: PlannerSettings) -> Float:
+    """Weights [H, M] that turn knots into actions, one row per model step."""
+    steps, knots = np.arange(settings.horizon), np.array(settings.knots)
+    if settings.interpolation == 'linear':
+        columns = [np.interp(steps, knots, unit) for unit in np.eye(len(knots))]
+        return np.array(columns, np.float32).T
+    return np.eye(len(knots), dtype=np.float32)[np.searchsorted(knots, steps, side='right') - 1]
