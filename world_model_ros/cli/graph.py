@@ -1,0 +1,100 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The demo's graph: which nodes there are, and who talks to whom.
+
+One table for two homes: ``wmros demo`` starts these executables as plain processes, and
+``launch/demo.launch.py`` hands them to ``ros2 launch``. Their parameters are in ``config/demo.yaml``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """A node of the demo; its executable has the node's name."""
+
+    name: str
+    remappings: dict[str, str]
+    hint: str
+    """What a person can do when it does not come up."""
+
+    @property
+    def module(self) -> str:
+        """The executable as ``python -m`` takes it."""
+        return f'world_model_ros.nodes.{self.name}'
+
+
+SIMULATOR = GraphNode(
+    'simulator', {},
+    'it renders without a screen, which needs the system libraries libegl1 and libgl1-mesa-dri')
+CONTROLLER = GraphNode(
+    'controller', {
+        'proposal': 'world_model/proposal',
+        'model_info': 'world_model/model_info',
+        'commands': 'velocity_controller/commands',
+        'joint_trajectory': 'joint_trajectory_controller/joint_trajectory',
+    }, 'its limits come from config/demo.yaml and the URDF')
+WORLD_MODEL = GraphNode(
+    'world_model', {'image': 'camera/image_raw'}, '"wmros check BUNDLE" tells whether the model is sound')
+DIRECTOR = GraphNode(
+    'demo_director', {
+        'image': 'camera/image_raw',
+        'tip': 'simulator/tip',
+        'commands': 'velocity_controller/commands',
+        'state': 'controller/state',
+        'latent': 'world_model/latent',
+        'proposal': 'world_model/proposal',
+    }, 'it says what it waits for')
+
+ROBOT = (SIMULATOR, CONTROLLER, WORLD_MODEL)
+"""The nodes that a robot would have too, in the order in which they are started."""
+
+
+def resource(relative: str) -> Path:
+    """
+    Return a file or folder that the package ships: from the source tree or from where it is installed.
+
+    :raises FileNotFoundError: it is in neither
+    """
+    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
+    roots = [Path(__file__).resolve().parents[2],
+             *(Path(prefix) / 'share' / 'world_model_ros' for prefix in prefixes if prefix)]
+    for root in roots:
+        if (root / relative).exists():
+            return root / relative
+    raise FileNotFoundError(
+        f'{relative} is in none of {", ".join(map(str, roots))}: source the workspace in which '
+        'world_model_ros was built')
+
+
+def parameters_file() -> Path:
+    """Return the parameters of all nodes of the demo."""
+    return resource('config/demo.yaml')
+
+
+def default_bundle() -> Path:
+    """Return the model that the package ships for the demo's robot."""
+    return resource('models/reach')
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables that the demo's DDS needs: this machine and nobody else's."""
+    return {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
