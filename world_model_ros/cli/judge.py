@@ -117,8 +117,7 @@ class LimitWatch:
         while self._recent and time - self._recent[0][0] > _WINDOW:
             self._recent.popleft()
         fast = np.zeros(len(now), dtype=bool)
-        for then, earlier in {id(item): item for item in (
-                *list(self._recent)[:1], *list(self._recent)[-1:])}.values():
+        for then, earlier in (self._recent[0], self._recent[-1]) if self._recent else ():
             change = np.abs(now - earlier)
             allowed = limits.acceleration * (max(time - then, 0.0) + _STAMP_SLACK)
             fast |= ~(change <= allowed * (1 + _ROUNDING))
