@@ -28,11 +28,12 @@ class Newest(Generic[T]):
         self._item: T | None = None
         self._closed = False
 
-    def put(self, item: T) -> None:
-        """Replace what is there, taken or not."""
+    def put(self, item: T) -> T | None:
+        """Put an item in; return the one that nobody had taken yet, if any."""
         with self._condition:
-            self._item = item
+            replaced, self._item = self._item, item
             self._condition.notify()
+            return replaced
 
     def poll(self) -> T | None:
         """Take the item if there is one; never wait."""

@@ -27,7 +27,7 @@ from world_model_ros.bundle import ImageContract
 
 UInt8Array = npt.NDArray[np.uint8]
 
-# Channels per pixel and the conversion to RGB of the 8-bit encodings in sensor_msgs/image_encodings.
+# Channels per pixel, and the conversion to RGB, of the 8-bit encodings of sensor_msgs.
 _CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
 _TO_RGB = {
     'bgr8': cv2.COLOR_BGR2RGB,
