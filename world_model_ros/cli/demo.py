@@ -94,8 +94,8 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     try:
         report = _demo(args, console)
-    except DemoFailed as failure:
-        Console(stderr=True, highlight=False).print(Text(f'wmros demo: {failure}'))
+    except (DemoFailed, FileNotFoundError) as failure:
+        print(f'wmros demo: {failure}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         console.print('Stopped; all nodes have ended.')
@@ -166,13 +166,10 @@ def _prepare_output(args: argparse.Namespace) -> tuple[Path, Path]:
 
 def _find_bundle(given: Path | None) -> Path:
     if given is None:
-        try:
-            return graph.default_bundle()
-        except FileNotFoundError as error:
-            raise DemoFailed(str(error)) from error
+        return graph.default_bundle()
     if not (given / 'bundle.yaml').is_file():
-        raise DemoFailed(f'--bundle {given} holds no bundle.yaml: name the folder of a model bundle, '
-                         'such as models/reach')
+        raise DemoFailed(f'--bundle {given} holds no bundle.yaml: name the folder of a model '
+                         'bundle, such as models/reach')
     return given.resolve()
 
 
@@ -290,7 +287,8 @@ class Scoreboard:
         pace = f'within 3 cm from {after:.1f} s on' if after is not None else ''
         return Text.assemble(
             f'{event["episode"]:3d}/{self._episodes}  ', verdict,
-            f'  {100 * event["start_distance_m"]:5.1f} cm → {100 * event["final_error_m"]:4.1f} cm  ',
+            f'  {100 * event["start_distance_m"]:5.1f} cm → '
+            f'{100 * event["final_error_m"]:4.1f} cm  ',
             (pace, 'dim'))
 
 
@@ -357,7 +355,7 @@ def _number(value: float | None, unit: str) -> str:
 
 
 def process_start() -> float:
-    """Return when this process began, in seconds since the epoch; Python's own start is included."""
+    """Return when this process began, before Python's own start, in seconds since the epoch."""
     try:
         # proc(5): field 22 counts clock ticks since boot; the name before it may hold spaces.
         fields = Path('/proc/self/stat').read_text(encoding='utf-8').rpartition(')')[2].split()

@@ -77,26 +77,11 @@ class Take:
     """What the judge saw, m."""
     success: bool
 
-    def save(self, path: Path) -> None:
-        """Write the take as a compressed NumPy archive."""
-        np.savez_compressed(
-            path, number=self.number, goal=self.goal, frame_times=self.frame_times,
-            frames=self.frames, distance_times=self.distance_times, distances=self.distances,
-            duration=self.duration, final=self.final, success=self.success)
-
-    @classmethod
-    def load(cls, path: Path) -> Take:
-        """Read a take that :meth:`save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(
-                int(stored['number']), stored['goal'], stored['frame_times'], stored['frames'],
-                stored['distance_times'], stored['distances'], float(stored['duration']),
-                float(stored['final']), bool(stored['success']))
-
     def frame_at(self, time: float) -> Pixels:
         """Return the newest camera picture at `time`, [h, w, 3]."""
         index = int(np.searchsorted(self.frame_times, time, side='right')) - 1
-        return self.frames[max(index, 0)]
+        frame: Pixels = self.frames[max(index, 0)]
+        return frame
 
     def distance_at(self, time: float) -> float:
         """Return the distance at `time`, m."""

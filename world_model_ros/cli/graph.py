@@ -16,7 +16,8 @@
 The demo's graph: which nodes there are, and who talks to whom.
 
 One table for two homes: ``wmros demo`` starts these executables as plain processes, and
-``launch/demo.launch.py`` hands them to ``ros2 launch``. Their parameters are in ``config/demo.yaml``.
+``launch/demo.launch.py`` hands them to ``ros2 launch``. Their parameters are in
+``config/demo.yaml``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ CONTROLLER = GraphNode(
         'joint_trajectory': 'joint_trajectory_controller/joint_trajectory',
     }, 'its limits come from config/demo.yaml and the URDF')
 WORLD_MODEL = GraphNode(
-    'world_model', {'image': 'camera/image_raw'}, '"wmros check BUNDLE" tells whether the model is sound')
+    'world_model', {'image': 'camera/image_raw'},
+    '"wmros check BUNDLE" tells whether the model is sound')
 DIRECTOR = GraphNode(
     'demo_director', {
         'image': 'camera/image_raw',
@@ -70,7 +72,7 @@ ROBOT = (SIMULATOR, CONTROLLER, WORLD_MODEL)
 
 def resource(relative: str) -> Path:
     """
-    Return a file or folder that the package ships: from the source tree or from where it is installed.
+    Return a file or folder that the package ships, from the source tree or where it is installed.
 
     :raises FileNotFoundError: it is in neither
     """
@@ -96,5 +98,5 @@ def default_bundle() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables that the demo's DDS needs: this machine and nobody else's."""
+    """Return the environment variables of the demo's DDS: it stays on this machine."""
     return {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}

@@ -15,8 +15,9 @@
 """
 ``wmros``: the one command of this package.
 
-Each subcommand lives in a module of its own with ``add_arguments(parser)`` and ``run(args) -> int``,
-imported only when it is asked for: help appears at once, and torch is loaded by ``train`` alone.
+Each subcommand lives in a module of its own with ``add_arguments(parser)`` and
+``run(args) -> int``, imported only when it is asked for: help appears at once, and torch is loaded
+by ``train`` alone.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the subcommand that `arguments` (default: the command line) name; return its exit code."""
+    """Run the subcommand that `arguments` (default: the command line) name; return its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked = next((word for word in words if not word.startswith('-')), None)
     parser = argparse.ArgumentParser(

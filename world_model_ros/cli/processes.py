@@ -33,7 +33,7 @@ _PATIENCE = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 
 
 class Terminated(BaseException):
-    """This process got SIGTERM or SIGHUP. Like KeyboardInterrupt, nobody catches it by accident."""
+    """SIGTERM or SIGHUP came. Like KeyboardInterrupt, nobody catches it by accident."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Children:
 
     def __init__(self) -> None:
         self._children: list[Child] = []
-        self._handlers: dict[int, object] = {}
+        self._handlers: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Children:
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -37,6 +37,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PointStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -136,7 +137,7 @@ class DemoDirector(Node):
         self.declare_parameter('episodes', 5, whole('How many goals are set.', 1, 100_000))
         self.declare_parameter('seed', 0, whole('Decides the goals.', 0, 2**63 - 1))
         self.declare_parameter('out', '', text('Folder for film and report; empty: neither.'))
-        self.declare_parameter('json', '', text('Where the report goes; empty: report.json in out.'))
+        self.declare_parameter('json', '', text('Where the report goes; empty: out/report.json.'))
         self.declare_parameter('events', '', text(
             'File that takes progress as lines of JSON; empty: none.'))
         self.declare_parameter('started', 0.0, real(
@@ -150,7 +151,7 @@ class DemoDirector(Node):
 
     def _connect(self) -> None:
         self._goal_publisher = self.create_publisher(Image, 'goal_image', LATCHED)
-        self._change_simulator = self.create_client(ChangeState, 'simulator/change_state')
+        self._change_simulator: Client = self.create_client(ChangeState, 'simulator/change_state')
         self.create_subscription(PointStamped, 'tip', self._on_tip, _NEWEST)
         self.create_subscription(Image, 'image', self._on_image, SENSOR)
         self.create_subscription(Latent, 'latent', self._on_latent, SENSOR)
@@ -350,13 +351,15 @@ class DemoDirector(Node):
         self._wait(self._change_simulator.service_is_ready, 5.0, lambda: 'the simulator')
         future = self._change_simulator.call_async(request)
         self._wait(future.done, 5.0, lambda: 'the simulator to change its state')
-        if not future.result().success:
+        answer = future.result()
+        if answer is None or not answer.success:
             raise RunFailed('the simulator refused to change its state: see its log')
 
     def _write(self, takes: list[Take]) -> None:
         out = Path(self._value('out')) if self._value('out') else None
         report = Path(self._value('json')) if self._value('json') else out and out / 'report.json'
         if report:
+            report.parent.mkdir(parents=True, exist_ok=True)
             report.write_text(json.dumps(self._record.report(), indent=2) + '\n', encoding='utf-8')
             self.get_logger().info(f'report: {report}')
         if out and takes:
