@@ -37,7 +37,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PointStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -151,7 +150,8 @@ class DemoDirector(Node):
 
     def _connect(self) -> None:
         self._goal_publisher = self.create_publisher(Image, 'goal_image', LATCHED)
-        self._change_simulator: Client = self.create_client(ChangeState, 'simulator/change_state')
+        self._change_simulator: Any = self.create_client(
+            ChangeState, 'simulator/change_state')
         self.create_subscription(PointStamped, 'tip', self._on_tip, _NEWEST)
         self.create_subscription(Image, 'image', self._on_image, SENSOR)
         self.create_subscription(Latent, 'latent', self._on_latent, SENSOR)
