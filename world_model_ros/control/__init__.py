@@ -1,0 +1,51 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""From proposals to setpoints that are safe whatever the proposals are.
+
+Read in this order: :mod:`~world_model_ros.control.limits` (what the robot may do),
+:mod:`~world_model_ros.control.proposal` (what is let in), :mod:`~world_model_ros.control.motion`
+(the arithmetic that keeps limits), :mod:`~world_model_ros.control.safety` (the ladder that ties them
+together). NumPy only: no ROS, no clock, no thread, no file.
+"""
+
+from world_model_ros.control.limits import (
+    JointLimits,
+    Limits,
+    LimitsError,
+    limits_from_urdf,
+    tighter,
+)
+from world_model_ros.control.motion import Motion, stopping_points
+from world_model_ros.control.proposal import Contract, Kind, Proposal, Reason, Refusal
+from world_model_ros.control.safety import Cause, Rung, SafetyController, Setpoint, Settings
+
+__all__ = [
+    'Cause',
+    'Contract',
+    'JointLimits',
+    'Kind',
+    'Limits',
+    'LimitsError',
+    'Motion',
+    'Proposal',
+    'Reason',
+    'Refusal',
+    'Rung',
+    'SafetyController',
+    'Setpoint',
+    'Settings',
+    'limits_from_urdf',
+    'stopping_points',
+    'tighter',
+]
