@@ -244,7 +244,7 @@ class _Pace:
         """Largest batch that `seconds` have room for, 0 if not even one sequence."""
         if seconds <= self._single:
             return 0
-        return max(1, int(seconds / max(self._per_sample, 1e-9)))
+        return int(np.clip(seconds / max(self._per_sample, 1e-9), 1, 1e6))
 
 
 def _inward(bounds: tuple[float, ...], toward: float) -> Float:
