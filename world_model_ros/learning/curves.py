@@ -1,0 +1,47 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Draws a training run's losses, so that a look tells whether it went well."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use('Agg')
+
+from matplotlib import pyplot  # noqa: E402
+
+_TITLES = {
+    'prediction': 'Prediction of the latent',
+    'regularization': 'Distance from a Gaussian (SIGReg)',
+    'inverse': 'Action between two pictures',
+    'anchor': 'Joint angles from a picture',
+}
+_WINDOW = 50  # steps over which the drawn average goes
+
+
+def draw_curves(curves: dict[str, list[float]], path: Path) -> None:
+    """Write a PNG with one panel per loss: every step in grey, the moving average in colour."""
+    figure, axes = pyplot.subplots(1, len(curves), figsize=(3.6 * len(curves), 3.0), squeeze=False)
+    for axis, (name, values) in zip(axes[0], curves.items(), strict=True):
+        window = min(_WINDOW, len(values))
+        smooth = np.convolve(values, np.full(window, 1.0 / window), mode='valid')
+        axis.plot(values, color='0.8', linewidth=0.6)
+        axis.plot(np.arange(len(smooth)) + window - 1, smooth, color='tab:blue')
+        axis.set(title=_TITLES.get(name, name), xlabel='step', yscale='log')
+        axis.title.set_size(10)
+    axes[0][0].set_ylabel('loss')
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)

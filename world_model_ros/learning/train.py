@@ -1,0 +1,169 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Trains the world model on recorded experience: prediction in latent space, nothing is redrawn."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from world_model_ros.bundle.manifest import Normalization
+from world_model_ros.learning.dataset import Episodes
+from world_model_ros.learning.losses import rollout_loss, sigreg
+from world_model_ros.learning.model import Sizes, WorldModel
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Every number that shapes a training run."""
+
+    steps: int = 4000
+    windows: int = 24
+    horizon: int = 32
+    pairs: int = 4
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-4
+    weight_regularization: float = 0.1
+    weight_inverse: float = 1.0
+    weight_anchor: float = 1.0
+    brightness: float = 0.15
+    sizes: Sizes = field(default_factory=Sizes)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """How physical numbers become the model's: `(physical - mean) / std`."""
+
+    proprioception: Normalization
+    action: Normalization
+
+    def normalize_proprioception(self, values: NDArray[np.float32]) -> Tensor:
+        """Return joint states `[..., P]` as the model sees them."""
+        return _normalize(values, self.proprioception)
+
+    def normalize_action(self, values: NDArray[np.float32]) -> Tensor:
+        """Return actions `[..., A]` as the model sees them."""
+        return _normalize(values, self.action)
+
+
+def train(
+    episodes: Episodes, contract: Contract, settings: TrainingSettings, seed: int
+) -> tuple[WorldModel, dict[str, list[float]]]:
+    """Return the trained model, in evaluation mode, and the loss curves by name."""
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    model = WorldModel(settings.sizes)
+    model.train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.15
+    )
+    images = torch.from_numpy(episodes.images)
+    proprioception = contract.normalize_proprioception(episodes.proprioception)
+    actions = contract.normalize_action(episodes.actions)
+    curves: dict[str, list[float]] = {}
+    progress = tqdm(range(settings.steps), 'training', unit='step')
+    for _ in progress:
+        batch = _sample(generator, images, proprioception, actions, settings)
+        losses = _losses(model, batch, settings)
+        total = (
+            losses['prediction']
+            + settings.weight_regularization * losses['regularization']
+            + settings.weight_inverse * losses['inverse']
+            + settings.weight_anchor * losses['anchor']
+        )
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        for name, loss in losses.items():
+            curves.setdefault(name, []).append(loss.item())
+        progress.set_postfix({name: f'{values[-1]:.4f}' for name, values in curves.items()})
+    model.eval()
+    return model, curves
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """B windows of H actions; pictures at steps 0 and `steps [S]`, which hold pairs of neighbours."""
+
+    pixels: Tensor  # [B, 1 + S, 3, h, w] in -0.5..0.5
+    proprioception: Tensor  # [B, H + 1, P]
+    actions: Tensor  # [B, H, A]
+    steps: Tensor  # [S]
+
+
+def _sample(
+    generator: np.random.Generator,
+    images: Tensor,
+    proprioception: Tensor,
+    actions: Tensor,
+    settings: TrainingSettings,
+) -> _Batch:
+    episodes, length = actions.shape[:2]
+    horizon = settings.horizon
+    chosen = torch.from_numpy(generator.integers(episodes, size=(settings.windows, 1)))
+    start = torch.from_numpy(generator.integers(length - horizon + 1, size=(settings.windows, 1)))
+    # Encoding pictures costs nearly all the time: a few steps of each window are looked at, from the
+    # near future (the first pair) to the whole horizon.
+    first = np.concatenate([[1], generator.integers(1, horizon, size=settings.pairs - 1)])
+    steps = torch.from_numpy(np.stack([first, first + 1], axis=1).reshape(-1))
+    looked = torch.cat([torch.zeros(1, dtype=steps.dtype), steps])
+    span = torch.arange(horizon + 1)
+    pixels = images[chosen, start + looked].permute(0, 1, 4, 2, 3).to(torch.float32) / 255.0 - 0.5
+    # A camera's exposure and white balance drift.
+    gain = 1 + settings.brightness * (2 * torch.rand(settings.windows, 1, 1, 1, 1) - 1)
+    tint = 1 + 0.3 * settings.brightness * (2 * torch.rand(settings.windows, 1, 3, 1, 1) - 1)
+    pixels = (pixels + 0.5) * gain * tint - 0.5
+    return _Batch(
+        pixels,
+        proprioception[chosen, start + span],
+        actions[chosen, start + span[:-1]],
+        steps,
+    )
+
+
+def _losses(model: WorldModel, batch: _Batch, settings: TrainingSettings) -> dict[str, Tensor]:
+    sizes = settings.sizes
+    windows, looked = batch.pixels.shape[:2]
+    flat = model.image_encoder.embed(batch.pixels.flatten(0, 1))
+    embedding = flat.view(windows, looked, sizes.goal)
+    state = torch.cat([embedding[:, 0], batch.proprioception[:, 0]], dim=-1)
+    imagined = model.rollout(state, batch.actions)
+    at = batch.steps - 1  # imagined[:, k] is the state after action k
+    prediction = rollout_loss(imagined[:, at, : sizes.goal], embedding[:, 1:])
+    joints = rollout_loss(imagined[..., sizes.goal :], batch.proprioception[:, 1:])
+    before, after = embedding[:, 1::2], embedding[:, 2::2]
+    inverse = model.inverse(torch.cat([before, after], dim=-1))
+    pose = torch.cat(
+        [batch.proprioception[:, :1], batch.proprioception[:, batch.steps]], dim=1
+    )[..., : sizes.joints]
+    return {
+        'prediction': prediction + joints,
+        'regularization': sigreg(flat),
+        'inverse': rollout_loss(inverse, batch.actions[:, batch.steps[::2]]),
+        'anchor': rollout_loss(model.anchor(embedding), pose),
+    }
+
+
+def _normalize(values: NDArray[np.float32], numbers: Normalization) -> Tensor:
+    mean = np.asarray(numbers.mean, np.float32)
+    std = np.asarray(numbers.std, np.float32)
+    return torch.from_numpy((values - mean) / std)
