@@ -107,6 +107,17 @@ class WorldModel:
         return self._run(self._rollout, {'latent': np.ascontiguousarray(start),
                                          'actions': normalized.astype(np.float32, copy=False)})
 
+    def describe(self) -> list[str]:
+        """One line for each graph: its name, inputs and outputs with types and shapes."""
+        def tensors(nodes: Sequence[Any]) -> str:
+            return ', '.join(f'{node.name} {_TYPES.get(node.type, node.type)} '
+                             f'[{", ".join(map(str, node.shape))}]' for node in nodes)
+
+        sessions = {'encoder': self._encoder, 'goal_encoder': self._goal_encoder,
+                    'rollout': self._rollout}
+        return [f'{name}: {tensors(session.get_inputs())} -> {tensors(session.get_outputs())}'
+                for name, session in sessions.items()]
+
     def _check_image(self, image: NDArray[np.uint8]) -> None:
         if image.dtype != np.uint8 or image.shape != self._image_shape:
             raise InferenceError(f'image is {image.dtype} {list(image.shape)}, the model takes uint8 '

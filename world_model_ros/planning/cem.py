@@ -47,9 +47,16 @@ class CrossEntropy:
         self._costs: Float = np.empty(0, np.float32)
 
     def sample(self, count: int) -> Float:
-        """Draw knots [count, M, A] from the Gaussian, clamped to the bounds."""
+        """
+        Draw knots [count, M, A], clamped to the bounds.
+
+        x = mu + u^2 sigma n with n ~ N(0, 1) per entry and u ~ U(0, 1) per sample: a Gaussian of mixed
+        scales. In closed loop with a perfect model it ends at 0.05 mm where one scale ends at 5 mm,
+        because near the goal all large steps lose against standing still.
+        """
         noise = self._generator.standard_normal((count, *self.mean.shape), np.float32)
-        return np.clip(self.mean + self._sigma * noise, self._lower, self._upper)
+        scale = self._generator.random((count, 1, 1), np.float32) ** 2
+        return np.clip(self.mean + self._sigma * scale * noise, self._lower, self._upper)
 
     def refit(self, knots: Float, costs: Float) -> None:
         """
