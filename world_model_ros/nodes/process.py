@@ -40,6 +40,7 @@ from world_model_ros.nodes.diagnostics import to_diagnostic_array
 # median latency fell from 2.9 to 1.6 ms. Whatever the user has set wins.
 FAST_DDS_TRANSPORTS = 'LARGE_DATA?max_msg_size=4MB&sockets_size=4MB&non_blocking=true'
 
+SIGNAL_LATENCY = 0.1  # s until a signal is noticed
 DIAGNOSTICS_PERIOD = 1.0  # s, the customary rate of /diagnostics
 
 
@@ -136,8 +137,8 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     """
     Run one node until SIGINT or SIGTERM; the exit code is 0 after either.
 
-    The executor has a thread of its own, so that the main thread always hears signals and can walk
-    the node down its lifecycle (the controller's last command is a standstill).
+    Signals only end the loop, so that the node can walk down its lifecycle while it is still on the
+    graph (the controller's last command is a standstill).
     """
     os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', FAST_DDS_TRANSPORTS)
     stop = threading.Event()
@@ -146,29 +147,18 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
-        executor = _make_executor()
-        executor.add_node(node)
-        crashes: list[BaseException] = []
-
-        def spin() -> None:
-            try:
-                executor.spin()
-            except BaseException as error:
-                crashes.append(error)
-            stop.set()
-
-        spinning = threading.Thread(target=spin, name='executor')
         if isinstance(node, ManagedNode) and node.get_parameter('autostart').value:
             _autostart(node)
-        spinning.start()
-        stop.wait()
-        executor.shutdown()
-        spinning.join()
+        executor = _make_executor()
+        executor.add_node(node)
+        while not stop.is_set():
+            # rclpy 9.1's EventsExecutor.spin() waits with a deadline that overflows: it keeps a
+            # core busy and its queue locked. A finite wait is not affected.
+            executor.spin_once(timeout_sec=SIGNAL_LATENCY)
         if isinstance(node, ManagedNode):
             node.trigger_shutdown()
+        executor.shutdown()
         node.destroy_node()
-        if crashes:
-            raise crashes[0]
     finally:
         rclpy.try_shutdown()
     return 0
