@@ -65,7 +65,7 @@ _STARTUP_LIMIT = 60.0  # s
 _JOINT_MARGIN = 0.1  # rad that goals keep from the ends of the joints' ranges
 _TRAVEL = 0.15  # m, at least, between the tips of one goal and the next
 _TICK = 0.1  # s between two reports of progress
-_NEWEST = QoSProfile(depth=100)  # reliable: nothing that is judged may be missed
+_EVERY = QoSProfile(depth=100)  # reliable: as few as possible of what is judged are missed
 
 _RUNGS = {ControllerState.TRACK: 'track', ControllerState.FINISH: 'finish',
           ControllerState.DECELERATE: 'decelerate', ControllerState.HOLD: 'hold'}
@@ -152,13 +152,13 @@ class DemoDirector(Node):
         self._goal_publisher = self.create_publisher(Image, 'goal_image', LATCHED)
         self._change_simulator: Any = self.create_client(
             ChangeState, 'simulator/change_state')
-        self.create_subscription(PointStamped, 'tip', self._on_tip, _NEWEST)
+        self.create_subscription(PointStamped, 'tip', self._on_tip, SENSOR)
         self.create_subscription(Image, 'image', self._on_image, SENSOR)
         self.create_subscription(Latent, 'latent', self._on_latent, SENSOR)
-        self.create_subscription(ActionProposal, 'proposal', self._on_proposal, _NEWEST)
-        self.create_subscription(ControllerState, 'state', self._on_state, _NEWEST)
-        self.create_subscription(Float64MultiArray, 'commands', self._on_command, _NEWEST)
-        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, _NEWEST)
+        self.create_subscription(ActionProposal, 'proposal', self._on_proposal, _EVERY)
+        self.create_subscription(ControllerState, 'state', self._on_state, _EVERY)
+        self.create_subscription(Float64MultiArray, 'commands', self._on_command, _EVERY)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, _EVERY)
 
     # What is heard. These run on the executor's thread and only take notes.
 
@@ -198,8 +198,9 @@ class DemoDirector(Node):
     def _on_state(self, message: ControllerState) -> None:
         self._state = message
         stamp = to_nanoseconds(message.header.stamp)
-        self._watch.setpoint(
-            stamp / NANOSECONDS, message.names, message.position, message.velocity)
+        if message.position:  # none as long as the controller has not heard of the joints
+            self._watch.setpoint(
+                stamp / NANOSECONDS, message.names, message.position, message.velocity)
         if message.plan_id and message.plan_id not in self._plans_seen:
             self._plans_seen.add(message.plan_id)
             self._record.command_latencies.append(
