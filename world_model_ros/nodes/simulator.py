@@ -25,6 +25,7 @@ import array
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,10 +115,14 @@ class SimulatorNode(ManagedNode):
     def activate(self) -> None:
         self._stop.clear()
         self._views.open()
-        self._threads = [threading.Thread(target=self._turn_world, name='world'),
-                         threading.Thread(target=self._take_pictures, name='camera')]
-        for thread in self._threads:
-            thread.start()
+        # An OpenGL context belongs to its thread; a machine without one is found out here.
+        ready: Future[None] = Future()
+        camera = threading.Thread(target=self._take_pictures, args=(ready,), name='camera')
+        camera.start()
+        ready.result()
+        world = threading.Thread(target=self._turn_world, name='world')
+        world.start()
+        self._threads = [world, camera]
 
     def deactivate(self) -> None:
         self._stop.set()
@@ -201,9 +206,16 @@ class SimulatorNode(ManagedNode):
 
     # The camera
 
-    def _take_pictures(self) -> None:
+    def _take_pictures(self, ready: Future[None]) -> None:
         arm, info = self._arm, _camera_info(self._arm.intrinsics)
         limits = arm.limits
+        try:
+            arm.render_at(limits.lower)  # the first one takes half a second
+        except Exception as error:
+            ready.set_exception(RuntimeError(
+                f'cannot draw without a screen ({error}): install libegl1 and libgl1-mesa-dri'))
+            return
+        ready.set_result(None)
         try:
             while (view := self._views.take()) is not None:
                 pixels = arm.render_at(np.clip(view.positions, limits.lower, limits.upper))
@@ -216,7 +228,7 @@ class SimulatorNode(ManagedNode):
                 self._frames.add('frames_published')
                 self._image_rate.tick(time.monotonic())
         finally:
-            arm.close()  # an OpenGL context belongs to its thread
+            arm.close()
 
     # Health
 
