@@ -54,10 +54,10 @@ class ImageEncoder(nn.Module):
         # The first layer leaps: at full resolution, a picture's normalisation and activation would
         # cost more than all that follows.
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 32, kernel_size=8, stride=4, padding=2),
+            nn.Conv2d(3, 16, kernel_size=8, stride=4, padding=2),
             nn.ReLU(),
-            *_block(32, 48),
-            *_block(48, 64),
+            *_block(16, 32),
+            *_block(32, 64),
             nn.Flatten(),
             nn.Linear(64 * side * side, 128),
             nn.ReLU(),
