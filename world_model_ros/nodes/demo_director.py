@@ -106,10 +106,10 @@ class DemoDirector(Node):
         self._declare()
         self.exit_code = 1
         self._stop = threading.Event()
-        self._simulation = ArmSimulation()
         self._watch = LimitWatch(read_wire_limits(
             description_path(), self._value('acceleration_limit')))
         self._record = RunRecord(self._value('seed'))
+        self._simulation: ArmSimulation | None = None
         self._scene: Scene | None = None
         self._tip: npt.NDArray[np.float64] | None = None
         self._state: ControllerState | None = None
@@ -235,6 +235,9 @@ class DemoDirector(Node):
                 self.get_logger().error(f'{type(error).__name__}: {error}')
             self.get_logger().error(str(error))
             self._tell('failed', message=str(error))
+        finally:
+            if self._simulation is not None:
+                self._simulation.close()  # an OpenGL context belongs to its thread
         # The director ends as if Ctrl-C had been pressed; whoever started it ends the others.
         if not self._stop.is_set():
             os.kill(os.getpid(), signal.SIGINT)
@@ -242,11 +245,13 @@ class DemoDirector(Node):
     def _perform(self) -> None:
         self._wait_for_nodes()
         before = self._count_frames(resume=True)
+        # Not made earlier: it would take processor time from the nodes that are starting.
+        simulation = self._simulation = ArmSimulation()
         takes = []
-        goals = Goals(self._simulation, self._value('seed'))
-        episodes = self._value('episodes')
-        for number in range(1, episodes + 1):
-            take = self._episode(number, goals.draw(number))
+        goals = Goals(simulation, self._value('seed'))
+        for number in range(1, self._value('episodes') + 1):
+            goal = goals.draw(number)
+            take = self._episode(number, goal, simulation.render_at(goal), simulation.tip_at(goal))
             if take is not None:
                 takes.append(take)
         self._tell('counting')
@@ -277,9 +282,10 @@ class DemoDirector(Node):
         self._record.startup = time.time() - started
         self._tell('ready', startup_s=self._record.startup)
 
-    def _episode(self, number: int, goal: npt.NDArray[np.float64]) -> Take | None:
-        picture = self._simulation.render_at(goal)
-        tip = self._simulation.tip_at(goal)
+    def _episode(
+        self, number: int, goal: npt.NDArray[np.float64], picture: npt.NDArray[np.uint8],
+        tip: npt.NDArray[np.float64],
+    ) -> Take | None:
         assert self._tip is not None  # _wait_for_nodes
         start_distance = float(np.linalg.norm(self._tip - tip))
         now = self.get_clock().now()
