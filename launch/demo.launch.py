@@ -48,7 +48,7 @@ def generate_launch_description() -> LaunchDescription:
                               description='YAML file with the parameters of all nodes.'),
         DeclareLaunchArgument('episodes', default_value='5', description='How many goals are set.'),
         DeclareLaunchArgument('seed', default_value='0', description='Decides the goals.'),
-        DeclareLaunchArgument('out', default_value='wmros_demo',
+        DeclareLaunchArgument('out', default_value='out',
                               description='Folder for the film demo.gif and report.json.'),
     ]
     settings = {

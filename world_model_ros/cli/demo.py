@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='decides the goals (default: %(default)s)')
     parser.add_argument('--bundle', type=Path, metavar='DIR',
                         help='the model to run (default: the one that is shipped, models/reach)')
-    parser.add_argument('--out', type=Path, default=Path('wmros_demo'), metavar='DIR',
+    parser.add_argument('--out', type=Path, default=Path('out'), metavar='DIR',
                         help='where film, report and logs go (default: ./%(default)s)')
     parser.add_argument('--json', type=Path, metavar='FILE',
                         help='where the report goes (default: report.json in --out)')
