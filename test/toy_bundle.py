@@ -20,7 +20,7 @@ reads both halves' means back, the rollout integrates velocities, so that plans 
 pose can be judged exactly. Latent [6]: goal part = both positions as the picture shows them [0:2], then
 joint positions [2:4] and velocities [4:6] from the joint state.
 
-    from toy_bundle import toy_image, write_toy_bundle    # test/ is on pytest's path (test/conftest.py)
+    from toy_bundle import toy_image, write_toy_bundle    # test/ is on pytest's path (pyproject.toml)
     bundle = write_toy_bundle(tmp_path)
     WorldModel(bundle).encode(toy_image([0.5, -0.2]), np.array([0.5, -0.2, 0, 0], np.float32))
 """
@@ -106,17 +106,19 @@ def write_toy_bundle(
     change: Callable[[dict[str, Any]], None] | None = None,
     *,
     nan_above: float | None = None,
+    horizon_in_graph: int | str = 'horizon',
 ) -> Bundle:
     """
     Write the toy into `folder` (made if missing) and load it.
 
     `change` may edit the manifest's plain mapping before it is written. With `nan_above`, imagined
     latents turn NaN where joint 0 is driven faster than that many rad/s: a model that fails in places.
+    `horizon_in_graph` fixes the rollout's number of steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _save(_encoder(with_proprioception=True), folder / 'encoder.onnx')
     _save(_encoder(with_proprioception=False), folder / 'goal_encoder.onnx')
-    _save(_rollout(nan_above), folder / 'rollout.onnx')
+    _save(_rollout(nan_above, horizon_in_graph), folder / 'rollout.onnx')
     toy_golden().save(folder / 'golden.npz')
     manifest = toy_manifest()
     if change:
@@ -171,7 +173,7 @@ def _encoder(with_proprioception: bool) -> onnx.ModelProto:
                   [_constant('weight', weight), _constant('offset', [-RANGE, -RANGE])])
 
 
-def _rollout(nan_above: float | None) -> onnx.ModelProto:
+def _rollout(nan_above: float | None, horizon: int | str) -> onnx.ModelProto:
     """Positions integrate the actions, velocities are the actions."""
     nodes = [
         helper.make_node('Mul', ['actions', 'std'], ['velocity']),
@@ -205,9 +207,9 @@ def _rollout(nan_above: float | None) -> onnx.ModelProto:
                       _constant('nothing', 0.0)]
     inputs = [
         helper.make_tensor_value_info('latent', TensorProto.FLOAT, ['batch', 6]),
-        helper.make_tensor_value_info('actions', TensorProto.FLOAT, ['batch', 'horizon', 2]),
+        helper.make_tensor_value_info('actions', TensorProto.FLOAT, ['batch', horizon, 2]),
     ]
-    output = helper.make_tensor_value_info('latents', TensorProto.FLOAT, ['batch', 'horizon', 6])
+    output = helper.make_tensor_value_info('latents', TensorProto.FLOAT, ['batch', horizon, 6])
     return _model(nodes, inputs, output, constants)
 
 

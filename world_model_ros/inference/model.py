@@ -131,12 +131,16 @@ class WorldModel:
     def _check_golden(self) -> None:
         """Compare with what the exporter recorded; it also warms the sessions up."""
         golden, tolerance = self.bundle.golden, self.bundle.manifest.golden.tolerance
-        encoded = [self.encode(*pair) for pair in
-                   zip(golden.image, golden.proprioception, strict=True)]
+        try:
+            encoded = [self.encode(*pair) for pair in
+                       zip(golden.image, golden.proprioception, strict=True)]
+            goals = [self.encode_goal(image) for image in golden.image]
+        except InferenceError as error:
+            raise BundleError(self.bundle.path, [Fault(
+                'graphs', f'fail on the golden vectors: {error}', 'export the bundle again')]) from error
         checks = {
             'encoder': (np.stack(encoded), golden.latent),
-            'goal_encoder': (np.stack([self.encode_goal(image) for image in golden.image]),
-                             golden.goal),
+            'goal_encoder': (np.stack(goals), golden.goal),
             'rollout': (self.rollout(golden.latent[0], golden.actions), golden.latents),
         }
         faults = []

@@ -1,0 +1,280 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The planner: reproducible, inside the bounds, never worse than what it was given, and in time."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_bundle import HORIZON, STEP, VELOCITY_LIMIT, toy_image, write_toy_bundle
+
+from world_model_ros.bundle import PlannerSettings
+from world_model_ros.inference import WorldModel
+from world_model_ros.planning import Plan, Planner, shift_warm_start
+
+Array = np.ndarray[Any, Any]
+NEVER = math.inf
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory: pytest.TempPathFactory) -> WorldModel:
+    return WorldModel(write_toy_bundle(tmp_path_factory.mktemp('toy')))
+
+
+@pytest.fixture(scope='module')
+def failing_model(tmp_path_factory: pytest.TempPathFactory) -> WorldModel:
+    """Imagines NaN for sequences that drive joint 0 faster than 1.1 rad/s."""
+    return WorldModel(write_toy_bundle(tmp_path_factory.mktemp('nan'), nan_above=1.1))
+
+
+@pytest.fixture(scope='module')
+def planner(model: WorldModel) -> Planner:
+    return Planner(model, model.bundle.manifest.planner)
+
+
+def with_settings(model: WorldModel, **changes: object) -> PlannerSettings:
+    return PlannerSettings.model_validate(
+        {**model.bundle.manifest.planner.model_dump(), **changes})
+
+
+def at(model: WorldModel, position: tuple[float, float]) -> Array:
+    return model.encode(toy_image(position), np.array([*position, 0, 0], np.float32))
+
+
+def goal(model: WorldModel, position: tuple[float, float]) -> Array:
+    return model.encode_goal(toy_image(position))
+
+
+def plan_cost(model: WorldModel, planner: Planner, latent: Array, target: Array,
+              actions: Array) -> float:
+    """Cost from the formula: the mean over the horizon plus the last step."""
+    distances = np.linalg.norm(model.rollout(latent, actions[None])[0, :, :2] - target, axis=1)
+    return float(distances.mean() + distances[-1])
+
+
+def actions_of(seed: int, rows: int = HORIZON) -> Array:
+    generator = np.random.default_rng(seed)
+    return generator.uniform(-VELOCITY_LIMIT, VELOCITY_LIMIT, (rows, 2)).astype(np.float32)
+
+
+angles = st.tuples(st.floats(-2, 2), st.floats(-2, 2))
+
+
+def test_a_plan_goes_where_the_picture_shows(model: WorldModel, planner: Planner) -> None:
+    plan = planner.plan(at(model, (0.4, -0.3)), goal(model, (-0.5, 0.6)), seed=1, deadline=NEVER)
+    end = np.array([0.4, -0.3]) + STEP * plan.actions.sum(0)
+    np.testing.assert_allclose(end, [-0.5, 0.6], atol=0.1)
+    assert plan.goal_distance == pytest.approx(math.hypot(0.9, 0.9), abs=1e-2)
+    np.testing.assert_allclose(
+        plan.step_costs, np.linalg.norm(plan.latents[:, :2] - goal(model, (-0.5, 0.6)), axis=1),
+        atol=1e-6)
+
+
+def test_replanning_from_each_new_state_settles_at_the_goal_without_chatter(
+    model: WorldModel, planner: Planner,
+) -> None:
+    position, target, warm = np.array([1.2, -1.0]), goal(model, (-0.4, 0.8)), None
+    ways = []
+    for step in range(40):
+        plan = planner.plan(at(model, tuple(position)), target, warm_start=warm, seed=step,
+                            deadline=NEVER)
+        position = position + STEP * plan.actions[0]
+        ways.append(STEP * float(np.abs(plan.actions[0]).max()))
+        warm = shift_warm_start(plan.actions, STEP, STEP)
+    np.testing.assert_allclose(position, [-0.4, 0.8], atol=0.005)
+    assert max(ways[-10:]) < 0.005
+
+
+@settings(max_examples=40, deadline=None)
+@given(start=angles, target=angles, seed=st.integers(0, 2**63), rows=st.integers(0, HORIZON),
+       warm=st.none() | st.integers(0, 100))
+def test_a_plan_is_inside_the_bounds_keeps_committed_rows_and_never_loses_to_its_warm_start(
+    model: WorldModel, planner: Planner, start: tuple[float, float], target: tuple[float, float],
+    seed: int, rows: int, warm: int | None,
+) -> None:
+    latent, wanted = at(model, start), goal(model, target)
+    committed = actions_of(7, rows)
+    warm_start = None if warm is None else actions_of(warm)
+    plan = planner.plan(latent, wanted, committed=committed, warm_start=warm_start, seed=seed,
+                        deadline=NEVER)
+    assert plan.actions.shape == (HORIZON, 2)
+    assert np.isfinite(plan.actions).all()
+    assert (np.abs(plan.actions) <= VELOCITY_LIMIT).all()
+    np.testing.assert_array_equal(plan.actions[:rows], committed)
+    np.testing.assert_allclose(
+        plan.cost, plan_cost(model, planner, latent, wanted, plan.actions), rtol=1e-4)
+    rest = np.zeros((HORIZON, 2), np.float32) if warm_start is None else warm_start
+    followed = np.concatenate([committed, rest[rows:]])
+    assert plan.cost <= plan_cost(model, planner, latent, wanted, followed) * (1 + 1e-5)
+
+
+def same(a: Plan, b: Plan) -> bool:
+    return (a.actions.tobytes(), a.latents.tobytes(), a.cost, a.samples) == (
+        b.actions.tobytes(), b.latents.tobytes(), b.cost, b.samples)
+
+
+def test_one_seed_gives_one_plan_to_the_byte_whatever_was_planned_before(model: WorldModel) -> None:
+    latent, target = at(model, (0.3, 0.3)), goal(model, (-1.0, 0.5))
+    first, second = (Planner(model, model.bundle.manifest.planner) for _ in range(2))
+    second.plan(at(model, (1.0, 1.0)), target, seed=3, deadline=NEVER)
+    plans = [planner.plan(latent, target, warm_start=actions_of(1), seed=seed, deadline=NEVER)
+             for planner, seed in ((first, 5), (second, 5), (first, 6))]
+    assert same(plans[0], plans[1])
+    assert not same(plans[0], plans[2])
+
+
+def test_bounds_that_float32_cannot_hold_are_rounded_inwards(tmp_path: Path) -> None:
+    def narrow(manifest: dict[str, Any]) -> None:
+        manifest['action'].update(lower=[-0.7, 0.1], upper=[0.1, 0.7])
+
+    model = WorldModel(write_toy_bundle(tmp_path, narrow))
+    planner = Planner(model, model.bundle.manifest.planner)
+    plan = planner.plan(at(model, (0, 0)), goal(model, (2.0, -2.0)), seed=0, deadline=NEVER)
+    values = plan.actions.astype(np.float64)
+    assert (values >= [-0.7, 0.1]).all()
+    assert (values <= [0.1, 0.7]).all()
+
+
+@pytest.mark.parametrize('interpolation', ['hold', 'linear'])
+def test_actions_change_at_knots_only(model: WorldModel, interpolation: str) -> None:
+    planner = Planner(model, with_settings(model, interpolation=interpolation))
+    plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0, deadline=NEVER)
+    knots = [0, 2, 4, 8]
+    change = np.diff(plan.actions, axis=0)
+    if interpolation == 'linear':
+        change = np.diff(change, axis=0)
+    changing = {int(i) + 1 for i in np.flatnonzero(np.abs(change).max(1) > 1e-5)}
+    assert changing <= set(knots)
+
+
+def test_a_model_that_fails_for_some_sequences_still_gives_a_finite_plan(
+    failing_model: WorldModel,
+) -> None:
+    model = failing_model
+    planner = Planner(model, model.bundle.manifest.planner)
+    plan = planner.plan(at(model, (0.0, 0.0)), goal(model, (2.9, 0.0)), seed=0, deadline=NEVER)
+    assert math.isfinite(plan.cost)
+    assert np.isfinite(plan.latents).all()
+    assert plan.actions[:, 0].max() <= 1.1
+    assert plan.step_costs[-1] < plan.goal_distance
+
+
+def test_a_model_that_fails_for_every_sequence_leaves_the_warm_start_and_says_so(
+    failing_model: WorldModel,
+) -> None:
+    model = failing_model
+    planner = Planner(model, model.bundle.manifest.planner)
+    latent = np.full(6, np.nan, np.float32)
+    warm = actions_of(3)
+    plan = planner.plan(latent, goal(model, (0.0, 0.0)), warm_start=warm, seed=0, deadline=NEVER)
+    assert plan.cost == math.inf
+    np.testing.assert_array_equal(plan.actions, warm)
+
+
+@dataclass
+class SlowModel:
+    """A model on a machine where every imagined sequence takes time; `now` is its clock."""
+
+    model: WorldModel
+    per_sample: float
+    now: float = 0.0
+
+    @property
+    def bundle(self) -> Any:
+        return self.model.bundle
+
+    def rollout(self, latent: Array, actions: Array) -> Array:
+        self.now += self.per_sample * len(actions)
+        return self.model.rollout(latent, actions)
+
+
+@pytest.mark.parametrize('fraction', [0.05, 0.3, 0.6, 1.5, 3.0, 10.0])
+def test_a_plan_shrinks_to_keep_its_deadline(model: WorldModel, fraction: float) -> None:
+    slow = SlowModel(model, per_sample=0.001)
+    settings = model.bundle.manifest.planner
+    planner = Planner(slow, settings, clock=lambda: slow.now)  # type: ignore[arg-type]
+    batch = 0.001 * settings.samples
+    started = slow.now
+    plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0,
+                        deadline=started + fraction * batch)
+    assert slow.now <= started + fraction * batch + 1e-9
+    assert plan.samples == round((slow.now - started) / 0.001)
+    assert plan.samples >= min(fraction, 1) * settings.samples - 1
+    assert plan.planning_time == pytest.approx(slow.now - started)
+
+
+def test_a_deadline_that_is_over_still_gives_the_warm_start(model: WorldModel) -> None:
+    slow = SlowModel(model, per_sample=0.001)
+    planner = Planner(slow, model.bundle.manifest.planner,  # type: ignore[arg-type]
+                      clock=lambda: slow.now)
+    warm = actions_of(2)
+    plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), warm_start=warm, seed=0,
+                        deadline=slow.now - 1.0)
+    assert plan.samples == 1
+    np.testing.assert_array_equal(plan.actions, warm)
+
+
+def test_a_machine_that_slows_down_makes_the_next_batch_smaller_not_later(
+    model: WorldModel,
+) -> None:
+    slow = SlowModel(model, per_sample=0.001)
+    settings = model.bundle.manifest.planner
+    planner = Planner(slow, settings, clock=lambda: slow.now)  # type: ignore[arg-type]
+    slow.per_sample = 0.004
+    latent, target = at(model, (1.0, 0.0)), goal(model, (0.0, 1.0))
+    planner.plan(latent, target, seed=0, deadline=slow.now + 0.1)
+    started = slow.now
+    plan = planner.plan(latent, target, seed=0, deadline=started + 0.1)
+    assert slow.now <= started + 0.1 + 1e-9
+    assert plan.samples <= 25
+
+
+def test_planning_time_is_real_time_and_short_on_the_toy(model: WorldModel, planner: Planner) -> None:
+    started = time.monotonic()
+    plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0,
+                        deadline=started + 5.0)
+    assert 0 < plan.planning_time <= time.monotonic() - started
+    assert plan.samples == 4 * 64 + 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(elapsed=st.floats(0, 3 * HORIZON * STEP), seed=st.integers(0, 100))
+def test_a_shifted_warm_start_keeps_what_remains_to_be_done(elapsed: float, seed: int) -> None:
+    actions = actions_of(seed)
+    shifted = shift_warm_start(actions, elapsed, STEP)
+    assert shifted.shape == actions.shape
+    assert shifted.dtype == np.float32
+    assert (np.abs(shifted) <= VELOCITY_LIMIT * (1 + 1e-6)).all()
+    # Integral from `elapsed` to the plan's end, and the last row held behind it.
+    ends = STEP * np.arange(HORIZON + 1)
+    done = [np.interp(elapsed, ends, np.concatenate([[0], STEP * np.cumsum(column)]))
+            for column in actions.T.astype(float)]
+    held = min(elapsed, HORIZON * STEP) * actions[-1]
+    np.testing.assert_allclose(
+        STEP * shifted.sum(0), STEP * actions.sum(0) - done + held, atol=1e-4)
+
+
+def test_a_warm_start_shifted_by_whole_steps_moves_rows_and_holds_the_last() -> None:
+    actions = actions_of(0)
+    shifted = shift_warm_start(actions, 3 * STEP, STEP)
+    np.testing.assert_allclose(shifted[:-3], actions[3:], atol=1e-6)
+    np.testing.assert_array_equal(shifted[-3:], np.repeat(actions[-1:], 3, axis=0))
