@@ -118,6 +118,7 @@ class DemoDirector(Node):
         self._plans_seen: set[str] = set()
         self._frame_counts: dict[str, tuple[int, int]] = {}
         self._faults: dict[str, str] = {}
+        self._idle_cause = 'no_model'
         path = self._value('events')
         self._events = open(path, 'a', encoding='utf-8') if path else None
         self._connect()
@@ -215,6 +216,8 @@ class DemoDirector(Node):
             for pair in status.values:
                 if pair.key in ('frames_published', 'frames_received'):
                     self._frame_counts[pair.key] = (stamp, int(pair.value))
+                elif pair.key == 'cause':
+                    self._idle_cause = pair.value
             node, _, aspect = status.name.partition(': ')
             if aspect == 'lifecycle':
                 if status.level == DiagnosticStatus.ERROR:
@@ -267,7 +270,9 @@ class DemoDirector(Node):
         missing: list[str] = []
 
         def complete() -> bool:
-            wanted = {'simulator': self._tip is not None, 'controller': self._state is not None,
+            # The controller counts as there when it knows the model and would follow a proposal.
+            wanted = {'simulator': self._tip is not None,
+                      'controller': self._state is not None and self._idle_cause != 'no_model',
                       'world_model': self._latent_seen}
             now_missing = [name for name, heard in wanted.items() if not heard]
             if now_missing != missing:
