@@ -22,7 +22,7 @@ from torch import Tensor
 
 from world_model_ros.learning.dataset import Episodes
 from world_model_ros.learning.model import WorldModel
-from world_model_ros.learning.train import Contract
+from world_model_ros.learning.train import Contract, embed
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,6 @@ def evaluate(model: WorldModel, episodes: Episodes, contract: Contract, horizon:
         joint_error=float(np.sqrt(np.square(joint * scale).mean())),
         distance_rank=_distance_rank(design[:, :goal], poses),
     )
-
-
-@torch.no_grad()
-def embed(model: WorldModel, images: NDArray[np.uint8]) -> Tensor:
-    """Return embeddings `[..., G]` of pictures `[..., h, w, 3]`."""
-    flat = torch.from_numpy(images.reshape(-1, *images.shape[-3:]))
-    parts = [model.image_encoder(part) for part in flat.split(256)]
-    return torch.cat(parts).view(*images.shape[:-3], -1)
 
 
 def _distance_rank(embedding: NDArray[np.float32], poses: NDArray[np.float32]) -> float:

@@ -24,10 +24,10 @@ from world_model_ros.bundle import Bundle, ImageContract
 from world_model_ros.bundle.manifest import Normalization
 from world_model_ros.learning.curves import draw_curves
 from world_model_ros.learning.dataset import STEP_DURATION, Episodes, collect
-from world_model_ros.learning.evaluate import Evaluation, embed, evaluate
+from world_model_ros.learning.evaluate import Evaluation, evaluate
 from world_model_ros.learning.export import export
 from world_model_ros.learning.model import WorldModel
-from world_model_ros.learning.train import Contract, TrainingSettings, train
+from world_model_ros.learning.train import Contract, TrainingSettings, embed, train
 from world_model_ros.simulation import ArmSimulation
 
 CURVES = 'training.png'
@@ -92,7 +92,7 @@ def train_reach(folder: Path, recipe: Recipe, seed: int) -> tuple[Bundle, Evalua
     episodes = collect(recipe.episodes + recipe.held_out, images, seed)
     held_out = episodes.part(recipe.episodes, recipe.episodes + recipe.held_out)
     model, curves = train(episodes.part(0, recipe.episodes), contract, recipe.training, seed)
-    evaluation = evaluate(model, held_out, contract, recipe.training.horizon)
+    evaluation = evaluate(model, held_out, contract, recipe.training.refine_horizon)
     folder.mkdir(parents=True, exist_ok=True)
     draw_curves(curves, folder / CURVES)
     manifest = _manifest(model, arm, images, contract, reached_distance(model, arm, held_out), seed)

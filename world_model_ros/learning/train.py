@@ -11,14 +11,21 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Trains the world model on recorded experience: prediction in latent space, nothing is redrawn."""
+"""Trains the world model on recorded experience: prediction in latent space, nothing is redrawn.
 
+Two stages. First encoder and predictor learn together, which is what shapes the latent space. Then the
+encoder is frozen, every picture is embedded once, and the predictor alone goes on over long rollouts:
+without pictures to encode that costs next to nothing, and a plan is only as good as its far end.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from world_model_ros.bundle.manifest import Normalization
@@ -32,15 +39,19 @@ class TrainingSettings:
     """Every number that shapes a training run."""
 
     steps: int = 4000
-    windows: int = 24
-    horizon: int = 32
-    pairs: int = 4
+    windows: int = 32
+    horizon: int = 16
+    pairs: int = 2
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-4
-    weight_regularization: float = 0.1
-    weight_inverse: float = 1.0
+    weight_regularization: float = 0.02
+    weight_inverse: float = 0.3
     weight_anchor: float = 1.0
     brightness: float = 0.15
+    refine_steps: int = 3000
+    refine_windows: int = 128
+    refine_horizon: int = 32
+    refine_learning_rate: float = 1.5e-3
     sizes: Sizes = field(default_factory=Sizes)
 
 
@@ -67,37 +78,86 @@ def train(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     model = WorldModel(settings.sizes)
-    model.train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.15
-    )
     images = torch.from_numpy(episodes.images)
     proprioception = contract.normalize_proprioception(episodes.proprioception)
     actions = contract.normalize_action(episodes.actions)
     curves: dict[str, list[float]] = {}
+
+    def record(losses: dict[str, Tensor], progress: Any) -> None:
+        for name, loss in losses.items():
+            curves.setdefault(name, []).append(loss.item())
+        progress.set_postfix({name: f'{curves[name][-1]:.4f}' for name in losses})
+
+    model.train()
+    advance = _optimizer(model, settings.steps, settings.learning_rate, settings.weight_decay)
     progress = tqdm(range(settings.steps), 'training', unit='step')
     for _ in progress:
-        batch = _sample(generator, images, proprioception, actions, settings)
-        losses = _losses(model, batch, settings)
-        total = (
+        losses = _losses(
+            model, _sample(generator, images, proprioception, actions, settings), settings
+        )
+        advance(
             losses['prediction']
             + settings.weight_regularization * losses['regularization']
             + settings.weight_inverse * losses['inverse']
             + settings.weight_anchor * losses['anchor']
         )
+        record(losses, progress)
+
+    model.eval()
+    latents = torch.cat([embed(model, episodes.images), proprioception], dim=-1)
+    advance = _optimizer(
+        model.predictor, settings.refine_steps, settings.refine_learning_rate, settings.weight_decay
+    )
+    progress = tqdm(range(settings.refine_steps), 'refining', unit='step')
+    for _ in progress:
+        chosen, start = _windows(
+            generator, actions, settings.refine_windows, settings.refine_horizon
+        )
+        span = torch.arange(settings.refine_horizon + 1)
+        truth = latents[chosen, start + span]
+        imagined = model.rollout(truth[:, 0], actions[chosen, start + span[:-1]])
+        loss = rollout_loss(imagined, truth[:, 1:])
+        advance(loss)
+        record({'refined': loss}, progress)
+    return model, curves
+
+
+@torch.no_grad()
+def embed(model: WorldModel, images: NDArray[np.uint8]) -> Tensor:
+    """Return embeddings `[..., G]` of pictures `[..., h, w, 3]`."""
+    flat = torch.from_numpy(images.reshape(-1, *images.shape[-3:]))
+    parts = [model.image_encoder(part) for part in flat.split(256)]
+    return torch.cat(parts).view(*images.shape[:-3], -1)
+
+
+def _optimizer(
+    module: nn.Module, steps: int, learning_rate: float, weight_decay: float
+) -> Callable[[Tensor], None]:
+    """Return a function that follows a loss downhill by one step of AdamW on a one-cycle schedule."""
+    parameters = list(module.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=steps, pct_start=0.15
+    )
+
+    def advance(loss: Tensor) -> None:
         optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        for name, loss in losses.items():
-            curves.setdefault(name, []).append(loss.item())
-        progress.set_postfix({name: f'{values[-1]:.4f}' for name, values in curves.items()})
-    model.eval()
-    return model, curves
+
+    return advance
+
+
+def _windows(
+    generator: np.random.Generator, actions: Tensor, count: int, horizon: int
+) -> tuple[Tensor, Tensor]:
+    """Return random episodes and first steps, both `[count, 1]`, of windows of `horizon` actions."""
+    episodes, length = actions.shape[:2]
+    chosen = generator.integers(episodes, size=(count, 1))
+    start = generator.integers(length - horizon + 1, size=(count, 1))
+    return torch.from_numpy(chosen), torch.from_numpy(start)
 
 
 @dataclass(frozen=True)
@@ -117,10 +177,8 @@ def _sample(
     actions: Tensor,
     settings: TrainingSettings,
 ) -> _Batch:
-    episodes, length = actions.shape[:2]
     horizon = settings.horizon
-    chosen = torch.from_numpy(generator.integers(episodes, size=(settings.windows, 1)))
-    start = torch.from_numpy(generator.integers(length - horizon + 1, size=(settings.windows, 1)))
+    chosen, start = _windows(generator, actions, settings.windows, horizon)
     # Encoding pictures costs nearly all the time: a few steps of each window are looked at, from the
     # near future (the first pair) to the whole horizon.
     first = np.concatenate([[1], generator.integers(1, horizon, size=settings.pairs - 1)])
