@@ -35,7 +35,7 @@ wishes = st.tuples(*[st.one_of(st.floats(-1e30, 1e30), st.floats(-4.0, 4.0))] * 
 periods = st.floats(0.0, LONGEST)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     start=st.tuples(st.floats(-2.6, 2.6), st.floats(-0.3, 0.4)),
     script=st.lists(st.tuples(wishes, periods, st.integers(1, 40)), min_size=1, max_size=20),

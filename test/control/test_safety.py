@@ -1,0 +1,461 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The ladder and the checks before it: whatever arrives, and whenever, setpoints stay safe."""
+
+from dataclasses import replace
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from world_model_ros.control import (
+    Contract,
+    Kind,
+    Limits,
+    Proposal,
+    Reason,
+    Rung,
+    SafetyController,
+    Setpoint,
+    Settings,
+)
+from world_model_ros.monitor import Level
+
+SECOND = 1_000_000_000
+PERIOD = 10_000_000  # ns
+START = 1_700_000_000 * SECOND
+JOINTS = ('shoulder', 'elbow')
+LIMITS = Limits(
+    joints=JOINTS,
+    lower=np.array([-2.6, -0.5]),
+    upper=np.array([2.6, 0.5]),
+    velocity=np.array([1.5, 1.0]),
+    acceleration=np.array([8.0, 6.0]),
+)
+CONTRACT = Contract('digest', Kind.JOINT_VELOCITY, JOINTS, np.full(2, -2.0), np.full(2, 2.0))
+SETTINGS = Settings()
+ROUNDING = 1e-9
+
+
+class Bench:
+    """A controller with a robot that follows its setpoints exactly, and a clock to turn."""
+
+    def __init__(self, settings: Settings = SETTINGS, contract: Contract = CONTRACT) -> None:
+        self.now = START
+        self.control = SafetyController(LIMITS, settings)
+        self.robot = np.zeros(2)
+        self.last: Setpoint | None = None
+        self.plans = 0
+        self.control.enable()
+        self.control.announce(contract)
+
+    def see(self) -> str:
+        return self.control.observe(self.now, JOINTS, self.robot.tolist(), [], self.now)
+
+    def tick(self, count: int = 1, see: bool = True, elapsed: int = PERIOD) -> Setpoint:
+        """Let time pass and check everything that must hold between two setpoints."""
+        for _ in range(count):
+            self.now += elapsed
+            if see:
+                self.see()
+            setpoint = self.control.step(self.now)
+            self.judge(setpoint, elapsed)
+            self.last = setpoint
+            if setpoint.position is not None:
+                self.robot = setpoint.position
+        assert self.last is not None
+        return self.last
+
+    def judge(self, setpoint: Setpoint, elapsed: int) -> None:
+        assert np.all(np.isfinite(setpoint.velocity))
+        assert np.all(np.abs(setpoint.velocity) <= LIMITS.velocity)
+        if setpoint.position is None:
+            assert not np.any(setpoint.velocity)
+            return
+        assert np.all((LIMITS.lower <= setpoint.position) & (setpoint.position <= LIMITS.upper))
+        before = self.last
+        if before is None or before.position is None:
+            assert np.all(np.abs(setpoint.velocity) <= LIMITS.acceleration * 0.01 + ROUNDING)
+            return
+        # After a clock jump one nominal period is all that motion may use.
+        dt = elapsed / SECOND if 0 <= elapsed <= SECOND // 2 else 0.01
+        change = np.abs(setpoint.velocity - before.velocity)
+        assert np.all(change <= LIMITS.acceleration * dt + ROUNDING)
+        if np.any(before.velocity):  # at rest it may be anchored anew
+            moved = np.abs(setpoint.position - before.position)
+            assert np.all(moved <= LIMITS.velocity * dt + LIMITS.acceleration * dt * dt + ROUNDING)
+
+    def proposal(self, rows: object, age: float = 0.1) -> Proposal:
+        values = np.array(rows, np.float32)
+        self.plans += 1
+        return Proposal(
+            stamp=self.now - round(age * SECOND),
+            plan_id=f'plan{self.plans}',
+            model_digest='digest',
+            kind=Kind.JOINT_VELOCITY,
+            names=JOINTS,
+            step_duration=0.1,
+            shape=values.shape,
+            data=values.ravel(),
+        )
+
+    def propose(self, velocity: tuple[float, float] = (1.0, -0.5), age: float = 0.1) -> None:
+        assert self.control.accept(self.proposal([velocity] * 16, age), self.now) is None
+
+    def run(self, seconds: float, velocity: tuple[float, float] = (1.0, -0.5)) -> Setpoint:
+        """Track plans at 10 Hz for a while."""
+        for _ in range(round(seconds * 10)):
+            self.tick()
+            self.propose(velocity)
+            self.tick(9)
+        assert self.last is not None
+        return self.last
+
+
+def test_it_holds_until_robot_and_model_are_known_and_a_proposal_has_come() -> None:
+    control = SafetyController(LIMITS, SETTINGS)
+    assert control.step(START).cause.code == 'deactivated'
+    control.enable()
+    assert control.step(START).cause.code == 'no_joint_state'
+    assert control.step(START).position is None
+    assert control.observe(START, JOINTS, [0.1, 0.2], [], START) == ''
+    assert control.step(START).cause.code == 'no_model'
+    assert control.announce(CONTRACT) == ''
+    setpoint = control.step(START)
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'waiting')
+    assert setpoint.cause.level is Level.OK
+    assert setpoint.position is not None
+    np.testing.assert_array_equal(setpoint.position, [0.1, 0.2])
+
+
+def test_it_tracks_the_newest_plan_and_says_which() -> None:
+    bench = Bench()
+    setpoint = bench.run(1.0)
+    assert setpoint.rung is Rung.TRACK
+    assert setpoint.plan_id == f'plan{bench.plans}'
+    np.testing.assert_allclose(setpoint.velocity, [1.0, -0.5])
+
+
+def test_rows_are_followed_when_they_are_due() -> None:
+    bench = Bench(Settings(late_after=2.0))
+    bench.tick()
+    rows = [[0.0, 0.0], [0.4, -0.4], [0.4, -0.4], [-0.2, 0.2], [-0.2, 0.2]]
+    bench.control.accept(bench.proposal(rows, age=0.05), bench.now)
+    at = {milliseconds: bench.tick().velocity[0] for milliseconds in range(10, 450, 10)}
+    assert at[40] == 0.0  # row 0 applies until 50 ms from here
+    assert at[60] > 0.0
+    assert at[240] == pytest.approx(0.4)
+    assert at[440] == pytest.approx(-0.2)
+
+
+def test_it_goes_down_the_ladder_one_rung_at_a_time_and_is_at_rest_in_time() -> None:
+    bench = Bench()
+    bench.run(1.0, (1.5, 0.0))
+    bench.propose((1.5, 0.0), age=0.06)
+    killed = bench.now
+    rungs = []
+    while not rungs or rungs[-1] is not Rung.HOLD:
+        setpoint = bench.tick()
+        rungs.append(setpoint.rung)
+        assert len(rungs) < 60
+    assert rungs == sorted(rungs)
+    assert set(rungs) == set(Rung)
+    assert (bench.now - killed) / SECOND < 0.5
+    assert setpoint.cause.code == 'proposals_stopped'
+    assert setpoint.plan_id == ''
+
+
+def test_one_missed_plan_does_not_brake_the_robot() -> None:
+    bench = Bench()
+    bench.run(1.0, (0.4, 0.0))
+    for _ in range(20):  # every second plan is lost: 200 ms apart, each 100 ms old on arrival
+        bench.propose((0.4, 0.0), age=0.1)
+        for _ in range(20):
+            setpoint = bench.tick()
+            assert setpoint.rung <= Rung.FINISH
+            np.testing.assert_allclose(setpoint.velocity, [0.4, 0.0], atol=1e-6)
+
+
+def test_the_end_of_a_plan_is_the_end_of_its_motion() -> None:
+    bench = Bench()
+    bench.run(0.5)
+    bench.control.accept(bench.proposal([[1.0, 0.0]] * 2, age=0.0), bench.now)
+    setpoint = bench.tick(22)
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'plan_ended')
+
+
+def test_leftovers_of_a_plan_never_play_after_a_pause() -> None:
+    bench = Bench(Settings(late_after=1.0))
+    bench.run(0.5)
+    bench.propose()
+    bench.tick(20, see=False)  # the robot is not seen for a moment
+    assert bench.last is not None and bench.last.cause.code == 'stale_joint_state'
+    setpoint = bench.tick(30)
+    assert setpoint.rung is Rung.HOLD, 'the plan would have had a second to go'
+    bench.control.disable()
+    bench.tick()
+    bench.control.enable()
+    assert bench.tick(5).rung is Rung.HOLD
+    bench.propose()
+    assert bench.tick().rung is Rung.TRACK
+
+
+@pytest.mark.parametrize('jump', [-10.0, -0.2, 0.8, 10.0, 3600.0])
+def test_after_a_jump_of_the_clock_it_brakes_says_so_and_begins_anew(jump: float) -> None:
+    bench = Bench()
+    bench.run(0.5)
+    setpoint = bench.tick(elapsed=round(jump * SECOND), see=False)
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'clock_jump')
+    assert f'by {abs(jump):.3f} s' in setpoint.cause.text
+    setpoint = bench.tick(30)
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'clock_jump')
+    assert bench.run(0.3).rung is Rung.TRACK, 'stamps of the new time are accepted'
+
+
+def test_a_pushed_robot_makes_it_brake_and_go_on_from_where_the_robot_is() -> None:
+    for closes_position_loop in (False, True):
+        bench = Bench(Settings(closes_position_loop=closes_position_loop))
+        bench.run(0.5)
+        pushed = bench.robot + [0.9, 0.0]
+        bench.now += PERIOD
+        bench.control.observe(bench.now, JOINTS, pushed.tolist(), [], bench.now)
+        setpoint = bench.control.step(bench.now)
+        assert setpoint.cause.code == 'pushed' and 'shoulder' in setpoint.cause.text
+        for _ in range(30):
+            bench.now += PERIOD
+            bench.control.observe(bench.now, JOINTS, pushed.tolist(), [], bench.now)
+            setpoint = bench.control.step(bench.now)
+        assert setpoint.rung is Rung.HOLD
+        assert setpoint.position is not None
+        np.testing.assert_allclose(setpoint.position, pushed, atol=1e-9)
+
+
+def test_a_robot_outside_its_limits_is_not_driven() -> None:
+    bench = Bench()
+    bench.robot = np.array([0.0, 0.9])
+    bench.now += PERIOD
+    bench.see()
+    setpoint = bench.control.step(bench.now)
+    assert setpoint.position is None
+    assert setpoint.cause.code == 'outside_limits' and 'elbow' in setpoint.cause.text
+
+
+@pytest.mark.parametrize('kind', [Kind.JOINT_POSITION, Kind.JOINT_DELTA])
+def test_positions_and_deltas_arrive_where_they_say(kind: Kind) -> None:
+    bench = Bench(Settings(late_after=5.0), replace(CONTRACT, kind=kind))
+    bench.tick()
+    if kind == Kind.JOINT_POSITION:
+        rows = [[0.1, 0.0], [0.2, -0.1], [0.3, -0.2]] + [[0.3, -0.2]] * 17
+    else:
+        rows = [[0.1, -0.05]] * 3 + [[0.0, 0.0]] * 17
+    goal = np.array([0.3, -0.2] if kind == Kind.JOINT_POSITION else [0.3, -0.15])
+    proposal = replace(bench.proposal(rows, age=0.0), kind=int(kind))
+    assert bench.control.accept(proposal, bench.now) is None
+    setpoint = bench.tick(190)
+    assert setpoint.rung is Rung.TRACK
+    assert setpoint.position is not None
+    np.testing.assert_allclose(setpoint.position, goal, atol=0.01)
+
+
+GOOD = [[0.5, 0.5]] * 8
+NAN = [[0.5, math.nan]] * 8
+REFUSED: dict[str, tuple[Reason, dict[str, object], str]] = {
+    'another model': (Reason.DIGEST, {'model_digest': 'other'}, 'one world_model'),
+    'no kind': (Reason.KIND, {'kind': 77}, '77 is not supported'),
+    'a twist': (Reason.KIND, {'kind': 4}, 'TWIST is not supported'),
+    'another kind': (Reason.KIND, {'kind': 1}, 'announced JOINT_VELOCITY'),
+    'a missing joint': (Reason.NAMES, {'names': ('elbow',)}, "missing 'shoulder'"),
+    'an extra joint': (Reason.NAMES, {'names': (*JOINTS, 'wrist')}, "unknown 'wrist'"),
+    'a joint twice': (Reason.NAMES, {'names': ('elbow', 'elbow')}, "repeated 'elbow'"),
+    'no shape': (Reason.SHAPE, {'shape': ()}, 'expected \\[steps, 2\\]'),
+    'a wrong shape': (Reason.SHAPE, {'shape': (7, 2)}, '16 numbers'),
+    'a negative shape': (Reason.SHAPE, {'shape': (-8, 2)}, '16 numbers'),
+    'no rows': (Reason.HORIZON, {'shape': (0, 2), 'data': np.zeros(0, np.float32)}, '0 steps'),
+    'too many rows': (
+        Reason.HORIZON,
+        {'shape': (2000, 2), 'data': np.zeros(4000, np.float32)},
+        '2000 steps',
+    ),
+    'no duration': (Reason.STEP_DURATION, {'step_duration': 0.0}, 'is 0 s'),
+    'a NaN duration': (Reason.STEP_DURATION, {'step_duration': math.nan}, 'is nan s'),
+    'a NaN': (Reason.NOT_FINITE, {'data': np.array(NAN, np.float32).ravel()}, 'NaN'),
+    'a large number': (Reason.BOUNDS, {'data': np.full(16, 27.5, np.float32)}, 'units'),
+    'a huge number': (Reason.BOUNDS, {'data': np.full(16, 3e38, np.float32)}, 'units'),
+    'a zero stamp': (Reason.OTHER_CLOCK, {'stamp': 0}, 'use_sim_time'),
+    'a future stamp': (Reason.FUTURE, {'stamp': START + SECOND}, 'in the future'),
+    'a late stamp': (Reason.LATE, {'stamp': START - SECOND}, 'raise late_after'),
+}
+
+
+@pytest.mark.parametrize('what', REFUSED)
+def test_a_proposal_is_refused_with_a_reason_a_count_and_no_motion_if_it_has(what: str) -> None:
+    reason, changes, text = REFUSED[what]
+    bench = Bench()
+    bench.tick()
+    proposal = replace(bench.proposal(GOOD), **changes)  # type: ignore[arg-type]
+    refusal = bench.control.accept(proposal, bench.now)
+    assert refusal is not None and refusal.reason is reason
+    with pytest.raises(AssertionError, match=text):
+        raise AssertionError(refusal.text)
+    assert bench.control.refused[reason.value] == bench.control.refused.total() == 1
+    assert bench.control.accepted == 0
+    setpoint = bench.tick(10)
+    assert setpoint.rung is Rung.HOLD
+    assert setpoint.cause.code == f'refused_{reason.value}'
+    assert np.all(bench.robot == 0.0)
+
+
+def test_older_and_repeated_proposals_are_refused_and_reordered_joints_are_not() -> None:
+    bench = Bench()
+    bench.tick()
+    first = bench.proposal(GOOD, age=0.1)
+    reordered = replace(first, names=('elbow', 'shoulder'), data=np.array([0.1, 0.9] * 8, 'f4'))
+    assert bench.control.accept(reordered, bench.now) is None
+    for again in (reordered, replace(first, stamp=first.stamp - 1, plan_id='older')):
+        refusal = bench.control.accept(again, bench.now)
+        assert refusal is not None and refusal.reason is Reason.OUT_OF_ORDER
+    np.testing.assert_allclose(bench.tick(14).velocity, [0.9, 0.1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        ({'digest': ''}, 'has no digest'),
+        ({'kind': Kind.TWIST}, 'TWIST is not supported'),
+        ({'names': ('a', 'b')}, 'made for this robot'),
+        ({'lower': np.zeros(3)}, 'one lower and one upper'),
+        ({'lower': np.array([math.nan, 0.0])}, 'not finite'),
+        ({'upper': np.array([math.inf, 1.0])}, 'not finite'),
+        ({'lower': np.full(2, 3.0)}, 'inverted'),
+    ],
+)
+def test_a_model_that_does_not_fit_the_robot_stops_it(
+    changes: dict[str, object], text: str
+) -> None:
+    bench = Bench()
+    bench.run(0.5)
+    assert text in bench.control.announce(replace(CONTRACT, **changes))  # type: ignore[arg-type]
+    setpoint = bench.tick(40)
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'mismatch')
+    assert setpoint.cause.level is Level.ERROR
+    refusal = bench.control.accept(bench.proposal(GOOD), bench.now)
+    assert refusal is not None and refusal.reason is Reason.NO_MODEL
+
+
+def test_the_plan_of_another_model_is_forgotten() -> None:
+    bench = Bench()
+    bench.run(0.5)
+    assert bench.control.announce(replace(CONTRACT, digest='new')) == ''
+    assert bench.tick().rung is Rung.DECELERATE
+
+
+@pytest.mark.parametrize(
+    ('reason', 'names', 'position', 'velocity', 'age'),
+    [
+        ('missing', ['shoulder'], [0.0], [], 0.0),
+        ('missing', [], [], [], 0.0),
+        ('repeated', ['shoulder', 'elbow', 'elbow'], [0.0] * 3, [], 0.0),
+        ('shape', JOINTS, [0.0], [], 0.0),
+        ('shape', JOINTS, [0.0, 0.0], [0.0], 0.0),
+        ('not_finite', JOINTS, [0.0, math.nan], [], 0.0),
+        ('not_finite', JOINTS, [0.0, 0.0], [math.inf, 0.0], 0.0),
+        ('future', JOINTS, [0.0, 0.0], [], -1.0),
+        ('other_clock', JOINTS, [0.0, 0.0], [], 1e9),
+        ('out_of_order', JOINTS, [0.0, 0.0], [], 0.1),
+    ],
+)
+def test_a_joint_state_is_refused_with_a_count_and_the_last_good_one_stands(
+    reason: str, names: list[str], position: list[float], velocity: list[float], age: float
+) -> None:
+    bench = Bench()
+    bench.run(0.3)
+    stamp = bench.now - round(age * SECOND)
+    assert bench.control.observe(stamp, names, position, velocity, bench.now) != ''
+    assert bench.control.joint_states_refused[reason] == 1
+    assert bench.control.joint_states_refused.total() == 1
+    assert bench.tick(see=False).rung is Rung.TRACK
+    assert bench.tick(20, see=False).cause.code == 'stale_joint_state'
+
+
+finite = st.floats(-3.0, 3.0, width=32)
+rows = st.lists(st.tuples(finite, finite), min_size=1, max_size=20)
+events = st.one_of(
+    st.tuples(st.just('propose'), rows, st.floats(-0.1, 0.4)),
+    st.tuples(st.just('tick'), st.integers(1, 30), st.booleans()),
+    st.tuples(st.just('late tick'), st.floats(0.0, 0.45), st.booleans()),
+    st.tuples(st.just('jump'), st.floats(-20.0, 20.0), st.none()),
+    st.tuples(st.just('push'), st.tuples(finite, finite), st.none()),
+    st.tuples(st.just('switch'), st.booleans(), st.none()),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    script=st.lists(events, min_size=1, max_size=25),
+    kind=st.sampled_from([Kind.JOINT_VELOCITY, Kind.JOINT_POSITION, Kind.JOINT_DELTA]),
+    loop=st.booleans(),
+)
+def test_no_story_of_plans_gaps_jumps_and_pushes_leads_outside_the_limits(
+    script: list[tuple[str, object, object]], kind: Kind, loop: bool
+) -> None:
+    bench = Bench(Settings(closes_position_loop=loop), replace(CONTRACT, kind=kind))
+    bench.tick()
+    for what, first, second in script:
+        if what == 'propose':
+            proposal = bench.proposal(first, second)  # type: ignore[arg-type]
+            bench.control.accept(replace(proposal, kind=int(kind)), bench.now)
+        elif what == 'tick':
+            bench.tick(first, see=second)  # type: ignore[arg-type]
+        elif what == 'late tick':
+            bench.tick(see=bool(second), elapsed=round(first * SECOND))  # type: ignore[operator]
+        elif what == 'jump':
+            bench.tick(see=False, elapsed=round(first * SECOND))  # type: ignore[operator]
+        elif what == 'push':
+            bench.robot = bench.robot + np.array(first)
+        elif first:
+            bench.control.enable()
+        else:
+            bench.control.disable()
+
+
+def test_ten_thousand_hostile_proposals_move_nothing_and_are_all_counted() -> None:
+    random = np.random.default_rng(7)
+    bench = Bench()
+    bench.tick()
+    nasty = np.array([math.nan, math.inf, -math.inf, 3e38, -3e38, 1e-45, 9.0], np.float32)
+    count = 10_000
+    for k in range(count):
+        good = bench.proposal(np.tile(random.uniform(-1, 1, 2), (8, 1)))
+        poisoned = good.data.copy()
+        poisoned[random.integers(16)] = random.choice(nasty[[0, 1, 2, 3, 4, 6]])
+        hostile = [
+            replace(good, data=poisoned),
+            replace(good, data=random.choice(nasty, 16)[: random.integers(0, 16)]),
+            replace(good, shape=tuple(random.integers(-9, 8, random.integers(0, 5)).tolist())),
+            replace(good, kind=int(random.choice([0, 1, 3, 4, 5, 6, 255]))),
+            replace(good, names=tuple(random.choice(['', 'x' * 1000, 'elbow'], 2).tolist())),
+            replace(good, model_digest=''),
+            replace(good, step_duration=float(random.choice([0, -1, 1e-300, 1e300, *nasty[:3]]))),
+            replace(good, stamp=int(random.choice([0, -(2**62), 2**62, bench.now + 10**8]))),
+        ][k % 8]
+        refusal = bench.control.accept(hostile, bench.now)
+        assert refusal is not None and refusal.text and len(refusal.text) < 600
+        if k % 10 == 0:
+            setpoint = bench.tick()
+            assert setpoint.rung is Rung.HOLD and np.all(setpoint.velocity == 0.0)
+    assert bench.control.accepted == 0
+    assert bench.control.refused.total() == count
+    assert np.all(bench.robot == 0.0)
