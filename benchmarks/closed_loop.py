@@ -11,8 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-Closes the loop without ROS: the simulated arm, a bundle and the planner, receding horizon.
+"""Closes the loop without ROS: the simulated arm, a bundle and the planner, receding horizon.
 
 For studies of models and planner settings: episodes run as fast as the machine plans, the plan's
 latency is simulated, and success is judged by the simulator's own tip, never by the model.
@@ -160,7 +159,7 @@ def main(arguments: Sequence[str] | None = None,
     parser.add_argument('--period', type=float, default=0.1, help='seconds between observations')
     parser.add_argument('--latency', type=float, default=0.1,
                         help='seconds from observation to the first command of its plan')
-    parser.add_argument('--budget', type=float, default=math.inf, help='planning deadline in seconds')
+    parser.add_argument('--budget', type=float, default=math.inf, help='planning deadline in s')
     parser.add_argument('--threads', type=int, default=1, help='of the runtime')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                         help='override a planner setting, for example --set samples=128')

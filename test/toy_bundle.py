@@ -11,17 +11,16 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-A tiny world model for tests, built by hand instead of trained: `write_toy_bundle(folder)`.
+"""A tiny world model for tests, built by hand instead of trained: `write_toy_bundle(folder)`.
 
 Two joints, 32x32 images, no learned number. An image shows the arm's joint positions as brightness:
 `toy_image(position)` paints joint 0 into the left half and joint 1 into the right half. The encoder
-reads both halves' means back, the rollout integrates velocities, so that plans toward a picture of a
-pose can be judged exactly. Latent [6]: goal part = both positions as the picture shows them [0:2], then
-joint positions [2:4] and velocities [4:6] from the joint state.
+reads both halves' means back, the rollout integrates velocities, so that plans toward a picture of
+a pose can be judged exactly. Latent [6]: goal part = both positions as the picture shows them
+[0:2], then joint positions [2:4] and velocities [4:6] from the joint state.
 
-    from toy_bundle import toy_image, write_toy_bundle    # test/ is on pytest's path (pyproject.toml)
-    bundle = write_toy_bundle(tmp_path)
+    from toy_bundle import toy_image, write_toy_bundle    # test/ is on pytest's path
+    (pyproject.toml) bundle = write_toy_bundle(tmp_path)
     WorldModel(bundle).encode(toy_image([0.5, -0.2]), np.array([0.5, -0.2, 0, 0], np.float32))
 """
 
@@ -108,12 +107,11 @@ def write_toy_bundle(
     nan_above: float | None = None,
     horizon_in_graph: int | str = 'horizon',
 ) -> Bundle:
-    """
-    Write the toy into `folder` (made if missing) and load it.
+    """Write the toy into `folder` (made if missing) and load it.
 
     `change` may edit the manifest's plain mapping before it is written. With `nan_above`, imagined
-    latents turn NaN where joint 0 is driven faster than that many rad/s: a model that fails in places.
-    `horizon_in_graph` fixes the rollout's number of steps.
+    latents turn NaN where joint 0 is driven faster than that many rad/s: a model that fails in
+    places. `horizon_in_graph` fixes the rollout's number of steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _save(_encoder(with_proprioception=True), folder / 'encoder.onnx')

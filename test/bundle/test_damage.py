@@ -157,10 +157,13 @@ def pickled_golden(folder: Path) -> None:
 
 
 def bomb(folder: Path) -> None:
-    with zipfile.ZipFile(folder / 'golden.npz', 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open('image.npy', 'w') as member:
-            for _ in range(257):
-                member.write(bytes(2**20))
+    with (
+        zipfile.ZipFile(folder / 'golden.npz', 'w', zipfile.ZIP_DEFLATED,
+                        compresslevel=1) as archive,
+        archive.open('image.npy', 'w') as member,
+    ):
+        for _ in range(257):
+            member.write(bytes(2**20))
     sign(folder, 'golden.npz')
 
 
@@ -182,7 +185,8 @@ def swapped_graphs(folder: Path) -> None:
 DAMAGES: dict[str, tuple[Damage, str, str]] = {
     'no manifest': (lambda f: (f / 'bundle.yaml').unlink(), 'bundle.yaml', 'give the folder'),
     'not YAML': (text('model:', 'model: ]'), 'bundle.yaml', 'correct the file'),
-    'empty manifest': (lambda f: (f / 'bundle.yaml').write_text(''), 'bundle.yaml', 'schema_version'),
+    'empty manifest': (lambda f: (f / 'bundle.yaml').write_text(''),
+                       'bundle.yaml', 'schema_version'),
     'key twice': (text('latent:', 'model: {}\nlatent:'), 'model', 'correct the file'),
     'alias': (text('model:', 'other: &a [1]\nthird: *a\nmodel:'), 'aliases', 'correct the file'),
     'newer schema': (put('schema_version', value=2), 'schema_version', 'update world_model_ros'),
@@ -191,7 +195,8 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
     'bounds missing': (drop('action', 'lower'), 'action.lower', 'add it'),
     'bounds inverted': (put('action', 'lower', value=[2.0, -1.5]), 'action.lower', 'lower < upper'),
     'bounds too short': (put('action', 'upper', value=[1.5]), 'action.upper', 'one entry for each'),
-    'infinite bound': (put('action', 'upper', value=[1.5, float('inf')]), 'action.upper.1', 'finite'),
+    'infinite bound': (put('action', 'upper', value=[1.5, float('inf')]),
+                       'action.upper.1', 'finite'),
     'NaN in a norm': (put('action', 'normalization', 'mean', value=[0.0, float('nan')]),
                       'action.normalization.mean.1', 'finite'),
     'zero deviation': (put('proprioception', 'normalization', 'std', value=[1.0, 1.0, 0.0, 1.0]),
@@ -216,7 +221,8 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
     'link outside': (link_outside, 'files.rollout.onnx', 'replace the link'),
     'not a graph': (garbage_graph, 'graphs.encoder.file', 'export'),
     'external data': (external_data, 'graphs.encoder.file', 'weights inside'),
-    'external data in a branch': (external_data_in_a_branch, 'graphs.encoder.file', 'weights inside'),
+    'external data in a branch': (external_data_in_a_branch,
+                                  'graphs.encoder.file', 'weights inside'),
     'pickle': (pickled_golden, 'golden.file', 'export the bundle again'),
     'zip bomb': (bomb, 'golden.file', 'below 256 MiB'),
     'golden vectors of another horizon': (
@@ -274,7 +280,8 @@ def test_the_search_for_external_data_survives_a_graph_cut_or_scrambled_anywhere
 
 _YAML = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (st.lists(inner, max_size=3)
+                   | st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=8)
 
 

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The runtime gives what the bundle promises, in physical units, and refuses what it cannot take."""
+"""The runtime gives what the bundle promises, in physical units, and refuses the rest."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def test_a_rollout_takes_physical_actions_and_each_sequence_counts_for_itself(
 
 
 @pytest.mark.parametrize('image', [
-    np.zeros((32, 30, 3), np.uint8), np.zeros((32, 32), np.uint8), np.zeros((32, 32, 3), np.float32),
+    np.zeros((32, 30, 3), np.uint8),
+    np.zeros((32, 32), np.uint8),
+    np.zeros((32, 32, 3), np.float32),
 ])
 def test_an_image_of_another_shape_or_type_is_refused(model: WorldModel, image: np.ndarray) -> None:
     with pytest.raises(InferenceError, match=r'takes uint8 \[32, 32, 3\]'):
@@ -83,7 +85,7 @@ def test_a_horizon_that_the_graph_cannot_take_is_refused_when_the_model_is_loade
     tmp_path: Path,
 ) -> None:
     bundle = write_toy_bundle(tmp_path, horizon_in_graph=8)
-    with pytest.raises(BundleError, match=r'graphs\.rollout\.file.*"actions".*export the graph again'):
+    with pytest.raises(BundleError, match=r'graphs\.rollout\.file.*"actions".*export the graph'):
         WorldModel(bundle)
 
 

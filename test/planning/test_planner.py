@@ -248,7 +248,7 @@ def test_a_machine_that_slows_down_makes_the_next_batch_smaller_not_later(
     assert plan.samples <= 25
 
 
-def test_planning_time_is_real_time_and_short_on_the_toy(model: WorldModel, planner: Planner) -> None:
+def test_a_plan_tells_the_time_and_the_samples_it_took(model: WorldModel, planner: Planner) -> None:
     started = time.monotonic()
     plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0,
                         deadline=started + 5.0)

@@ -11,8 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-What a model is: a folder of ONNX graphs and one manifest, `bundle.yaml`, that holds every number.
+"""What a model is: a folder of ONNX graphs and a manifest that holds every number.
 
 This room reads and writes bundles and trusts nothing that it reads. It runs no graph (that is
 `inference`), and needs neither ROS nor ONNX Runtime. See `manifest` for what a bundle looks like.

@@ -29,6 +29,7 @@ class Fault:
     cure: str
 
     def __str__(self) -> str:
+        """One line for a person."""
         return f'{self.field}: {self.problem}. Cure: {self.cure}.'
 
 
@@ -36,6 +37,7 @@ class BundleError(Exception):
     """A bundle is refused. The text lists every fault found, each with field and cure."""
 
     def __init__(self, path: Path, faults: Iterable[Fault]) -> None:
+        """Refuse the bundle in folder `path`."""
         self.path = path
         self.faults = tuple(faults)
         lines = [f'bundle {path} refused:'] + [f'  {fault}' for fault in self.faults]

@@ -11,12 +11,11 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-Finds tensors that an ONNX graph keeps in other files, without opening the graph.
+"""Finds tensors that an ONNX graph keeps in other files, without opening the graph.
 
-External data names a path that the runtime would follow, past the bundle's digests. The robot has no
-`onnx` package, so this walks the protobuf wire format (protobuf.dev/programming-guides/encoding) along
-the few fields of onnx.proto that lead to a TensorProto.
+External data names a path that the runtime would follow, past the bundle's digests. The robot has
+no `onnx` package, so this walks the protobuf wire format (protobuf.dev/programming-guides/encoding)
+along the few fields of onnx.proto that lead to a TensorProto.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ _MAX_DEPTH = 64
 
 
 def has_external_data(model: bytes) -> bool:
-    """
-    Whether any tensor of a serialised ModelProto lives outside it.
+    """Whether any tensor of a serialised ModelProto lives outside it.
 
     Raises ValueError if the bytes are not a protobuf message.
     """

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Golden vectors: recorded inputs and outputs that prove on each machine that the graphs still agree."""
+"""Golden vectors: recorded inputs and outputs that prove that graphs still do what they did."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ _MAX_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class GoldenVectors:
-    """
-    What the model gave where it was exported; units are physical, latents are the model's own.
+    """What the model gave where it was exported; units are physical, latents are the model's own.
 
     image: uint8 [n, height, width, 3], RGB
     proprioception: float32 [n, P]

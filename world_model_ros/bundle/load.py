@@ -11,11 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-Opens a bundle, or refuses it with every fault named.
+"""Opens a bundle, or refuses it with every fault named.
 
-Order matters: the manifest is checked first, then each file's path, then its digest, and only then is
-what a file holds looked at. A graph of a refused bundle is never handed to a runtime.
+Order matters: the manifest is checked first, then each file's path, then its digest, and only then
+is what a file holds looked at. A graph of a refused bundle is never handed to a runtime.
 """
 
 from __future__ import annotations
@@ -42,12 +41,11 @@ _MAX_MANIFEST_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Bundle:
-    """
-    A model that passed its checks.
+    """A model that passed its checks.
 
     `digest` is the sha256 of the manifest, which holds the sha256 of each file: it identifies the
-    model to the byte. `graphs` are the files' bytes whose digests were checked, by file name, so that
-    nothing can change between check and use.
+    model to the byte. `graphs` are the files' bytes whose digests were checked, by file name, so
+    that nothing can change between check and use.
     """
 
     path: Path
@@ -86,11 +84,10 @@ def load_bundle(path: Path) -> Bundle:
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
-    """
-    Complete a manifest and write it to folder `path`, which holds the graphs and golden vectors.
+    """Complete a manifest and write it to folder `path`, which holds the graphs and golden vectors.
 
-    `manifest` has the sections of `manifest.Manifest` as plain mappings, without `schema_version` and
-    `files`: both are filled in. The result is loaded, so a bundle that was written can be read.
+    `manifest` has the sections of `manifest.Manifest` as plain mappings, without `schema_version`
+    and `files`: both are filled in. The result is loaded, so a bundle that was written can be read.
     Raises BundleError.
     """
     path = Path(path)
@@ -124,7 +121,7 @@ def _read_manifest(path: Path) -> bytes:
 
 def _parse(path: Path, text: bytes) -> Manifest:
     try:
-        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506: derives from SafeLoader
+        data = yaml.load(text, Loader=_StrictLoader)  # derives from SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         problem = ' '.join(str(error).split())
         raise BundleError(path, [Fault(MANIFEST_NAME, f'is not valid YAML: {problem}',
@@ -233,4 +230,5 @@ _StrictLoader.yaml_implicit_resolvers = {
     first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _StrictLoader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$'), list('-+0123456789'))
+    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$'),
+    list('-+0123456789'))

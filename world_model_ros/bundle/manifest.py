@@ -11,8 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-The manifest: everything that a robot must know to run a model and that the graphs cannot say.
+"""The manifest: everything that a robot must know to run a model and that the graphs cannot say.
 
 It is strict on purpose. An unknown key, a missing number or a bound that is off by an order of
 magnitude moves a real arm wrongly, so nothing is guessed and nothing has a silent default.
@@ -80,8 +79,8 @@ planner:
 golden: {file: golden.npz, tolerance: 0.0001}
 ```
 
-Graphs take and give tensors of fixed names and types; `batch` is a dynamic dimension, `P` the length
-of the proprioception vector, `D` that of the latent, `G` of its goal part, `A` of an action:
+Graphs take and give tensors of fixed names and types; `batch` is a dynamic dimension, `P` the
+length of the proprioception vector, `D` that of the latent, `G` of its goal part, `A` of an action:
 
 | graph | inputs | outputs |
 |---|---|---|
@@ -118,7 +117,8 @@ def fault(field: str, problem: str, cure: str) -> PydanticCustomError:
 
 def _inside_folder(name: str) -> str:
     path = PurePosixPath(name)
-    if '\\' in name or '\0' in name or path.is_absolute() or '..' in path.parts or name != str(path):
+    strange = '\\' in name or '\0' in name or name != str(path)
+    if strange or path.is_absolute() or '..' in path.parts:
         raise fault('', f'"{name}" is not a plain path inside the bundle', 'put the file into the '
                     'bundle and name it relative to it, without ".." and without a leading "/"')
     return name
@@ -187,6 +187,7 @@ class ActionContract(_Section):
 
     @property
     def size(self) -> int:
+        """Numbers in one action, A."""
         return len(self.names)
 
 
@@ -227,6 +228,7 @@ class Proprioception(_Section):
 
     @property
     def size(self) -> int:
+        """Numbers in the vector, P."""
         return len(self.joints) * len(self.fields)
 
 
@@ -252,18 +254,23 @@ class Latent(_Section):
 
     @property
     def size(self) -> int:
+        """Numbers in a latent, D."""
         return self.shape[0]
 
     @property
     def goal_size(self) -> int:
+        """Numbers in a goal, G."""
         return self.goal.stop - self.goal.start
 
     @property
     def goal_slice(self) -> slice:
+        """Where the goal part lies in a latent."""
         return slice(self.goal.start, self.goal.stop)
 
 
 class Graph(_Section):
+    """An ONNX file."""
+
     file: FileName
 
 
@@ -274,14 +281,15 @@ class RolloutGraph(Graph):
 
 
 class Graphs(_Section):
+    """The graphs of the table above."""
+
     encoder: Graph
     goal_encoder: Graph
     rollout: RolloutGraph
 
 
 class CostTerm(_Section):
-    """
-    `weight` times a distance between imagined latents and the goal.
+    """`weight` times a distance between imagined latents and the goal.
 
     `l2` is the Euclidean norm of the difference, over the latent's goal part. `steps` says whether
     the horizon's mean or its last step counts.
@@ -294,6 +302,8 @@ class CostTerm(_Section):
 
 
 class Cost(_Section):
+    """What a plan minimises: the sum of the terms."""
+
     terms: Annotated[tuple[CostTerm, ...], Field(min_length=1)]
 
 
@@ -305,13 +315,12 @@ class Goal(_Section):
 
 
 class PlannerSettings(_Section):
-    """
-    Planner defaults.
+    """Planner defaults.
 
     A plan has one free action per knot: it is held until the next knot, or interpolated linearly
-    between knots and held after the last. Deviations are in normalised action units. `constant_grid`
-    spreads that many values between the bounds of each dimension; every combination, held over the
-    whole horizon, is tried.
+    between knots and held after the last. Deviations are in normalised action units.
+    `constant_grid` spreads that many values between the bounds of each dimension; every
+    combination, held over the whole horizon, is tried.
     """
 
     sampler: Literal['cem']

@@ -63,14 +63,16 @@ def _contract(bundle: Bundle) -> list[str]:
         ('licence', manifest.model.license),
         ('source', manifest.model.source),
         ('digest', bundle.digest),
-        ('action', f'{action.kind} [{action.unit}]: {bounds}; one row lasts {action.step_duration:g} s'),
+        ('action', f'{action.kind} [{action.unit}]: {bounds}; '
+                   f'one row lasts {action.step_duration:g} s'),
         ('image', f'{image.width}x{image.height} {image.color}, crop {image.crop}, '
                   f'resize {image.interpolation}'),
         ('joint state', f'{" and ".join(state.fields)} of {", ".join(state.joints)}'),
         ('latent', f'{latent.size} numbers, a goal picture addresses '
                    f'{latent.goal.start} to {latent.goal.stop - 1}'),
         ('cost', f'{terms}; reached below {manifest.goal.reached:g}'),
-        ('planner', f'{planner.sampler}: {planner.samples} samples x {planner.iterations} iterations, '
+        ('planner', f'{planner.sampler}: {planner.samples} samples x {planner.iterations} '
+                    'iterations, '
                     f'{len(planner.knots)} knots over {planner.horizon} steps '
                     f'({planner.horizon * action.step_duration:g} s)'),
     ]
@@ -82,14 +84,15 @@ def _proof(model: WorldModel, loaded: float) -> list[str]:
     bundle, golden = model.bundle, model.bundle.golden
     settings = bundle.manifest.planner
     rows = [f'{"graph":13s}{line}' for line in model.describe()]
-    rows += [f'{"golden":13s}{graph}: error {error:.1e}, {bundle.manifest.golden.tolerance:.0e} allowed'
+    tolerance = bundle.manifest.golden.tolerance
+    rows += [f'{"golden":13s}{graph}: error {error:.1e}, {tolerance:.0e} allowed'
              for graph, error in model.golden_errors.items()]
     actions = np.resize(golden.actions, (settings.samples, *golden.actions.shape[1:]))
     encode = _median_ms(lambda: model.encode(golden.image[0], golden.proprioception[0]))
     rollout = _median_ms(lambda: model.rollout(golden.latent[0], actions))
-    batches = settings.iterations
+    plan = encode + settings.iterations * rollout
     return [*rows, f'{"speed here":13s}encode {encode:.1f} ms, imagine {settings.samples} x '
-            f'{settings.horizon} steps {rollout:.1f} ms, a plan about {encode + batches * rollout:.0f} ms; '
+            f'{settings.horizon} steps {rollout:.1f} ms, a plan about {plan:.0f} ms; '
             f'loaded and checked in {loaded:.2f} s', f'{"verdict":13s}sound']
 
 

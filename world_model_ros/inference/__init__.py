@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Runs a bundle: encode observations and goal pictures, imagine what actions lead to. No torch, no ROS."""
+"""Runs a bundle: encodes observations and goals, imagines what actions lead to. No torch."""
 
 from world_model_ros.inference.model import InferenceError, WorldModel
 

@@ -11,12 +11,11 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-A bundle at work on ONNX Runtime.
+"""A bundle at work on ONNX Runtime.
 
 The rest of the program speaks physical units and NumPy; this is the one place that knows graphs,
-normalisation and sessions. A model that does not do here what it did where it was exported is refused
-when it is loaded, not when the robot moves.
+normalisation and sessions. A model that does not do here what it did where it was exported is
+refused when it is loaded, not when the robot moves.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import Bundle, BundleError, Fault
@@ -43,18 +42,18 @@ class InferenceError(ValueError):
 
 
 class WorldModel:
-    """
-    Encoder, goal encoder and rollout of one bundle.
+    """Encoder, goal encoder and rollout of one bundle.
 
     `threads` is ONNX Runtime's intra-op count. One is the safe choice for small models on a machine
     with other work: two threads that contend for cores double the latency.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        """Open the graphs, check them against the manifest and run the golden vectors: BundleError."""
+        """Open the graphs, check them, run the golden vectors; raises BundleError."""
         self.bundle = bundle
         manifest = bundle.manifest
-        image: _Tensor = ('image', 'uint8', ('batch', manifest.image.height, manifest.image.width, 3))
+        self._image_shape = (manifest.image.height, manifest.image.width, 3)
+        image: _Tensor = ('image', 'uint8', ('batch', *self._image_shape))
         proprioception: _Tensor = ('proprioception', 'float32',
                                    ('batch', manifest.proprioception.size))
         latent: _Tensor = ('latent', 'float32', ('batch', manifest.latent.size))
@@ -66,15 +65,13 @@ class WorldModel:
         self._encoder = open_graph('encoder', [image, proprioception], latent)
         self._goal_encoder = open_graph('goal_encoder', [image], goal)
         self._rollout = open_graph('rollout', [latent, actions], latents)
-        self._image_shape = image[2][1:]
         self._proprioception_mean, self._proprioception_scale = _affine(
             manifest.proprioception.normalization)
         self._action_mean, self._action_scale = _affine(manifest.action.normalization)
         self._check_golden()
 
     def encode(self, image: NDArray[np.uint8], proprioception: Float) -> Float:
-        """
-        Latent [D] of an observation.
+        """Latent [D] of an observation.
 
         image: uint8 [height, width, 3] RGB, cropped and resized as the bundle says
         proprioception: float32 [P] in physical units, ordered as the bundle says
@@ -96,11 +93,10 @@ class WorldModel:
         return _finite('goal encoder', self._run(self._goal_encoder, {'image': image[None]})[0])
 
     def rollout(self, latent: Float, actions: Float) -> Float:
-        """
-        Imagine: latents [N, H, D] that action sequences lead to; entry k is the state after action k.
+        """Imagine the latents [N, H, D] after each action of N sequences.
 
-        latent: float32 [D]; actions: float32 [N, H, A] in physical units. The result is not checked for
-        NaN: whoever compares the sequences decides what a failed one is worth.
+        latent: float32 [D]; actions: float32 [N, H, A] in physical units. The result is not checked
+        for NaN: whoever compares the sequences decides what a failed one is worth.
         """
         normalized = (actions - self._action_mean) * self._action_scale
         start = np.broadcast_to(latent.astype(np.float32, copy=False), (len(actions), latent.size))
@@ -120,8 +116,9 @@ class WorldModel:
 
     def _check_image(self, image: NDArray[np.uint8]) -> None:
         if image.dtype != np.uint8 or image.shape != self._image_shape:
-            raise InferenceError(f'image is {image.dtype} {list(image.shape)}, the model takes uint8 '
-                                 f'{list(self._image_shape)}: preprocess it as the bundle says')
+            raise InferenceError(f'image is {image.dtype} {list(image.shape)}, the model takes '
+                                 f'uint8 {list(self._image_shape)}: preprocess it as the '
+                                 'bundle says')
 
     @staticmethod
     def _run(session: Any, feeds: dict[str, NDArray[Any]]) -> Float:
@@ -136,8 +133,9 @@ class WorldModel:
                        zip(golden.image, golden.proprioception, strict=True)]
             goals = [self.encode_goal(image) for image in golden.image]
         except InferenceError as error:
-            raise BundleError(self.bundle.path, [Fault(
-                'graphs', f'fail on the golden vectors: {error}', 'export the bundle again')]) from error
+            fault = Fault('graphs', f'fail on the golden vectors: {error}',
+                          'export the bundle again')
+            raise BundleError(self.bundle.path, [fault]) from error
         checks = {
             'encoder': (np.stack(encoded), golden.latent),
             'goal_encoder': (np.stack(goals), golden.goal),
@@ -146,13 +144,14 @@ class WorldModel:
         faults = []
         self.golden_errors: dict[str, float] = {}
         for graph, (actual, expected) in checks.items():
-            error = float(np.abs(actual - expected).max() / np.abs(expected).max().clip(1e-6))
-            self.golden_errors[graph] = error
-            if not error <= tolerance:
+            deviation = float(np.abs(actual - expected).max() / np.abs(expected).max().clip(1e-6))
+            self.golden_errors[graph] = deviation
+            if not deviation <= tolerance:
                 faults.append(Fault(
-                    f'graphs.{graph}', f'differs from the golden vectors by {error:.1e} of their '
-                    f'largest number, {tolerance:.1e} is allowed', 'check colour order, normalisation '
-                    'and that graph and golden vectors come from one export; else export again'))
+                    f'graphs.{graph}', f'differs from the golden vectors by {deviation:.1e} of '
+                    f'their largest number, {tolerance:.1e} is allowed', 'check colour order, '
+                    'normalisation and that graph and golden vectors come from one export; '
+                    'else export again'))
         if faults:
             raise BundleError(self.bundle.path, faults)
 
@@ -175,7 +174,7 @@ class _Opener:
         try:
             session = onnxruntime.InferenceSession(
                 self._bundle.graphs[file], self._options, providers=['CPUExecutionProvider'])
-        except Exception as error:  # noqa: BLE001: the runtime's exceptions share no base class
+        except Exception as error:  # the runtime's exceptions share no base class
             text = ' '.join(str(error).split())
             raise BundleError(self._bundle.path, [Fault(
                 field, f'"{file}" does not load in ONNX Runtime {onnxruntime.__version__} ({text})',
@@ -187,8 +186,10 @@ class _Opener:
         return session
 
 
-def _compare(field: str, role: str, actual: Sequence[Any], expected: Sequence[_Tensor]) -> list[Fault]:
-    """Names and types as the manifest's tables say; sizes equal, except that a graph may leave them open."""
+def _compare(
+    field: str, role: str, actual: Sequence[Any], expected: Sequence[_Tensor]
+) -> list[Fault]:
+    """Names, types and sizes as expected, except that a graph may leave sizes open."""
     names = [tensor.name for tensor in actual]
     wanted = [name for name, _, _ in expected]
     if sorted(names) != sorted(wanted):
@@ -209,7 +210,8 @@ def _compare(field: str, role: str, actual: Sequence[Any], expected: Sequence[_T
 
 
 def _affine(normalization: Normalization) -> tuple[Float, Float]:
-    return (np.array(normalization.mean, np.float32), 1 / np.array(normalization.std, np.float32))
+    scale = np.reciprocal(np.array(normalization.std, np.float32))
+    return np.array(normalization.mean, np.float32), scale
 
 
 def _finite(graph: str, values: Float) -> Float:

@@ -11,10 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-Chooses actions: scores imagined futures against the goal and returns the best plan before a deadline.
+"""Chooses actions: scores imagined futures and gives the best plan that time allows.
 
-ROS-free and torch-free. `costs` says what is good, `cem` where to look next, `planner` runs the loop.
+ROS-free and torch-free. `costs` says what is good, `cem` where to look next, `planner` runs the
+loop.
 """
 
 from world_model_ros.planning.costs import GoalCost

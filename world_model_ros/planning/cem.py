@@ -11,13 +11,12 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-The cross-entropy method: sample, keep the best, fit a Gaussian to them, repeat.
+"""The cross-entropy method: sample, keep the best, fit a Gaussian to them, repeat.
 
 Rubinstein, "The cross-entropy method for combinatorial and continuous optimization", 1999; for
-trajectories: Kobilarov, "Cross-entropy motion planning", IJRR 2012. Elites compete with those of earlier
-iterations as in iCEM: Pinneri et al., "Sample-efficient cross-entropy method for real-time planning",
-CoRL 2020.
+trajectories: Kobilarov, "Cross-entropy motion planning", IJRR 2012. Elites compete with those of
+earlier iterations as in iCEM: Pinneri et al., "Sample-efficient cross-entropy method for real-time
+planning", CoRL 2020.
 """
 
 from __future__ import annotations
@@ -47,20 +46,18 @@ class CrossEntropy:
         self._costs: Float = np.empty(0, np.float32)
 
     def sample(self, count: int) -> Float:
-        """
-        Draw knots [count, M, A], clamped to the bounds.
+        """Draw knots [count, M, A], clamped to the bounds.
 
-        x = mu + u^2 sigma n with n ~ N(0, 1) per entry and u ~ U(0, 1) per sample: a Gaussian of mixed
-        scales. In closed loop with a perfect model it ends at 0.05 mm where one scale ends at 5 mm,
-        because near the goal all large steps lose against standing still.
+        x = mu + u^2 sigma n with n ~ N(0, 1) per entry and u ~ U(0, 1) per sample: a Gaussian of
+        mixed scales. In closed loop with a perfect model it ends at 0.05 mm where one scale ends at
+        5 mm, because near the goal all large steps lose against standing still.
         """
         noise = self._generator.standard_normal((count, *self.mean.shape), np.float32)
         scale = self._generator.random((count, 1, 1), np.float32) ** 2
         return np.clip(self.mean + self._sigma * scale * noise, self._lower, self._upper)
 
     def refit(self, knots: Float, costs: Float) -> None:
-        """
-        Move the Gaussian to the elites of `knots` [N, M, A] with `costs` [N].
+        """Move the Gaussian to the elites of `knots` [N, M, A] with `costs` [N].
 
         mu' = b mu + (1 - b) mean(elites), sigma' = max(b sigma + (1 - b) std(elites), sigma_min),
         with momentum b. Candidates of infinite cost are never elites.

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What a bundle calls good: the distance of imagined latents to a goal, as its cost terms weigh it."""
+"""What a bundle calls good: the distance of imagined latents to a goal, weighed."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class GoalCost:
     """Cost of latent sequences for a goal that addresses a part of the latent."""
 
     def __init__(self, cost: Cost, latent: Latent) -> None:
+        """Take the terms of a bundle's cost."""
         self._mean = sum(term.weight for term in cost.terms if term.steps == 'mean')
         self._last = sum(term.weight for term in cost.terms if term.steps == 'last')
         self._part = latent.goal_slice
 
     def distance(self, latents: Float, goal: Float) -> Float:
-        """Euclidean distance [...] of latents [..., D] to the goal [G]; infinite where not a number."""
+        """Euclidean distance [...] of latents [..., D] to the goal [G]; NaN becomes infinite."""
         difference = latents[..., self._part] - goal
         distance = np.sqrt(np.einsum('...i,...i->...', difference, difference))
         return np.where(np.isfinite(distance), distance, np.float32(np.inf))
 
     def total(self, distances: Float) -> Float:
-        """
-        Cost [...] of sequences from their distances [..., H].
+        """Cost [...] of sequences from their distances [..., H].
 
         J = w_mean / H * sum_k d_k + w_last * d_H: the mean makes haste, the last step arrives.
         """

@@ -11,11 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-The anytime planner: from a latent and a goal to the best action sequence that the deadline allows.
+"""The anytime planner: the best action sequence toward a goal that a deadline allows.
 
-One loop: propose candidates, imagine all of them with one call of the rollout graph, score, refit. The
-search runs over a few knots instead of every step, in normalised units, inside the bounds.
+One loop: propose candidates, imagine all of them with one call of the rollout graph, score, refit.
+The search runs over a few knots instead of every step, in normalised units, inside the bounds.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Plan:
-    """
-    An action sequence and what the model expects of it.
+    """An action sequence and what the model expects of it.
 
     actions: float32 [H, A], physical units; row k is held for one model step
     latents: float32 [H, D]; row k is the state after action k
@@ -60,8 +58,7 @@ class Plan:
 
 
 def shift_warm_start(actions: Float, elapsed: float, step_duration: float) -> Float:
-    """
-    Plan [H, A] as seen `elapsed` seconds after its start: what is over drops out, the end is held.
+    """Shift a plan [H, A] by `elapsed` seconds: what is over drops out, the end is held.
 
     A fraction of a step mixes neighbouring rows, which keeps their integral.
     """
@@ -71,12 +68,12 @@ def shift_warm_start(actions: Float, elapsed: float, step_duration: float) -> Fl
     last = len(actions) - 1
     rows = np.minimum(np.arange(len(actions)) + min(whole, last), last)
     following = np.minimum(rows + 1, last)
-    return (1 - fraction) * actions[rows] + fraction * actions[following]
+    shifted: Float = (1 - fraction) * actions[rows] + fraction * actions[following]
+    return shifted
 
 
 class Planner:
-    """
-    Plans with one model. Keeps no state between plans but how long imagining takes on this machine.
+    """Plans with one model; remembers nothing but how long imagining takes on this machine.
 
     With equal arguments and a deadline far away, plans are equal to the byte.
     """
@@ -105,13 +102,13 @@ class Planner:
 
     def plan(self, latent: Float, goal: Float, *, committed: Float | None = None,
              warm_start: Float | None = None, seed: int, deadline: float) -> Plan:
-        """
-        Plan from `latent` [D] toward `goal` [G].
+        """Plan from `latent` [D] toward `goal` [G].
 
         committed: [K, A] first rows that run whatever is planned now; they are repeated in the plan
         warm_start: [H, A] earlier plan shifted to now; the result never costs more than it does
         seed: of everything random here
-        deadline: on the planner's clock. Batches shrink or drop out to keep it; one imagined sequence
+        deadline: on the planner's clock. Batches shrink or drop out to keep it; one imagined
+        sequence
             is the least, so the deadline is overrun only where not even that fits.
         """
         started = self._clock()
@@ -129,10 +126,9 @@ class Planner:
             size = min(size, self._pace.fitting(deadline - self._clock()))
             if iteration == 0:
                 size = max(size, 1)
-            if size < min(self._settings.elites, self._settings.samples) and 0 < iteration and not polish:
+            worthwhile = 1 if polish or iteration == 0 else self._settings.elites
+            if size < worthwhile:
                 continue
-            if size == 0:
-                break
             knots = self._candidates(search, size, iteration, guess)
             actions = self._actions(knots, weights, first[:fixed])
             if iteration == 0:
@@ -149,7 +145,7 @@ class Planner:
                     self.distance(latent, goal), samples, self._clock() - started)
 
     def _first_guess(self, warm_start: Float | None, committed: Float | None, fixed: int) -> Float:
-        """The warm start, or standing still, behind the committed rows: [H, A] inside the bounds."""
+        """Warm start, or standing still, behind the committed rows: [H, A], inside the bounds."""
         first = np.zeros((self._settings.horizon, len(self._lower)), np.float32)
         if warm_start is not None:
             first[:] = warm_start
@@ -159,8 +155,7 @@ class Planner:
         return first
 
     def _candidates(self, search: CrossEntropy, size: int, iteration: int, guess: Float) -> Float:
-        """
-        Knots [size, M, A] to imagine.
+        """Knots [size, M, A] to imagine.
 
         The first batch starts with what the search must not lose against (the first guess, standing
         still) and with constant actions: they reach basins that noise around one guess does not.
@@ -181,7 +176,7 @@ class Planner:
         return actions
 
     def _knots_of(self, actions: Float, weights: Float) -> Float:
-        """Knots [M, A] that come closest to free rows [H - K, A]; those past the end repeat the last."""
+        """Knots [M, A] closest to free rows [H - K, A]; those past the end repeat the last."""
         knots = np.linalg.pinv(weights) @ self._normalize(actions)
         reached = int((weights > 0).any(0).sum())
         if 0 < reached < len(knots):
@@ -211,7 +206,7 @@ class Planner:
 
 
 class _Best:
-    """The cheapest sequence so far; earlier ones win ties, so the first guess survives all-NaN models."""
+    """The cheapest sequence so far; the first one if none has a finite cost."""
 
     def __init__(self) -> None:
         self.cost = np.inf
