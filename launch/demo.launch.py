@@ -12,8 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-The demo for ROS users: ``ros2 launch world_model_ros demo.launch.py``.
+"""The demo for ROS users: ``ros2 launch world_model_ros demo.launch.py``.
 
 The same nodes, remappings and parameters as ``wmros demo`` starts (``world_model_ros/cli/graph.py``
 and ``config/demo.yaml``), so that the two cannot drift apart. It ends when the director has judged
@@ -22,7 +21,6 @@ the last goal. ``ros2 launch world_model_ros demo.launch.py --show-args`` lists 
 
 import time
 
-from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     RegisterEventHandler,
@@ -34,6 +32,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from launch import LaunchDescription
 from world_model_ros.cli import graph
 
 

@@ -14,9 +14,9 @@
 """The command line answers at once, and says in one line what is wrong."""
 
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_domain_that_somebody_uses_is_not_chosen(monkeypatch: pytest.MonkeyPat
 
 def test_no_free_domain_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, '_is_free', lambda port: False)
-    with pytest.raises(demo.DemoFailed, match='set ROS_DOMAIN_ID'):
+    with pytest.raises(demo.DemoError, match='set ROS_DOMAIN_ID'):
         demo.free_domain()
 
 

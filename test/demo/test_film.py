@@ -16,10 +16,10 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
-from world_model_ros.cli.film import GREEN, HEIGHT, RED, WIDTH, Take, write_film
+from world_model_ros.cli.film import FREEZE, GREEN, HEIGHT, RED, WIDTH, Take, write_film
 
 DURATION = 1.0
 
@@ -36,7 +36,7 @@ def make_take(number: int, *, success: bool = True) -> Take:
 
 def test_a_film_plays_its_takes_in_real_time_and_loops(tmp_path: Path) -> None:
     path = tmp_path / 'film.gif'
-    assert write_film([make_take(1), make_take(2)], path, threshold=0.03, freeze=0.5) == 2
+    assert write_film([make_take(1), make_take(2)], path, threshold=0.03) == 2
     with Image.open(path) as film:
         assert film.size == (WIDTH, HEIGHT)
         assert film.info['loop'] == 0
@@ -44,7 +44,7 @@ def test_a_film_plays_its_takes_in_real_time_and_loops(tmp_path: Path) -> None:
         for index in range(film.n_frames):
             film.seek(index)
             shown += film.info['duration']
-    assert shown == pytest.approx(2 * (1000 * DURATION + 500), abs=100)
+    assert shown == pytest.approx(2000 * (DURATION + FREEZE), abs=100)
 
 
 def test_takes_are_left_off_until_the_file_is_small_enough(tmp_path: Path) -> None:
@@ -65,7 +65,8 @@ def test_the_last_picture_says_how_it_ended(
         film.seek(film.n_frames - 1)
         pixels = np.asarray(film.convert('RGB')).reshape(-1, 3)
     other = RED if success else GREEN
-    counts = [int(np.all(np.abs(pixels.astype(int) - c) < 6, axis=1).sum()) for c in (colour, other)]
+    counts = [int(np.all(np.abs(pixels.astype(int) - c) < 6, axis=1).sum())
+              for c in (colour, other)]
     assert counts[0] > 400 > counts[1]
 
 

@@ -17,10 +17,10 @@ import json
 import math
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from world_model_ros.cli.judge import (
     EpisodeResult,

@@ -14,15 +14,15 @@
 """Whatever ends the parent, its children end too."""
 
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from world_model_ros.cli.processes import Children, Terminated
+from world_model_ros.cli.processes import Child, Children, Terminated
 
 STUBBORN = """
 import signal, time
@@ -32,6 +32,10 @@ print('up', flush=True)
 time.sleep(60)
 """
 OBEDIENT = "print('up', flush=True); import time; time.sleep(60)"
+
+
+def start(children: Children, code: str, folder: Path) -> Child:
+    return children.start('a', [sys.executable, '-c', code], os.environ, folder / 'a.log')
 
 
 def wait_until_up(log: Path) -> None:
@@ -50,10 +54,10 @@ def is_running(pid: int) -> bool:
 
 def test_children_end_with_the_context(tmp_path: Path) -> None:
     with Children() as children:
-        child = children.start('a', [sys.executable, '-c', OBEDIENT], os.environ, tmp_path / 'a.log')
+        child = start(children, OBEDIENT, tmp_path)
         wait_until_up(child.log)
         assert not children.ended()
-    assert child.process.returncode == -signal.SIGINT or child.process.returncode == 1
+    assert child.process.returncode in {-signal.SIGINT, 1}
 
 
 def test_children_that_ignore_signals_are_ended_by_force(
@@ -62,20 +66,20 @@ def test_children_that_ignore_signals_are_ended_by_force(
     monkeypatch.setattr('world_model_ros.cli.processes._PATIENCE', (
         (signal.SIGINT, 0.1), (signal.SIGTERM, 0.1), (signal.SIGKILL, 5.0)))
     with Children() as children:
-        child = children.start('a', [sys.executable, '-c', STUBBORN], os.environ, tmp_path / 'a.log')
+        child = start(children, STUBBORN, tmp_path)
         wait_until_up(child.log)
     assert child.process.returncode == -signal.SIGKILL
 
 
 def test_children_end_when_the_parent_is_terminated(tmp_path: Path) -> None:
     with pytest.raises(Terminated, match='SIGTERM'), Children() as children:
-        child = children.start('a', [sys.executable, '-c', OBEDIENT], os.environ, tmp_path / 'a.log')
+        child = start(children, OBEDIENT, tmp_path)
         wait_until_up(child.log)
         signal.raise_signal(signal.SIGTERM)
     assert child.process.poll() is not None
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells children of a parent\'s death')
+@pytest.mark.skipif(sys.platform != 'linux', reason='a Linux feature')
 def test_children_end_when_the_parent_is_killed_outright(tmp_path: Path) -> None:
     log = tmp_path / 'child.log'
     script = (
@@ -102,7 +106,7 @@ def test_children_end_when_the_parent_is_killed_outright(tmp_path: Path) -> None
 def test_a_childs_last_words_are_kept(tmp_path: Path) -> None:
     code = "for n in range(40): print('line', n)"
     with Children() as children:
-        child = children.start('a', [sys.executable, '-c', code], os.environ, tmp_path / 'a.log')
+        child = start(children, code, tmp_path)
         child.process.wait(10)
         assert children.ended() == [child]
     assert child.tail(2) == 'line 38\nline 39'

@@ -31,9 +31,10 @@ pytest.importorskip('launch_ros', reason='launch_ros comes with a ROS 2 distribu
 import launch_testing.actions
 import launch_testing.asserts
 import launch_testing.markers
-from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+from launch import LaunchDescription
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'demo.launch.py'
 DOMAIN = 51

@@ -12,8 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-``wmros demo``: the whole chain, from camera to motor, as separate processes over real DDS.
+"""``wmros demo``: the whole chain, from camera to motor, as separate processes over real DDS.
 
 This module starts the nodes, watches them, shows what goes on and makes sure that nothing is left
 behind. It speaks no ROS itself: the director node sets the goals, judges by the simulator's ground
@@ -66,7 +65,7 @@ examples:
 """
 
 
-class DemoFailed(Exception):
+class DemoError(Exception):
     """The run could not be completed; the message says why and what to do."""
 
 
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     try:
         report = _demo(args, console)
-    except (DemoFailed, FileNotFoundError) as failure:
+    except (DemoError, FileNotFoundError) as failure:
         print(f'wmros demo: {failure}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -107,8 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def free_domain() -> int:
-    """
-    Return a ROS domain in which no participant of this machine is.
+    """Return a ROS domain in which no participant of this machine is.
 
     A participant binds the UDP ports that its domain gives it (DDSI-RTPS 9.6.1: 7400 + 250 d for
     multicast, + 10 and + 12 for the first two participants), so a domain whose ports can be bound
@@ -119,7 +117,7 @@ def free_domain() -> int:
     for domain in domains:
         if all(_is_free(7400 + 250 * domain + offset) for offset in (0, 10, 12)):
             return domain
-    raise DemoFailed('every ROS domain of this machine is taken: set ROS_DOMAIN_ID')
+    raise DemoError('every ROS domain of this machine is taken: set ROS_DOMAIN_ID')
 
 
 def _demo(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -145,7 +143,7 @@ def _demo(args: argparse.Namespace, console: Console) -> dict[str, Any]:
                 out / 'logs' / f'{node.name}.log')
         _follow(events, children, args.episodes, console)
     if not report.is_file():
-        raise DemoFailed(f'the director ended without a report: see {out / "logs"}')
+        raise DemoError(f'the director ended without a report: see {out / "logs"}')
     result: dict[str, Any] = json.loads(report.read_text(encoding='utf-8'))
     return result
 
@@ -157,10 +155,10 @@ def _prepare_output(args: argparse.Namespace) -> tuple[Path, Path]:
         (out / 'logs').mkdir(parents=True, exist_ok=True)
         report.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DemoFailed(f'cannot write to {error.filename}: {error.strerror}. '
+        raise DemoError(f'cannot write to {error.filename}: {error.strerror}. '
                          'Choose another --out or --json') from error
     if report.is_dir():
-        raise DemoFailed(f'--json {report} is a folder: name a file')
+        raise DemoError(f'--json {report} is a folder: name a file')
     return out, report
 
 
@@ -168,7 +166,7 @@ def _find_bundle(given: Path | None) -> Path:
     if given is None:
         return graph.default_bundle()
     if not (given / 'bundle.yaml').is_file():
-        raise DemoFailed(f'--bundle {given} holds no bundle.yaml: name the folder of a model '
+        raise DemoError(f'--bundle {given} holds no bundle.yaml: name the folder of a model '
                          'bundle, such as models/reach')
     return given.resolve()
 
@@ -196,7 +194,7 @@ def _command(
 
 
 def _follow(events: Path, children: Children, episodes: int, console: Console) -> None:
-    """Show the run until the director has ended; raise DemoFailed when anything goes wrong."""
+    """Show the run until the director has ended; raise DemoError when anything goes wrong."""
     board = Scoreboard(episodes)
     lines = _new_lines(events)
     heard = time.monotonic()
@@ -207,7 +205,7 @@ def _follow(events: Path, children: Children, episodes: int, console: Console) -
                 heard = time.monotonic()
                 event = json.loads(line)
                 if event['event'] == 'failed':
-                    raise DemoFailed(event['message'])
+                    raise DemoError(event['message'])
                 message = board.take(event)
                 if message is not None:
                     live.console.print(message)
@@ -215,9 +213,9 @@ def _follow(events: Path, children: Children, episodes: int, console: Console) -
             for child in ended:
                 if child.name == graph.DIRECTOR.name and child.process.returncode == 0:
                     return
-                raise DemoFailed(_obituary(child))
+                raise DemoError(_obituary(child))
             if time.monotonic() - heard > _SILENCE:
-                raise DemoFailed(f'nothing was heard of the director for {_SILENCE:.0f} s: '
+                raise DemoError(f'nothing was heard of the director for {_SILENCE:.0f} s: '
                                  f'see {events.parent / "logs"}')
             time.sleep(0.05)
 
@@ -315,7 +313,7 @@ def _complaints(report: dict[str, Any], args: argparse.Namespace) -> list[str]:
         complaints.append(f'The rate of success is {report["success_rate"]:.2f}: '
                           f'at least {args.minimum_success:.2f} was asked for.')
     if report['limit_violations']:
-        kinds = ', '.join(f'{kind} {count}×'
+        kinds = ', '.join(f'{count} of {kind}'
                           for kind, count in report['limit_violations_by_kind'].items())
         complaints.append(f'Setpoints broke limits: {kinds}.')
     return complaints
@@ -352,7 +350,7 @@ def _pair(figures: dict[str, float | None]) -> tuple[str, str]:
 
 
 def _number(value: float | None, unit: str) -> str:
-    return '–' if value is None else f'{value:.1f} {unit}'
+    return 'n/a' if value is None else f'{value:.1f} {unit}'
 
 
 def process_start() -> float:

@@ -12,8 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-The demo's film: what the camera saw, what the goal picture shows, how the distance fell.
+"""The demo's film: what the camera saw, what the goal picture shows, how the distance fell.
 
 A film says in ten seconds what a table of figures cannot: that the robot goes where the picture
 says. The director node records takes (:class:`Take`); this module draws them, without ROS, after
@@ -52,6 +51,12 @@ SUPERSAMPLING = 3
 PALETTE_SIZE = 256
 SHADE = 36
 
+STEP = 0.08
+"""Time between two pictures, s; a GIF counts in hundredths of a second."""
+
+FREEZE = 1.2
+"""For how long the end of each take stands still, s."""
+
 FLOOR = 0.003
 """Lowest distance on the plot's logarithmic axis, m."""
 
@@ -89,15 +94,11 @@ class Take:
 
 
 def write_film(
-    takes: Sequence[Take], path: Path, *, threshold: float, rate: float = 12.5,
-    freeze: float = 1.2, size_limit: int = 3_000_000,
+    takes: Sequence[Take], path: Path, *, threshold: float, size_limit: int = 3_000_000
 ) -> int:
-    """
-    Write `takes` one after another as an animated GIF that loops.
+    """Write `takes` one after another as an animated GIF that loops.
 
     :param threshold: distance that counts as success, m
-    :param rate: pictures per second; a GIF counts in hundredths of a second
-    :param freeze: for how long each take's end stands still, s
     :param size_limit: bytes; takes are left off from the end until the file is smaller
     :returns: how many takes the film shows
     :raises ValueError: there is no take to show
@@ -105,21 +106,18 @@ def write_film(
     if not takes:
         raise ValueError('there is nothing to film: the run recorded no episode')
     for count in range(len(takes), 0, -1):
-        _write_gif(takes[:count], path, threshold, rate, freeze)
+        _write_gif(takes[:count], path, threshold)
         if path.stat().st_size <= size_limit:
             return count
     return 1
 
 
-def _write_gif(
-    takes: Sequence[Take], path: Path, threshold: float, rate: float, freeze: float
-) -> None:
-    step = 1.0 / rate
+def _write_gif(takes: Sequence[Take], path: Path, threshold: float) -> None:
     pictures: list[Image.Image] = []
     durations: list[int] = []
-    for picture, last in _pictures(takes, threshold, step):
+    for picture, last in _pictures(takes, threshold):
         pictures.append(picture)
-        durations.append(round(1000 * (freeze if last else step)))
+        durations.append(round(1000 * (FREEZE if last else STEP)))
     # One palette for all pictures, and no dithering: what stands still stays still, so that the
     # file holds only the rectangle that changed.
     palette = _palette([take.goal for take in takes])
@@ -151,13 +149,10 @@ def _mix(below: Rgb, above: Rgb, share: float) -> Rgb:
     return red, green, blue
 
 
-def _pictures(
-    takes: Sequence[Take], threshold: float, step: float
-) -> Iterator[tuple[Image.Image, bool]]:
+def _pictures(takes: Sequence[Take], threshold: float) -> Iterator[tuple[Image.Image, bool]]:
     for take in takes:
         stage = Stage(take, threshold)
-        times = np.arange(0.0, take.duration, step)
-        for time in times:
+        for time in np.arange(0.0, take.duration, STEP):
             yield stage.draw(float(time)), False
         yield stage.draw(take.duration, ended=True), True
 
@@ -185,7 +180,7 @@ class Stage:
         self._draw_curve(picture, time, ended)
         draw = ImageDraw.Draw(picture)
         baseline = HEADER + PANEL_HEIGHT + 25
-        left, _, right, _ = self.camera_box
+        right = self.camera_box[2]
         draw.text((right, baseline), f'{time:.1f} s', MUTED, _font(15), anchor='rm')
         distance = self.take.final if ended else self.take.distance_at(time)
         colour = GREEN if distance <= self.threshold else INK
@@ -193,7 +188,7 @@ class Stage:
         if ended:
             colour = GREEN if self.take.success else RED
             verdict = 'reached' if self.take.success else 'missed'
-        left, _, right, _ = self.plot_box
+        right = self.plot_box[2]
         draw.text((right, baseline), f'{100 * distance:.1f} cm', colour, _font(15), anchor='rm')
         if verdict:
             width = draw.textlength(f'{100 * distance:.1f} cm', _font(15))
@@ -219,7 +214,7 @@ class Stage:
         return picture
 
     def _draw_axes(self, draw: ImageDraw.ImageDraw) -> None:
-        left, upper, right, lower = self.axes
+        left, _, right, lower = self.axes
         for second in range(0, int(self.take.duration) + 1, 2):
             last = second + 2 > self.take.duration
             label = f'{second} s' if last else f'{second}'

@@ -12,8 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-The demo's graph: which nodes there are, and who talks to whom.
+"""The demo's graph: which nodes there are, and who talks to whom.
 
 One table for two homes: ``wmros demo`` starts these executables as plain processes, and
 ``launch/demo.launch.py`` hands them to ``ros2 launch``. Their parameters are in
@@ -71,8 +70,7 @@ ROBOT = (SIMULATOR, CONTROLLER, WORLD_MODEL)
 
 
 def resource(relative: str) -> Path:
-    """
-    Return a file or folder that the package ships, from the source tree or where it is installed.
+    """Return a file or folder that the package ships, in the source tree or where it is installed.
 
     :raises FileNotFoundError: it is in neither
     """

@@ -12,8 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-Judges a demo run by what went over the wires, never by what the model or the controller think.
+"""Judges a demo run by what went over the wires, never by what the model or the controller think.
 
 Kept apart from both sides on purpose: the limits are read from the URDF once more, and every
 setpoint is held against them again, with nothing but the recorded messages to go by.
@@ -24,12 +23,12 @@ from __future__ import annotations
 import math
 import os
 import platform
-import xml.etree.ElementTree as ElementTree
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +56,7 @@ class WireLimits:
 
 
 def read_wire_limits(urdf: Path, acceleration: float) -> WireLimits:
-    """
-    Read the limits of the URDF's moving joints; a URDF has no acceleration limit, so it is given.
+    """Read the limits of the URDF's moving joints; it has no `acceleration`, so that is given.
 
     :raises ValueError: the URDF has no moving joint with limits
     """
@@ -76,8 +74,7 @@ def read_wire_limits(urdf: Path, acceleration: float) -> WireLimits:
 
 
 class LimitWatch:
-    """
-    Counts setpoints that break a limit.
+    """Counts setpoints that break a limit.
 
     Acceleration is the change of the velocity setpoint between two stamps, checked from tick to
     tick and over a tenth of a second, with 2 ms for stamps that were not taken at the very moment

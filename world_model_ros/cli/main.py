@@ -12,8 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-``wmros``: the one command of this package.
+"""``wmros``: the one command of this package.
 
 Each subcommand lives in a module of its own with ``add_arguments(parser)`` and
 ``run(args) -> int``, imported only when it is asked for: help appears at once, and torch is loaded

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -51,8 +52,7 @@ class Child:
 
 
 class Children:
-    """
-    A context in which processes are started, and at whose end all of them have ended.
+    """A context in which processes are started, and at whose end all of them have ended.
 
     Each gets a session of its own, so that Ctrl-C reaches only this process, which then ends them
     in order. Should this process be killed outright, the kernel sends them SIGTERM (Linux).
@@ -89,7 +89,8 @@ class Children:
             process = subprocess.Popen(
                 command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == 'linux' else None)
+                # Safe without other threads, of which this program has none.
+                preexec_fn=_die_with_parent if sys.platform == 'linux' else None)  # noqa: PLW1509
         child = Child(name, process, log)
         self._children.append(child)
         return child
@@ -117,10 +118,8 @@ class Children:
 
 def _signal_group(child: Child, number: int, *, even_if_ended: bool = False) -> None:
     if child.process.poll() is None or even_if_ended:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(child.process.pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:

@@ -12,8 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-The demo's director: shows the robot pictures to reach, watches every wire, and judges.
+"""The demo's director: shows the robot pictures to reach, watches every wire, and judges.
 
 It draws goal positions from a seed, renders the picture that each would give and publishes nothing
 but that picture. Whether the arm got there is read from the simulator's ground truth. It knows the
@@ -71,11 +70,11 @@ _RUNGS = {ControllerState.TRACK: 'track', ControllerState.FINISH: 'finish',
           ControllerState.DECELERATE: 'decelerate', ControllerState.HOLD: 'hold'}
 
 
-class RunFailed(Exception):
+class RunError(Exception):
     """The run cannot go on; the message says why and what to do."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - not an error
     """The process was asked to end."""
 
 
@@ -120,7 +119,7 @@ class DemoDirector(Node):
         self._faults: dict[str, str] = {}
         self._idle_cause = 'no_model'
         path = self._value('events')
-        self._events = open(path, 'a', encoding='utf-8') if path else None
+        self._events = Path(path).open('a', encoding='utf-8') if path else None  # noqa: SIM115
         self._connect()
         self._thread = threading.Thread(target=self._run, name='director')
         self._thread.start()
@@ -234,7 +233,7 @@ class DemoDirector(Node):
         except Stopped:
             self.exit_code = 130
         except Exception as error:  # the border: a thread's exception would be lost
-            if not isinstance(error, RunFailed):
+            if not isinstance(error, RunError):
                 self.get_logger().error(f'{type(error).__name__}: {error}')
             self.get_logger().error(str(error))
             self._tell('failed', message=str(error))
@@ -280,7 +279,7 @@ class DemoDirector(Node):
                 self._tell('waiting', **{'for': now_missing})
             for name in now_missing:
                 if name in self._faults:
-                    raise RunFailed(f'{name} {self._faults[name]}')
+                    raise RunError(f'{name} {self._faults[name]}')
             return not now_missing
 
         self._wait(complete, _STARTUP_LIMIT, lambda: f'{", ".join(missing)} to be active')
@@ -334,8 +333,7 @@ class DemoDirector(Node):
                    rung='' if state is None else _RUNGS.get(state.rung, str(state.rung)))
 
     def _count_frames(self, *, resume: bool) -> tuple[int, int]:
-        """
-        Return how many frames were published and received so far.
+        """Return how many frames were published and received so far.
 
         The camera is stopped for it: only when none is on its way can the two be compared.
         """
@@ -365,7 +363,7 @@ class DemoDirector(Node):
         self._wait(future.done, 5.0, lambda: 'the simulator to change its state')
         answer = future.result()
         if answer is None or not answer.success:
-            raise RunFailed('the simulator refused to change its state: see its log')
+            raise RunError('the simulator refused to change its state: see its log')
 
     def _write(self, takes: list[Take]) -> None:
         out = Path(self._value('out')) if self._value('out') else None
@@ -385,7 +383,7 @@ class DemoDirector(Node):
         deadline = time.monotonic() + limit
         while not condition():
             if time.monotonic() > deadline:
-                raise RunFailed(f'waited {limit:.0f} s in vain for {what()}')
+                raise RunError(f'waited {limit:.0f} s in vain for {what()}')
             if self._stop.wait(0.02):
                 raise Stopped
 
