@@ -23,21 +23,21 @@
 Nothing sleeps and hopes: every wait has a condition, a deadline, and says what it waited for.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 import json
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
-import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -142,7 +142,10 @@ class Graph:
         return (self.directory / f'{process.args!s}.output').read_text(errors='replace')
 
     def end(
-        self, process: subprocess.Popen[bytes], with_signal: int = signal.SIGTERM, within: float = 10
+        self,
+        process: subprocess.Popen[bytes],
+        with_signal: int = signal.SIGTERM,
+        within: float = 10.0,
     ) -> int:
         """Send a signal and return the exit code, listening meanwhile."""
         process.send_signal(with_signal)

@@ -11,14 +11,14 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Limits come from the URDF and from YAML, the tighter one wins, and nothing unclear gets through."""
+"""Limits come from URDF and YAML, the tighter one wins, and nothing unclear gets through."""
 
 import math
 
-from hypothesis import given
-from hypothesis import strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from world_model_ros.control import JointLimits, LimitsError, limits_from_urdf, tighter
 

@@ -13,10 +13,12 @@
 # limitations under the License.
 """The arithmetic that keeps setpoints inside limits, whatever is wanted."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 import numpy as np
 import pytest
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from world_model_ros.control import Limits, Motion, stopping_points
 from world_model_ros.control.motion import advance, follow, toward
@@ -104,7 +106,7 @@ def test_a_trajectory_ends_at_rest_with_at_least_two_points_in_strict_order(
     assert times[0] == PERIOD
     assert np.all(np.diff(times) >= 1e-3 - ROUNDING)
     np.testing.assert_array_equal(points[-1][1].velocity, 0.0)
-    for (start, a), (end, b) in zip(points, points[1:], strict=False):
+    for (start, a), (end, b) in pairwise(points):
         slowing = np.abs(a.velocity) - np.abs(b.velocity)
         assert np.all(slowing <= LIMITS.acceleration * (end - start) + ROUNDING)
         assert np.all((b.position >= LIMITS.lower) & (b.position <= LIMITS.upper))

@@ -13,13 +13,13 @@
 # limitations under the License.
 """The ladder and the checks before it: whatever arrives, and whenever, setpoints stay safe."""
 
-from dataclasses import replace
 import math
+from dataclasses import replace
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from world_model_ros.control import (
     Contract,
@@ -229,7 +229,7 @@ def test_a_pushed_robot_makes_it_brake_and_go_on_from_where_the_robot_is() -> No
     for closes_position_loop in (False, True):
         bench = Bench(Settings(closes_position_loop=closes_position_loop))
         bench.run(0.5)
-        pushed = bench.robot + [0.9, 0.0]
+        pushed = bench.robot + np.array([0.9, 0.0])
         bench.now += PERIOD
         bench.control.observe(bench.now, JOINTS, pushed.tolist(), [], bench.now)
         setpoint = bench.control.step(bench.now)
@@ -336,7 +336,7 @@ def test_older_and_repeated_proposals_are_refused_and_reordered_joints_are_not()
         ({'digest': ''}, 'has no digest'),
         ({'kind': Kind.TWIST}, 'TWIST is not supported'),
         ({'names': ('a', 'b')}, 'made for this robot'),
-        ({'lower': np.zeros(3)}, 'one lower and one upper'),
+        ({'lower': np.zeros(3)}, 'lacks a lower or upper bound'),
         ({'lower': np.array([math.nan, 0.0])}, 'not finite'),
         ({'upper': np.array([math.inf, 1.0])}, 'not finite'),
         ({'lower': np.full(2, 3.0)}, 'inverted'),

@@ -15,10 +15,10 @@
 
 import math
 
-from hypothesis import given
-from hypothesis import strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from world_model_ros.monitor import Counters, Health, LatencyWindow, Level, Rate, worst
 

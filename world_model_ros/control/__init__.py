@@ -15,8 +15,8 @@
 
 Read in this order: :mod:`~world_model_ros.control.limits` (what the robot may do),
 :mod:`~world_model_ros.control.proposal` (what is let in), :mod:`~world_model_ros.control.motion`
-(the arithmetic that keeps limits), :mod:`~world_model_ros.control.safety` (the ladder that ties them
-together). NumPy only: no ROS, no clock, no thread, no file.
+(the arithmetic that keeps limits), :mod:`~world_model_ros.control.safety` (the ladder that ties
+them together). NumPy only: no ROS, no clock, no thread, no file.
 """
 
 from world_model_ros.control.limits import (

@@ -18,11 +18,11 @@ none) and may tighten the others. Where both speak, the tighter one wins. What c
 :func:`tighter` is complete and finite, so that the rest of the room never asks again.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-import math
 from typing import TypeAlias
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray

@@ -42,8 +42,8 @@ which is the familiar v <= sqrt(2 a d), corrected for periods of finite length. 
 the same seen from the other side.
 """
 
-from dataclasses import dataclass
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -63,8 +63,8 @@ def advance(
 ) -> Motion:
     """Return the setpoint one period of ``dt`` seconds later, equations (1) to (5).
 
-    ``wanted`` [J] rad/s may be any finite velocity. ``measured`` [J] rad is where the robot is: room
-    to a limit counts from it, too, so that a robot pushed toward a limit brakes for the limit and
+    ``wanted`` [J] rad/s may be any finite velocity. ``measured`` [J] rad is where the robot is:
+    room to a limit counts from it, too, so that a robot pushed toward a limit brakes for the limit and
     not for its setpoint. ``longest`` is h, the longest period that may follow: 0 <= dt <= longest.
     """
     q, v, a = motion.position, motion.velocity, limits.acceleration

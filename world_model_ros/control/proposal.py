@@ -168,7 +168,7 @@ def mismatch(contract: Contract, joints: tuple[str, ...]) -> str:
         return f'{refusal.text}; load a model made for this robot, or correct the parameter joints'
     sizes = {len(contract.names), len(contract.lower), len(contract.upper)}
     if len(sizes) > 1:
-        return 'the announced model has not one lower and one upper bound per action: export it again'
+        return 'the announced model lacks a lower or upper bound of an action: export it again'
     # Written so that NaN fails.
     bounds = np.concatenate([contract.lower, contract.upper])
     if not np.all(np.abs(bounds) <= LARGEST_BOUND):
@@ -274,8 +274,8 @@ def _check_stamp(stamp: int, now: int, latest: float) -> Refusal | None:
     if abs(age) > OTHER_CLOCK:
         return Refusal(
             Reason.OTHER_CLOCK,
-            f'its stamp is {abs(age):.1f} s in the {"past" if age > 0.0 else "future"}, so it is of '
-            'another clock: give all nodes the same use_sim_time, and synchronise the machines',
+            f'its stamp is {abs(age):.1f} s in the {"past" if age > 0.0 else "future"}, so it is '
+            'of another clock: give all nodes the same use_sim_time, and synchronise the machines',
         )
     if age < -FUTURE_TOLERANCE:
         return Refusal(

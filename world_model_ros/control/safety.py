@@ -120,8 +120,8 @@ class Setpoint:
 class SafetyController:
     """Checks proposals, walks the ladder and moves the setpoint. For one thread.
 
-    ``accepted`` and ``refused`` count proposals since :meth:`enable`, ``joint_states_refused`` counts
-    joint states since construction, both by reason.
+    ``accepted`` and ``refused`` count proposals since :meth:`enable`, ``joint_states_refused``
+    counts joint states since construction, both by reason.
     """
 
     def __init__(self, limits: Limits, settings: Settings) -> None:
@@ -274,7 +274,7 @@ class SafetyController:
             return Cause(
                 'pushed',
                 Level.WARN,
-                f'{joint} is more than {self.settings.following_tolerance:g} rad from its setpoint: '
+                f'{joint} is over {self.settings.following_tolerance:g} rad from its setpoint: '
                 'pushed, blocked, or its drive does not listen; once at rest it goes on from there',
             )
         if self._contract is None:
@@ -359,7 +359,8 @@ class SafetyController:
         if repeated:
             return 'repeated', f'joint {repeated[0]} is named twice'
         if len(position) != len(names) or len(velocity) not in (0, len(names)):
-            return 'shape', f'{len(names)} names, {len(position)} positions, {len(velocity)} velocities'
+            text = f'{len(names)} names, {len(position)} positions, {len(velocity)} velocities'
+            return 'shape', text
         chosen = [names.index(joint) for joint in joints]
         numbers = [position[index] for index in chosen]
         numbers += [velocity[index] for index in chosen] if len(velocity) else []

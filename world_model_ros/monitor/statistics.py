@@ -13,9 +13,9 @@
 # limitations under the License.
 """Counters, rates and latency percentiles in constant memory."""
 
+import math
 from collections import deque
 from collections.abc import Iterator
-import math
 
 import numpy as np
 

@@ -11,8 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
-The node between plans and motors: every proposal passes ``control/``, every tick sends a setpoint.
+"""The node between plans and motors: proposals pass ``control/``, every tick sends a setpoint.
 
 It lives in a process of its own, so that it outlives the model, and never waits: all callbacks are
 short and run in one thread, and none of them can end the process. The decisions are made in
@@ -45,7 +44,6 @@ from world_model_ros.control import (
     Limits,
     Motion,
     Proposal,
-    Rung,
     SafetyController,
     Setpoint,
     Settings,
@@ -97,8 +95,9 @@ class ControllerNode(ManagedNode):
 
         self._control: SafetyController | None = None
         self._setpoint: Setpoint | None = None
+        self._ticked: float | None = None
         self._told = ('', '')
-        self._silent = True  # whether a robot that does not listen to us has had its last command
+        self._silent = True  # whether an inactive controller has sent its last command
         self._active = False
         self._owned: list[Callable[[], object]] = []  # what cleanup destroys
         self._errors = Counters('callback_errors')
@@ -110,6 +109,7 @@ class ControllerNode(ManagedNode):
     # Lifecycle
 
     def configure(self) -> None:
+        """Read limits and parameters, and begin to listen; raise if they make no safe robot."""
         limits = self._read_limits()
         self._interface = str(self.get_parameter('command_interface').value)
         if self._interface not in ('velocity', 'trajectory'):
@@ -149,17 +149,20 @@ class ControllerNode(ManagedNode):
             f'{bound + settings.period:.2f} s of the last observation when proposals stop')
 
     def activate(self) -> None:
+        """Let proposals move the robot, from rest and from where it is."""
         self._trusted.enable()
         self._told = ('', '')
         self._silent = False
         self._active = True
 
     def deactivate(self) -> None:
+        """Refuse proposals and begin to brake."""
         # The timer goes on until the robot is at rest; see _tick.
         self._active = False
         self._trusted.disable()
 
     def cleanup(self) -> None:
+        """Come to rest, send the last command and let go of everything."""
         self.deactivate()
         self._come_to_rest()
         for destroy in self._owned:
@@ -327,6 +330,7 @@ class ControllerNode(ManagedNode):
     # Diagnostics
 
     def health(self) -> Sequence[Health]:
+        """Say why the robot does what it does, and how the streams that it needs are."""
         if self._control is None:
             return ()
         control, now = self._control, time.monotonic()
@@ -338,7 +342,8 @@ class ControllerNode(ManagedNode):
                        f'{limits.velocity[i]:g}, acceleration {limits.acceleration[i]:g}'
                 for i, joint in enumerate(limits.joints)}),
             self._stream_health(
-                'joint_states', self._joint_rate, now, control.joint_states_refused.values('refused_')),
+                'joint_states', self._joint_rate, now,
+                control.joint_states_refused.values('refused_')),
             self._proposal_health(now),
             Health(
                 'timing',
