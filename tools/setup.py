@@ -27,6 +27,7 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -47,6 +48,8 @@ SHARED = ('config', 'description', 'launch', 'models', 'package.xml')
 
 # What each goal installs, from requirements/.
 LAYERS = {'demo': ('demo',), 'test': ('demo', 'test', 'train'), 'train': ('demo', 'train')}
+
+Work = Callable[['Run', 'Home'], None]
 
 PYTHON_311 = """
 import os, platform, sys, sysconfig
@@ -135,11 +138,12 @@ def say(line: str) -> None:
     print(f'setup: {line}', flush=True)
 
 
-class Step:
+class Run:
     """Runs the commands of one step and keeps what they print in a log."""
 
     def __init__(self, name: str, environment: Dict[str, str]) -> None:
         """Open the log ``.venv/log/NAME.log``."""
+        self.name = name
         self.environment = environment
         self.log = LOGS / f'{name}.log'
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -151,8 +155,9 @@ class Step:
         with self.log.open('a') as log:
             log.write(f'$ {" ".join(words)}\n')
             log.flush()
-            return subprocess.run(words, env=self.environment, cwd=ROOT, stdout=log, stdin=subprocess.DEVNULL,
-                                  stderr=subprocess.STDOUT).returncode == 0
+            done = subprocess.run(words, env=self.environment, cwd=ROOT, stdin=subprocess.DEVNULL,
+                                  stdout=log, stderr=subprocess.STDOUT)
+        return done.returncode == 0
 
     def run(self, *command: object) -> None:
         """Run a command that has to succeed."""
@@ -166,50 +171,45 @@ def digest(parts: Iterable[object]) -> str:
     """Return a hash over texts and the contents of files."""
     sha = hashlib.sha256()
     for part in parts:
-        content = part.read_bytes() if isinstance(part, Path) else b''
+        content = part.read_bytes() if isinstance(part, Path) and part.is_file() else b''
         sha.update(json.dumps([str(part), hashlib.sha256(content).hexdigest()]).encode())
     return sha.hexdigest()
-
-
-def step(title: str, name: str, inputs: Iterable[object], work: Callable[[Step], None],
-         environment: Dict[str, str]) -> None:
-    """Do the work unless its stamp says that it was done with the same inputs."""
-    stamp, state = STAMPS / name, digest([Path(__file__), *inputs])
-    if stamp.exists() and stamp.read_text() == state:
-        return
-    say(f'{title} ...')
-    start = time.monotonic()
-    stamp.unlink(missing_ok=True)
-    work(Step(name, environment))
-    stamp.parent.mkdir(exist_ok=True)
-    stamp.write_text(state)
-    say(f'{title}: {time.monotonic() - start:.0f} s')
 
 
 def set_up(goal: str, home: Home) -> None:
     """Bring ``.venv`` to what the goal needs."""
     environment = dict(home.environment, PATH=f'{VENV / "bin"}:{home.environment.get("PATH", "")}')
 
-    def do(title: str, name: str, inputs: Iterable[object], work: Callable[[Step], None]) -> None:
-        step(title, name, inputs, work, environment)
+    def step(title: str, name: str, inputs: Iterable[object], work: Work) -> None:
+        """Do the work unless its stamp says that the same work was done with the same inputs."""
+        stamp = STAMPS / name
+        state = digest([inspect.getsource(work), *inputs])
+        if stamp.exists() and stamp.read_text() == state:
+            return
+        say(f'{title} ...')
+        start = time.monotonic()
+        stamp.unlink(missing_ok=True)
+        work(Run(name, environment), home)
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(state)
+        say(f'{title}: {time.monotonic() - start:.0f} s')
 
     origin = f'ROS 2 {home.distro}' if home.distro else 'ROS wheels'
-    do(f'virtual environment ({origin}, {home.python})', 'venv', [home.python, origin, ROOT],
-       lambda run: make_venv(run, home))
+    step(f'virtual environment ({origin}, {home.python})', 'venv', [home.python, origin, ROOT],
+         make_venv)
     for layer in LAYERS[goal]:
-        do(f'packages for {layer}', layer, requirement_files(layer, home),
-           lambda run, layer=layer: install_packages(run, layer, home))  # type: ignore[misc]
-    do('prefix', 'prefix', [home.python, STAMPS / 'demo'], lambda run: make_prefix(run, home))
-    do('world_model_interfaces', 'interfaces',
-       [STAMPS / 'prefix', *sorted(p for p in INTERFACES.rglob('*') if p.is_file())],
-       lambda run: build_interfaces(run, environment))
-    do('world_model_ros', 'package',
-       [STAMPS / 'venv', *(ROOT / name for name in ('setup.py', 'setup.cfg', 'package.xml'))],
-       install_package)
-    do('headless rendering', 'rendering', [STAMPS / 'demo'], check_rendering)
+        step(f'packages for {layer}', layer, requirement_files(layer, home), install_packages)
+    step('ROS prefix', 'prefix', [STAMPS / 'venv', STAMPS / 'demo'], make_prefix)
+    step('world_model_interfaces', 'interfaces',
+         [STAMPS / 'prefix', *sorted(p for p in INTERFACES.rglob('*') if p.is_file())],
+         build_interfaces)
+    step('world_model_ros', 'package',
+         [STAMPS / 'venv', *(ROOT / name for name in ('setup.py', 'setup.cfg', 'package.xml'))],
+         install_package)
+    step('headless rendering', 'rendering', [STAMPS / 'demo'], check_rendering)
 
 
-def make_venv(run: Step, home: Home) -> None:
+def make_venv(run: Run, home: Home) -> None:
     """Make an empty virtual environment in the place of any older one."""
     require_compiler(run.environment)
     shutil.rmtree(VENV, ignore_errors=True)
@@ -238,10 +238,10 @@ def requirement_files(layer: str, home: Home) -> List[Path]:
     return [ROOT / 'requirements' / name for name in names]
 
 
-def install_packages(run: Step, layer: str, home: Home) -> None:
+def install_packages(run: Run, home: Home) -> None:
     """Install a layer: as locked and hashed with the wheels, beside ROS's own NumPy with ROS."""
     pip = [VENV / 'bin/python', '-m', 'pip', 'install']
-    files = [file for file in requirement_files(layer, home) if file.name != 'torch.txt']
+    files = [file for file in requirement_files(run.name, home) if file.name != 'torch.txt']
     requirements = [word for file in files for word in ('-r', file)]
     if home.distro:
         # The sourced messages are compiled against this NumPy.
@@ -249,12 +249,12 @@ def install_packages(run: Step, layer: str, home: Home) -> None:
         numpy = output_of([home.python, '-c', probe], home.environment)
         run.run(*pip, *requirements, *([f'numpy=={numpy}'] if numpy else []))
     else:
-        run.run(*pip, '--require-hashes', '--only-binary', ':all:', '--no-deps', *requirements)
-    if layer == 'train':
+        run.run(*pip, '--require-hashes', '--no-deps', *requirements)
+    if run.name == 'train':
         run.run(*pip, '-r', ROOT / 'requirements' / 'torch.txt')
 
 
-def make_prefix(run: Step, home: Home) -> None:
+def make_prefix(run: Run, home: Home) -> None:
     """Make ``.venv`` a ROS prefix that needs no sourcing: Python itself says where it is.
 
     A ``.pth`` file runs at the start of this environment's Python. The wheels bring one of their
@@ -271,7 +271,7 @@ def make_prefix(run: Step, home: Home) -> None:
         relocate_wheels(run)
 
 
-def relocate_wheels(run: Step) -> None:
+def relocate_wheels(run: Run) -> None:
     """Put this interpreter's include directories where the wheels name those of their builder."""
     probe = 'import numpy, sysconfig; print(sysconfig.get_path("include")); print(numpy.get_include())'
     include, numpy = output_of([str(VENV / 'bin/python'), '-c', probe], run.environment).split('\n')
@@ -283,17 +283,17 @@ def relocate_wheels(run: Step) -> None:
             file.write_text(text.replace(f'{there}/include/python3.11', include))
 
 
-def build_interfaces(run: Step, environment: Dict[str, str]) -> None:
+def build_interfaces(run: Run, home: Home) -> None:
     """Compile world_model_interfaces into ``.venv``."""
-    require_compiler(environment)
+    require_compiler(run.environment)
     build = VENV / 'build' / INTERFACES.name
     manifest = build / 'install_manifest.txt'
     if manifest.exists():
         for line in manifest.read_text().splitlines():
             Path(line).unlink(missing_ok=True)
     shutil.rmtree(build, ignore_errors=True)
-    found = os.pathsep.join([str(VENV), *filter(None, [environment.get('AMENT_PREFIX_PATH')])])
-    run.environment = dict(environment, AMENT_PREFIX_PATH=found, CMAKE_PREFIX_PATH=found)
+    found = os.pathsep.join([str(VENV), *filter(None, [home.environment.get('AMENT_PREFIX_PATH')])])
+    run.environment = dict(run.environment, AMENT_PREFIX_PATH=found, CMAKE_PREFIX_PATH=found)
     run.run(VENV / 'bin/cmake', '-S', INTERFACES, '-B', build, '-G', 'Ninja',
             f'-DCMAKE_INSTALL_PREFIX={VENV}', f'-DCMAKE_INSTALL_RPATH={VENV / "lib"}',
             f'-DPython3_EXECUTABLE={VENV / "bin/python"}', '-DCMAKE_BUILD_TYPE=Release',
@@ -301,7 +301,7 @@ def build_interfaces(run: Step, environment: Dict[str, str]) -> None:
     run.run(VENV / 'bin/cmake', '--build', build, '--target', 'install')
 
 
-def install_package(run: Step) -> None:
+def install_package(run: Run, home: Home) -> None:
     """Install this repository editable, with links as ``colcon build --symlink-install`` makes."""
     run.run(VENV / 'bin/python', '-m', 'pip', 'install', '--no-deps', '--no-build-isolation',
             '--editable', ROOT)
@@ -316,7 +316,7 @@ def install_package(run: Step) -> None:
     shutil.copy(ROOT / 'resource/world_model_ros', index)
 
 
-def check_rendering(run: Step) -> None:
+def check_rendering(run: Run, home: Home) -> None:
     """Render a picture without a screen; install the libraries for it if that fails."""
     render = (VENV / 'bin/python', '-c', RENDERING)
     if run.attempt(*render):
