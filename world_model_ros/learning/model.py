@@ -45,25 +45,26 @@ class Sizes:
 
 
 class ImageEncoder(nn.Module):
-    """Picture uint8 `[B, h, w, 3]` to embedding `[B, G]` with unit variance and zero mean over data."""
+    """Picture uint8 `[B, h, w, 3]` to embedding `[B, G]`."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
 
         side = sizes.image // 16
-        # The first layer leaps: at full resolution, a picture's normalisation and activation would
-        # cost more than all that follows.
+        # The first layer leaps: at full resolution it would cost more than all that follows. No batch
+        # normalisation: the pictures of a batch come from few episodes, and what its mean and variance
+        # vary by was the largest error of the embedding. SIGReg keeps scale and offset in place.
         self.layers = nn.Sequential(
             nn.Conv2d(3, 16, kernel_size=8, stride=4, padding=2),
             nn.ReLU(),
-            *_block(16, 32),
-            *_block(32, 64),
+            nn.Conv2d(16, 32, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
             nn.Flatten(),
             nn.Linear(64 * side * side, 128),
             nn.ReLU(),
             nn.Linear(128, sizes.goal),
-            # Without learned scale and offset, the embedding cannot shrink to a point.
-            nn.BatchNorm1d(sizes.goal, affine=False),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -76,14 +77,6 @@ class ImageEncoder(nn.Module):
         return embedding
 
 
-def _block(inputs: int, outputs: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    ]
-
-
 class Predictor(nn.Module):
     """One step: latent `[B, D]` and normalised action `[B, A]` to the next latent `[B, D]`."""
 
@@ -91,11 +84,16 @@ class Predictor(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(sizes.latent + sizes.joints, sizes.hidden),
-            nn.SiLU(),
+            nn.ReLU(),
             nn.Linear(sizes.hidden, sizes.hidden),
-            nn.SiLU(),
+            nn.ReLU(),
             nn.Linear(sizes.hidden, sizes.latent),
         )
+        # Before it has learned anything, the model says that nothing changes.
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         change: Tensor = self.layers(torch.cat([latent, action], dim=-1))

@@ -38,7 +38,7 @@ from world_model_ros.learning.model import Sizes, WorldModel
 class TrainingSettings:
     """Every number that shapes a training run."""
 
-    steps: int = 4000
+    steps: int = 2500
     windows: int = 32
     horizon: int = 16
     pairs: int = 2
@@ -48,10 +48,10 @@ class TrainingSettings:
     weight_inverse: float = 0.3
     weight_anchor: float = 1.0
     brightness: float = 0.15
-    refine_steps: int = 3000
-    refine_windows: int = 128
+    refine_steps: int = 4000
+    refine_windows: int = 64
     refine_horizon: int = 32
-    refine_learning_rate: float = 1.5e-3
+    refine_learning_rate: float = 7e-3
     sizes: Sizes = field(default_factory=Sizes)
 
 
