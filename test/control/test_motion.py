@@ -13,10 +13,10 @@
 # limitations under the License.
 """The arithmetic that keeps setpoints inside limits, whatever is wanted."""
 
-import numpy as np
-import pytest
 from itertools import pairwise
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

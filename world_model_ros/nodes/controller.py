@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
