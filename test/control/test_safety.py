@@ -181,8 +181,8 @@ def test_it_goes_down_the_ladder_one_rung_at_a_time_and_is_at_rest_in_time() -> 
 def test_one_missed_plan_does_not_brake_the_robot() -> None:
     bench = Bench()
     bench.run(1.0, (0.4, 0.0))
-    for _ in range(20):  # every second plan is lost: 200 ms apart, each 100 ms old on arrival
-        bench.propose((0.4, 0.0), age=0.1)
+    for _ in range(20):  # every second plan is lost: 200 ms apart, each 90 ms old on arrival
+        bench.propose((0.4, 0.0), age=0.09)
         for _ in range(20):
             setpoint = bench.tick()
             assert setpoint.rung <= Rung.FINISH

@@ -86,7 +86,7 @@ class Settings:
 
     period: float = 0.01
     late_after: float = 0.25
-    finish_duration: float = 0.08
+    finish_duration: float = 0.05
     joint_state_timeout: float = 0.15
     following_tolerance: float = 0.25
     closes_position_loop: bool = False

@@ -84,7 +84,7 @@ class ControllerNode(ManagedNode):
         declare('late_after', 0.25, parameters.real(
             'Age of the observation behind a plan from which on the next plan is late [s].',
             0.01, 10.0))
-        declare('finish_duration', 0.08, parameters.real(
+        declare('finish_duration', 0.05, parameters.real(
             'How long the rest of a late plan is followed before the robot brakes [s].', 0.0, 10.0))
         declare('joint_state_timeout', 0.15, parameters.real(
             'Age from which on a joint state is not trusted and the robot brakes [s].', 0.01, 10.0))
