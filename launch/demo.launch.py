@@ -14,8 +14,8 @@
 
 """The demo for ROS users: ``ros2 launch world_model_ros demo.launch.py``.
 
-The same nodes, remappings and parameters as ``wmros demo`` starts (``world_model_ros/cli/graph.py``
-and ``config/demo.yaml``), so that the two cannot drift apart. It ends when the director has judged
+The same nodes, remappings and parameters as ``wmros demo`` starts, so that the two cannot drift
+apart (``world_model_ros/demo/graph.py``, ``config/demo.yaml``). It ends when the director has judged
 the last goal. ``ros2 launch world_model_ros demo.launch.py --show-args`` lists the arguments.
 """
 
@@ -33,7 +33,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
-from world_model_ros.cli import graph
+from world_model_ros.demo import graph
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from world_model_ros.cli import demo, graph
+from world_model_ros.cli import demo
+from world_model_ros.demo import graph
 
 
 def wmros(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -39,8 +39,8 @@ from sensor_msgs.msg import Image, JointState
 
 from world_model_interfaces.msg import ControllerState, Latent
 from world_model_ros.bundle import load_bundle, write_manifest
-from world_model_ros.cli import graph as demo_graph
-from world_model_ros.cli.judge import LimitWatch, read_wire_limits
+from world_model_ros.demo import graph as demo_graph
+from world_model_ros.demo.judge import LimitWatch, read_wire_limits
 from world_model_ros.nodes.convert import to_nanoseconds
 from world_model_ros.simulation import ArmSimulation, description_path
 

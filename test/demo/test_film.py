@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from world_model_ros.cli.film import FREEZE, GREEN, HEIGHT, RED, WIDTH, Take, write_film
+from world_model_ros.demo.film import FREEZE, GREEN, HEIGHT, RED, WIDTH, Take, write_film
 
 DURATION = 1.0
 

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from world_model_ros.cli.judge import (
+from world_model_ros.demo.judge import (
     EpisodeResult,
     LimitWatch,
     RunRecord,

@@ -38,9 +38,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from world_model_ros.cli import graph
-from world_model_ros.cli.judge import EPISODE_DURATION, SUCCESS_DISTANCE
 from world_model_ros.cli.processes import Child, Children, Terminated
+from world_model_ros.demo import graph
+from world_model_ros.demo.judge import EPISODE_DURATION, SUCCESS_DISTANCE
 
 Event = dict[str, Any]
 

@@ -37,7 +37,6 @@ from std_msgs.msg import Float64MultiArray, Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, ModelInfo
-from world_model_ros.cli.graph import resource
 from world_model_ros.control import (
     Contract,
     JointLimits,
@@ -56,6 +55,7 @@ from world_model_ros.nodes import parameters
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds, to_stamp
 from world_model_ros.nodes.process import ManagedNode, run_node
 from world_model_ros.nodes.qos import COMMAND, LATCHED, SENSOR
+from world_model_ros.resources import resource
 
 Message = TypeVar('Message')
 

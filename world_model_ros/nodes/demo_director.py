@@ -42,8 +42,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64MultiArray, Header
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Latent
-from world_model_ros.cli.film import Take, write_film
-from world_model_ros.cli.judge import (
+from world_model_ros.demo.film import Take, write_film
+from world_model_ros.demo.judge import (
     EPISODE_DURATION,
     SUCCESS_DISTANCE,
     EpisodeResult,

@@ -21,10 +21,10 @@ One table for two homes: ``wmros demo`` starts these executables as plain proces
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from world_model_ros.resources import resource
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,6 @@ DIRECTOR = GraphNode(
 
 ROBOT = (SIMULATOR, CONTROLLER, WORLD_MODEL)
 """The nodes that a robot would have too, in the order in which they are started."""
-
-
-def resource(relative: str) -> Path:
-    """Return a file or folder that the package ships, in the source tree or where it is installed.
-
-    :raises FileNotFoundError: it is in neither
-    """
-    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
-    roots = [Path(__file__).resolve().parents[2],
-             *(Path(prefix) / 'share' / 'world_model_ros' for prefix in prefixes if prefix)]
-    for root in roots:
-        if (root / relative).exists():
-            return root / relative
-    raise FileNotFoundError(
-        f'{relative} is in none of {", ".join(map(str, roots))}: source the workspace in which '
-        'world_model_ros was built')
 
 
 def parameters_file() -> Path:
