@@ -34,11 +34,14 @@ from world_model_ros.learning.reach import (  # noqa: E402
     manifest_of,
     reached_distance,
 )
-from world_model_ros.learning.train import TrainingSettings, train  # noqa: E402
+from world_model_ros.learning.train import Refinement, TrainingSettings, train  # noqa: E402
 from world_model_ros.simulation import ArmSimulation  # noqa: E402
 
 SETTINGS = TrainingSettings(
-    steps=80, windows=8, refine_steps=60, refine_windows=16, sizes=Sizes(image=32, hidden=32)
+    steps=80,
+    windows=8,
+    refinements=(Refinement(60, 64, 1, 5e-3), Refinement(30, 16, 32, 2e-3)),
+    sizes=Sizes(image=32, hidden=32),
 )
 
 
@@ -99,7 +102,7 @@ def test_actions_hold_their_value_for_a_while_and_include_rest() -> None:
 def test_training_lowers_every_loss_that_it_minimises(
     trained: tuple[WorldModel, dict[str, list[float]]],
 ) -> None:
-    for name in ('prediction', 'anchor', 'refined'):
+    for name in ('prediction', 'anchor', 'refined over 1', 'refined over 32'):
         values = trained[1][name]
         assert np.mean(values[-10:]) < 0.8 * np.mean(values[:10]), name
     assert all(math.isfinite(value) for values in trained[1].values() for value in values)

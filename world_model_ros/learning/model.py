@@ -15,7 +15,7 @@
 
 A latent is the image's embedding followed by the normalised joint state; a goal picture addresses the
 first part. The predictor is Markov, because joint velocities are in the state, and adds to it:
-s' = s + MLP(s, a). It never draws a pixel.
+s' = s + W (s, a) + MLP(s, a). It never draws a pixel.
 """
 
 from dataclasses import dataclass
@@ -78,26 +78,32 @@ class ImageEncoder(nn.Module):
 
 
 class Predictor(nn.Module):
-    """One step: latent `[B, D]` and normalised action `[B, A]` to the next latent `[B, D]`."""
+    """One step: latent `[B, D]` and normalised action `[B, A]` to the next latent `[B, D]`.
+
+    The linear part takes the integration of velocities off the network, which has enough to do with
+    what the drives and the joint stops bend.
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
+        inputs = sizes.latent + sizes.joints
+        last = nn.Linear(sizes.hidden, sizes.latent)
+        self.linear = nn.Linear(inputs, sizes.latent, bias=False)
         self.layers = nn.Sequential(
-            nn.Linear(sizes.latent + sizes.joints, sizes.hidden),
+            nn.Linear(inputs, sizes.hidden),
             nn.ReLU(),
             nn.Linear(sizes.hidden, sizes.hidden),
             nn.ReLU(),
-            nn.Linear(sizes.hidden, sizes.latent),
+            last,
         )
         # Before it has learned anything, the model says that nothing changes.
-        last = self.layers[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for zero in (self.linear.weight, last.weight, last.bias):
+            nn.init.zeros_(zero)
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
-        change: Tensor = self.layers(torch.cat([latent, action], dim=-1))
-        return latent + change
+        both = torch.cat([latent, action], dim=-1)
+        changed: Tensor = latent + self.linear(both) + self.layers(both)
+        return changed
 
 
 class WorldModel(nn.Module):

@@ -95,7 +95,7 @@ def train_reach(folder: Path, recipe: Recipe, seed: int) -> tuple[Bundle, Evalua
     episodes = collect(recipe.episodes + recipe.held_out, images, seed)
     held_out = episodes.part(recipe.episodes, recipe.episodes + recipe.held_out)
     model, curves = train(episodes.part(0, recipe.episodes), contract, recipe.training, seed)
-    evaluation = evaluate(model, held_out, contract, recipe.training.refine_horizon)
+    evaluation = evaluate(model, held_out, contract, PLANNER['horizon'])
     folder.mkdir(parents=True, exist_ok=True)
     draw_curves(curves, folder / CURVES)
     manifest = manifest_of(model, arm, images, contract, reached_distance(model, arm, held_out), seed)

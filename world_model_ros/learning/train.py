@@ -35,6 +35,16 @@ from world_model_ros.learning.model import Sizes, WorldModel
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """A stage in which the encoder stands still and the predictor learns from embedded pictures."""
+
+    steps: int
+    windows: int
+    horizon: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """Every number that shapes a training run."""
 
@@ -48,10 +58,12 @@ class TrainingSettings:
     weight_inverse: float = 0.3
     weight_anchor: float = 1.0
     brightness: float = 0.15
-    refine_steps: int = 4000
-    refine_windows: int = 64
-    refine_horizon: int = 32
-    refine_learning_rate: float = 7e-3
+    # Single steps first: they are cheap enough to see all data many times, which rollouts alone never
+    # make up for. On equal time, they leave a third of the joint error after 3.2 s.
+    refinements: tuple[Refinement, ...] = (
+        Refinement(steps=4000, windows=2048, horizon=1, learning_rate=5e-3),
+        Refinement(steps=1500, windows=128, horizon=32, learning_rate=2.5e-3),
+    )
     sizes: Sizes = field(default_factory=Sizes)
 
 
@@ -105,20 +117,19 @@ def train(
 
     model.eval()
     latents = torch.cat([embed(model, episodes.images), proprioception], dim=-1)
-    advance = _optimizer(
-        model.predictor, settings.refine_steps, settings.refine_learning_rate, settings.weight_decay
-    )
-    progress = tqdm(range(settings.refine_steps), 'refining', unit='step')
-    for _ in progress:
-        chosen, start = _windows(
-            generator, actions, settings.refine_windows, settings.refine_horizon
+    for stage in settings.refinements:
+        advance = _optimizer(
+            model.predictor, stage.steps, stage.learning_rate, settings.weight_decay
         )
-        span = torch.arange(settings.refine_horizon + 1)
-        truth = latents[chosen, start + span]
-        imagined = model.rollout(truth[:, 0], actions[chosen, start + span[:-1]])
-        loss = rollout_loss(imagined, truth[:, 1:])
-        advance(loss)
-        record({'refined': loss}, progress)
+        span = torch.arange(stage.horizon + 1)
+        progress = tqdm(range(stage.steps), f'refining over {stage.horizon}', unit='step')
+        for _ in progress:
+            chosen, start = _windows(generator, actions, stage.windows, stage.horizon)
+            truth = latents[chosen, start + span]
+            imagined = model.rollout(truth[:, 0], actions[chosen, start + span[:-1]])
+            loss = rollout_loss(imagined, truth[:, 1:])
+            advance(loss)
+            record({f'refined over {stage.horizon}': loss}, progress)
     return model, curves
 
 
