@@ -16,7 +16,7 @@
 
 The same nodes, remappings and parameters as ``wmros demo`` starts, so that the two cannot drift
 apart (``world_model_ros/demo/graph.py``, ``config/demo.yaml``). It ends when the director has
-judged the last goal. ``ros2 launch world_model_ros demo.launch.py --show-args`` lists the arguments.
+judged the last goal; ``--show-args`` lists the arguments.
 """
 
 import time
