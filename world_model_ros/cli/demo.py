@@ -134,7 +134,8 @@ def _demo(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             'episodes': args.episodes, 'seed': args.seed, 'out': str(out), 'json': str(report),
             'events': str(events), 'started': process_start()},
     }
-    console.print(f'[bold]wmros demo[/]  {bundle.name}, {args.episodes} goals, seed {args.seed}, '
+    goals = f'{args.episodes} goal{"s" * (args.episodes > 1)}'
+    console.print(f'[bold]wmros demo[/]  {bundle.name}, {goals}, seed {args.seed}, '
                   f'ROS domain {environment["ROS_DOMAIN_ID"]}')
     with Children() as children:
         for node in (*graph.ROBOT, graph.DIRECTOR):
