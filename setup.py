@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What colcon and pip install: the Python package, and the share directory that ROS tools look in."""
+"""What colcon and pip install: the Python package and the share directory of ROS."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ SHARED_DIRECTORIES = ('config', 'description', 'launch', 'models')
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
-    """Return (target, files) for every folder below SHARED_DIRECTORIES, as setuptools wants them."""
+    """Return every folder in SHARED_DIRECTORIES as a pair of target and files."""
     targets: dict[str, list[str]] = {}
     for directory in SHARED_DIRECTORIES:
         for path in sorted(ROOT.glob(f'{directory}/**/*')):

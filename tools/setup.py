@@ -126,8 +126,9 @@ def find_python_311(environment: Dict[str, str]) -> str:
 def output_of(command: Sequence[str], environment: Dict[str, str]) -> str:
     """Return what a command prints, or nothing if it fails."""
     try:
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True,
-                              stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=60)
+        done = subprocess.run(command, env=environment, check=False, text=True, timeout=60,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired):
         return ''
     return done.stdout.strip() if done.returncode == 0 else ''
@@ -155,8 +156,8 @@ class Run:
         with self.log.open('a') as log:
             log.write(f'$ {" ".join(words)}\n')
             log.flush()
-            done = subprocess.run(words, env=self.environment, cwd=ROOT, stdin=subprocess.DEVNULL,
-                                  stdout=log, stderr=subprocess.STDOUT)
+            done = subprocess.run(words, env=self.environment, check=False, cwd=ROOT,
+                                  stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         return done.returncode == 0
 
     def run(self, *command: object) -> None:
@@ -273,7 +274,8 @@ def make_prefix(run: Run, home: Home) -> None:
 
 def relocate_wheels(run: Run) -> None:
     """Put this interpreter's include directories where the wheels name those of their builder."""
-    probe = 'import numpy, sysconfig; print(sysconfig.get_path("include")); print(numpy.get_include())'
+    probe = ('import numpy, sysconfig; print(sysconfig.get_path("include")); '
+             'print(numpy.get_include())')
     include, numpy = output_of([str(VENV / 'bin/python'), '-c', probe], run.environment).split('\n')
     there = '/opt/python/cp311-cp311'
     for file in VENV.glob('share/**/*.cmake'):
@@ -343,7 +345,7 @@ def alone() -> Iterator[None]:
         yield
 
 
-def main() -> int:
+def main() -> None:
     """Set up what the goal needs, then become the command."""
     parser = argparse.ArgumentParser(description='Set up .venv and run a command in it.')
     parser.add_argument('goal', choices=LAYERS)
@@ -354,12 +356,11 @@ def main() -> int:
     home = find_home()
     with alone():
         set_up(args.goal, home)
-    if not args.command:
-        say(f'{VENV.relative_to(ROOT)} is ready')
-        return 0
-    program = str(VENV / 'bin' / args.command[0])
-    os.execve(program, [program, *args.command[1:]], home.environment)
+    if args.command:
+        program = str(VENV / 'bin' / args.command[0])
+        os.execve(program, [program, *args.command[1:]], home.environment)
+    say(f'{VENV.relative_to(ROOT)} is ready')
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
