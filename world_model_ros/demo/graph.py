@@ -21,6 +21,7 @@ One table for two homes: ``wmros demo`` starts these executables as plain proces
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,5 +81,14 @@ def default_bundle() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables of the demo's DDS: it stays on this machine."""
-    return {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    """Return the environment variables of the demo's DDS, less those that are set already.
+
+    It stays on this machine, and processes that start together find each other at once.
+    """
+    profiles = str(resource('config/fastdds.xml'))
+    wanted = {
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'FASTDDS_DEFAULT_PROFILES_FILE': profiles,
+        'FASTRTPS_DEFAULT_PROFILES_FILE': profiles,  # the name before Fast DDS 3, in Jazzy
+    }
+    return {name: value for name, value in wanted.items() if name not in os.environ}
