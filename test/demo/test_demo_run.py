@@ -236,7 +236,8 @@ class Cell:
         parameters = dict(sections[f'/**/{node.name}']['ros__parameters'])
         if node is demo_graph.WORLD_MODEL:
             parameters['bundle'] = str(REACH)
-        return self.graph.spawn(node.name, parameters=parameters, remap=node.remappings)
+        return self.graph.spawn(node.name, parameters=parameters, remap=node.remappings,
+                                environment=demo_graph.environment())
 
     def is_ready(self) -> bool:
         cause = values(self.status('controller: ladder')).get('cause')
