@@ -65,7 +65,8 @@ def advance(
 
     ``wanted`` [J] rad/s may be any finite velocity. ``measured`` [J] rad is where the robot is:
     room to a limit counts from it, too, so that a robot pushed toward a limit brakes for the limit
-    and not for its setpoint. ``longest`` is h, the longest period that may follow: 0 <= dt <= longest.
+    and not for its setpoint. ``longest`` is h, the longest period that may follow:
+    0 <= dt <= longest.
     """
     q, v, a = motion.position, motion.velocity, limits.acceleration
     b = a * (dt + longest) / 2.0

@@ -173,13 +173,15 @@ class ControllerNode(ManagedNode):
     def _come_to_rest(self) -> None:
         """Brake and say so, without the timer: this is the way out, when nothing else runs."""
         control = self._trusted
-        deadline = time.monotonic() + control.limits.stopping_time() + 0.1
+        # Twice and a bit: ticks on a busy machine come late. Then the last command has to do.
+        deadline = time.monotonic() + 2.0 * control.limits.stopping_time() + 0.5
         while not control.standing and time.monotonic() < deadline:
             self._on_timer()
             time.sleep(control.settings.period)
         if not self._silent:
             self._send_rest()
         self._commands.wait_for_all_acked(_FLUSH)
+        self._states.wait_for_all_acked(_FLUSH)
 
     # Callbacks
 
@@ -249,12 +251,10 @@ class ControllerNode(ManagedNode):
         self._ticked = started
         now = self._now()
         setpoint = control.step(now)
-        if not self._active and control.standing:
-            if not self._silent:
-                self._send_rest()
-                self._silent = True
-            self._setpoint = setpoint
+        if self._silent:
             return
+        # At rest and inactive: these are the last messages.
+        self._silent = not self._active and control.standing
         self._send(setpoint, now)
         if setpoint.plan_id and (
                 self._setpoint is None or self._setpoint.plan_id != setpoint.plan_id):
