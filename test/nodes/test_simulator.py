@@ -15,7 +15,6 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,7 +101,7 @@ def test_a_picture_shows_the_posture_at_its_stamp(graph: Graph, joints: list[Any
     errors = []
     shifts = np.linspace(-0.2, 0.2, 41)
     for shift in shifts:
-        posture = np.array(nearest.position) + [shift, 0.0]
+        posture = np.add(nearest.position, [shift, 0.0])
         errors.append(np.abs(arm.render_at(posture).astype(int) - pixels).sum())
     assert abs(shifts[int(np.argmin(errors))]) <= 0.015
     arm.close()

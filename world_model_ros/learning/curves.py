@@ -20,7 +20,7 @@ import numpy as np
 
 matplotlib.use('Agg')
 
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
 _TITLES = {
     'prediction': 'Prediction of the latent',

@@ -13,8 +13,8 @@
 # limitations under the License.
 """Experience: what the arm's camera and joints show while it is driven by random velocity commands.
 
-The commands pass through the simulated drive, so the data hold its ramps and its stops at the joints'
-ends. Everything follows from the seed, whatever the number of processes.
+The commands pass through the simulated drive, so the data hold its ramps and its stops at the
+joints' ends. Everything follows from the seed, whatever the number of processes.
 """
 
 import multiprocessing
@@ -22,6 +22,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,8 @@ _LONGEST_HOLD = 8  # steps for which a random command stays the same, at most
 class Episodes:
     """Experience of E episodes of T actions, T + 1 observations each.
 
-    `images` uint8 `[E, T+1, h, w, 3]` RGB; `positions`, `velocities` `[E, T+1, J]` in rad and rad/s;
-    `actions` `[E, T, J]` in rad/s: row t was commanded between observations t and t + 1.
+    `images` uint8 `[E, T+1, h, w, 3]` RGB; `positions`, `velocities` `[E, T+1, J]` in rad and
+    rad/s; `actions` `[E, T, J]` in rad/s: row t was commanded between observations t and t + 1.
     """
 
     images: NDArray[np.uint8]
@@ -109,23 +110,24 @@ def collect(
     return Episodes(images, positions, velocities, actions)
 
 
-_arm: ArmSimulation | None = None
+@cache
+def _arm() -> ArmSimulation:
+    """Return this process's arm: an OpenGL context takes half a second to make."""
+    return ArmSimulation()
 
 
 def _episode(job: tuple[int, int, ImageContract]) -> Episodes:
-    global _arm
     seed, index, contract = job
-    if _arm is None:
-        _arm = ArmSimulation()
+    arm = _arm()
     generator = np.random.default_rng([seed, index])
-    limits = _arm.limits
-    _arm.reset(generator.uniform(limits.lower, limits.upper))
+    limits = arm.limits
+    arm.reset(generator.uniform(limits.lower, limits.upper))
     actions = random_actions(generator, EPISODE_STEPS, limits.velocity)
-    seen = [_observe(_arm, contract)]
+    seen = [_observe(arm, contract)]
     for action in actions:
-        _arm.command_velocity(action)
-        _arm.step(STEP_DURATION)
-        seen.append(_observe(_arm, contract))
+        arm.command_velocity(action)
+        arm.step(STEP_DURATION)
+        seen.append(_observe(arm, contract))
     images, positions, velocities = (np.stack(column)[None] for column in zip(*seen, strict=True))
     return Episodes(images, positions, velocities, actions[None].astype(np.float32))
 

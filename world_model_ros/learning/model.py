@@ -13,8 +13,8 @@
 # limitations under the License.
 """The world model of the demo: a joint-embedding predictive architecture (JEPA).
 
-A latent is the image's embedding followed by the normalised joint state; a goal picture addresses the
-first part. The predictor is Markov, because joint velocities are in the state, and adds to it:
+A latent is the image's embedding followed by the normalised joint state; a goal picture addresses
+the first part. The predictor is Markov, because joint velocities are in the state, and adds to it:
 s' = s + W (s, a) + MLP(s, a). It never draws a pixel.
 """
 
@@ -51,9 +51,10 @@ class ImageEncoder(nn.Module):
         super().__init__()
 
         side = sizes.image // 16
-        # The first layer leaps: at full resolution it would cost more than all that follows. No batch
-        # normalisation: the pictures of a batch come from few episodes, and what its mean and variance
-        # vary by was the largest error of the embedding. SIGReg keeps scale and offset in place.
+        # The first layer leaps: at full resolution it would cost more than all that follows. No
+        # batch normalisation: the pictures of a batch come from few episodes, and what its mean
+        # and variance vary by was the largest error of the embedding. SIGReg keeps scale and
+        # offset in place.
         self.layers = nn.Sequential(
             nn.Conv2d(3, 16, kernel_size=8, stride=4, padding=2),
             nn.ReLU(),

@@ -85,9 +85,9 @@ def joint_contract(arm: ArmSimulation) -> Contract:
 
 
 def train_reach(folder: Path, recipe: Recipe, seed: int) -> tuple[Bundle, Evaluation]:
-    """Make the bundle of the demo in `folder`, with a picture of the training's curves beside it."""
-    # One thread is the faster choice while anything else runs: small layers wait for the slowest core.
-    # It also makes the result independent of the number of cores.
+    """Make the bundle of the demo in `folder`, with a picture of the training curves beside it."""
+    # One thread is the faster choice while anything else runs: small layers wait for the slowest
+    # core. It also makes the result independent of the number of cores.
     torch.set_num_threads(1)
     arm = ArmSimulation()
     images = image_contract(recipe.training.sizes.image)
@@ -98,7 +98,8 @@ def train_reach(folder: Path, recipe: Recipe, seed: int) -> tuple[Bundle, Evalua
     evaluation = evaluate(model, held_out, contract, PLANNER['horizon'])
     folder.mkdir(parents=True, exist_ok=True)
     draw_curves(curves, folder / CURVES)
-    manifest = manifest_of(model, arm, images, contract, reached_distance(model, arm, held_out), seed)
+    reached = reached_distance(model, arm, held_out)
+    manifest = manifest_of(model, arm, images, contract, reached, seed)
     return export(model, held_out, contract, manifest, folder), evaluation
 
 

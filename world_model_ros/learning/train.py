@@ -13,9 +13,10 @@
 # limitations under the License.
 """Trains the world model on recorded experience: prediction in latent space, nothing is redrawn.
 
-Two stages. First encoder and predictor learn together, which is what shapes the latent space. Then the
-encoder is frozen, every picture is embedded once, and the predictor alone goes on over long rollouts:
-without pictures to encode that costs next to nothing, and a plan is only as good as its far end.
+Two stages. First encoder and predictor learn together, which is what shapes the latent space. Then
+the encoder is frozen, every picture is embedded once, and the predictor alone goes on over long
+rollouts: without pictures to encode that costs next to nothing, and a plan is only as good as its
+far end.
 """
 
 from collections.abc import Callable
@@ -58,8 +59,8 @@ class TrainingSettings:
     weight_inverse: float = 0.3
     weight_anchor: float = 1.0
     brightness: float = 0.15
-    # Single steps first: they are cheap enough to see all data many times, which rollouts alone never
-    # make up for. On equal time, they leave a third of the joint error after 3.2 s.
+    # Single steps first: they are cheap enough to see all data many times, which rollouts alone
+    # never make up for. On equal time, they leave a third of the joint error after 3.2 s.
     refinements: tuple[Refinement, ...] = (
         Refinement(steps=4000, windows=2048, horizon=1, learning_rate=5e-3),
         Refinement(steps=1500, windows=128, horizon=32, learning_rate=2.5e-3),
@@ -144,7 +145,7 @@ def embed(model: WorldModel, images: NDArray[np.uint8]) -> Tensor:
 def _optimizer(
     module: nn.Module, steps: int, learning_rate: float, weight_decay: float
 ) -> Callable[[Tensor], None]:
-    """Return a function that follows a loss downhill by one step of AdamW on a one-cycle schedule."""
+    """Return a function that follows a loss by one step of AdamW on a one-cycle schedule."""
     parameters = list(module.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -164,7 +165,7 @@ def _optimizer(
 def _windows(
     generator: np.random.Generator, actions: Tensor, count: int, horizon: int
 ) -> tuple[Tensor, Tensor]:
-    """Return random episodes and first steps, both `[count, 1]`, of windows of `horizon` actions."""
+    """Return episodes and first steps `[count, 1]` of random windows of `horizon` actions."""
     episodes, length = actions.shape[:2]
     chosen = generator.integers(episodes, size=(count, 1))
     start = generator.integers(length - horizon + 1, size=(count, 1))
@@ -173,7 +174,7 @@ def _windows(
 
 @dataclass(frozen=True)
 class _Batch:
-    """B windows of H actions; pictures at steps 0 and `steps [S]`, which hold pairs of neighbours."""
+    """B windows of H actions; pictures at steps 0 and `steps [S]`, pairs of neighbours."""
 
     pixels: Tensor  # [B, 1 + S, 3, h, w] in -0.5..0.5
     proprioception: Tensor  # [B, H + 1, P]
@@ -190,8 +191,8 @@ def _sample(
 ) -> _Batch:
     horizon = settings.horizon
     chosen, start = _windows(generator, actions, settings.windows, horizon)
-    # Encoding pictures costs nearly all the time: a few steps of each window are looked at, from the
-    # near future (the first pair) to the whole horizon.
+    # Encoding pictures costs nearly all the time: a few steps of each window are looked at, from
+    # the near future (the first pair) to the whole horizon.
     first = np.concatenate([[1], generator.integers(1, horizon, size=settings.pairs - 1)])
     steps = torch.from_numpy(np.stack([first, first + 1], axis=1).reshape(-1))
     looked = torch.cat([torch.zeros(1, dtype=steps.dtype), steps])

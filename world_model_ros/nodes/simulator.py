@@ -15,8 +15,9 @@
 The demo arm on topics, as a real robot would be: nothing downstream can tell the difference.
 
 It publishes ``joint_states``, ``camera/image_raw`` and ``camera/camera_info``, and listens where
-ros2_control's ``velocity_controller`` and ``joint_trajectory_controller`` would. A stamp is the time at
-which the world looked so, not the time of sending. ``~/tip`` is ground truth, for judging alone.
+ros2_control's ``velocity_controller`` and ``joint_trajectory_controller`` would. A stamp is the
+time at which the world looked so, not the time of sending. ``~/tip`` is ground truth, for judging
+alone.
 
 Threads: the executor takes commands, ``world`` turns physics in real time, ``camera`` draws.
 """

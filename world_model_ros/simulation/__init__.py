@@ -13,8 +13,8 @@
 # limitations under the License.
 """The demo robot in MuJoCo: a real robot's inputs and outputs, without ROS and without a window.
 
-It exists so that the whole chain can be driven, trained and judged on a machine that has neither a robot
-nor ROS. It knows no world model; the node `simulator` puts it on topics.
+It exists so that the whole chain can be driven, trained and judged on a machine that has neither a
+robot nor ROS. It knows no world model; the node `simulator` puts it on topics.
 """
 
 import os
@@ -22,7 +22,6 @@ import os
 # MuJoCo picks its OpenGL platform when it is first imported: without this it looks for a screen.
 os.environ.setdefault('MUJOCO_GL', 'egl')
 
-# ruff: noqa: E402
 from world_model_ros.simulation.arm import ArmSimulation
 from world_model_ros.simulation.drive import CommandError, Trajectory
 from world_model_ros.simulation.scene import CameraIntrinsics, description_path

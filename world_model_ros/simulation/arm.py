@@ -35,10 +35,10 @@ _BASE = 'base_link'
 
 
 class ArmSimulation:
-    """The arm on its table. Not thread-safe: pictures must come from the thread that drew the first.
+    """The arm on its table. Not thread-safe: the thread that draws first must draw all pictures.
 
-    Angles are in radians, lengths in metres, times in seconds since the simulation began; joint arrays
-    are `[J]` in the order of `joints`, which is the URDF's.
+    Angles are in radians, lengths in metres, times in seconds since the simulation began; joint
+    arrays are `[J]` in the order of `joints`, which is the URDF's.
     """
 
     def __init__(self, urdf: Path | None = None, acceleration: float = ACCELERATION) -> None:
@@ -138,7 +138,7 @@ class ArmSimulation:
         return self._tip_of(self._data)
 
     def tip_at(self, positions: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where the tip would be `[3]` [m] in the base's frame with the joints at `positions`."""
+        """Return where `tip` would be `[3]` [m] with the joints at `positions`."""
         return self._tip_of(self._pose(positions))
 
     def render(self) -> NDArray[np.uint8]:
@@ -147,7 +147,7 @@ class ArmSimulation:
         return self._picture(self._data)
 
     def render_at(self, positions: Sequence[float] | NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Return what the camera would see with the joints at `positions`; the arm does not move."""
+        """Return what the camera would see with joints at `positions`; the arm does not move."""
         return self._picture(self._pose(positions))
 
     def close(self) -> None:
@@ -186,4 +186,4 @@ class ArmSimulation:
             for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
                 self._renderer.scene.flags[flag] = 0
         self._renderer.update_scene(data, self._scene.camera, self._visible)
-        return self._renderer.render()
+        return np.asarray(self._renderer.render(), dtype=np.uint8)

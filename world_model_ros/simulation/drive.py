@@ -13,8 +13,9 @@
 # limitations under the License.
 """What sits between a command and a motor: checks, interpolation, ramps and a watchdog.
 
-A real drive never obeys a step in velocity, stops before a joint's end and stops when its master falls
-silent. The simulated one does the same, so that a model trained here has seen motions a robot can make.
+A real drive never obeys a step in velocity, stops before a joint's end and stops when its master
+falls silent. The simulated one does the same, so that a model trained here has seen motions a
+robot can make.
 """
 
 from collections.abc import Sequence
@@ -47,8 +48,9 @@ class Trajectory:
     """Positions over time, as `trajectory_msgs/JointTrajectory` carries them.
 
     `times [P]` are seconds from the start; `positions`, `velocities`, `accelerations` are `[P, J]`
-    in rad, rad/s and rad/s² in the robot's joint order. The order of interpolation follows from what is
-    given, as in joint_trajectory_controller: linear, cubic with velocities, quintic with both.
+    in rad, rad/s and rad/s² in the robot's joint order. The order of interpolation follows from
+    what is given, as in joint_trajectory_controller: linear, cubic with velocities, quintic with
+    both.
     """
 
     times: Array
@@ -155,7 +157,7 @@ class Drive:
         self._trajectory, self._start = trajectory, start
 
     def step(self, position: Array, now: float, duration: float) -> Array:
-        """Return the velocity setpoint for the next `duration` seconds, given where the joints are."""
+        """Return the setpoint for the next `duration` seconds, with the joints at `position`."""
         limits = self._limits
         if self._trajectory is not None:
             target, feedforward = self._trajectory.sample(now + duration - self._start)
@@ -168,7 +170,8 @@ class Drive:
         wanted = np.clip(wanted, -limits.velocity, limits.velocity)
         change = self._acceleration * duration
         setpoint = np.clip(wanted, self._setpoint - change, self._setpoint + change)
-        # v = sqrt(2 a d): the fastest approach from which the ramp still stops before the joint's end.
+        # v = sqrt(2 a d): the fastest approach from which the ramp still stops before the joint's
+        # end.
         ahead = np.abs(self._setpoint) * (duration + _REACTION)
         above = np.maximum(limits.upper - _MARGIN - position - ahead, 0.0)
         below = np.maximum(position - limits.lower - _MARGIN - ahead, 0.0)

@@ -13,8 +13,8 @@
 # limitations under the License.
 """Turns the robot's URDF into a MuJoCo model: the URDF stays the one source of the robot's shape.
 
-What a URDF cannot say for MuJoCo (motors, a rendering camera, a light) is added here with `MjSpec`, from
-numbers that stand in the URDF.
+What a URDF cannot say for MuJoCo (motors, a rendering camera, a light) is added here with
+`MjSpec`, from numbers that stand in the URDF.
 """
 
 import math
@@ -32,7 +32,7 @@ PHYSICS_STEP = 0.005
 """Seconds that one step of the physics takes."""
 
 _URDF = 'reach_arm.urdf'
-_VISUAL_GROUP = 1  # where MuJoCo's URDF reader puts visual geometry; collision shapes are in group 0
+_VISUAL_GROUP = 1  # where MuJoCo's URDF reader puts visuals; collision shapes are in group 0
 _DRIVE_TIME_CONSTANT = 0.001  # seconds in which a motor's velocity loop closes 63 % of an error
 
 
@@ -103,9 +103,10 @@ def load_scene(urdf: Path) -> Scene:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # Nothing on this table can touch anything else, and contacts cost time.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
-    visual = getattr(spec.visual, 'global_')
+    visual = spec.visual.global_
     visual.offwidth, visual.offheight = intrinsics.width, intrinsics.height
-    spec.visual.quality.offsamples = 0  # multisampling and shadows: most of a software renderer's time
+    # Multisampling and shadows would take most of a software renderer's time.
+    spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
     spec.visual.quality.numslices = 48
     spec.visual.headlight.active = 1
@@ -125,7 +126,7 @@ def load_scene(urdf: Path) -> Scene:
     spec.body(frame).add_camera(name=camera, quat=[0.0, 1.0, 0.0, 0.0], fovy=math.degrees(vertical))
 
     inertia = _inertia_at_rest(spec.compile(), joints)
-    for name, effort, moment in zip(joints, limits.effort, inertia):
+    for name, effort, moment in zip(joints, limits.effort, inertia, strict=True):
         motor = spec.add_actuator(
             name=name,
             target=name,
@@ -146,7 +147,7 @@ def visible_parts() -> mujoco.MjvOption:
 
 
 def _inertia_at_rest(model: mujoco.MjModel, joints: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return each joint's moment of inertia `[J]` with the arm stretched out: the largest it has."""
+    """Return each joint's moment of inertia `[J]` with the arm stretched out: its largest."""
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     full = np.zeros((model.nv, model.nv))
@@ -162,7 +163,8 @@ def _read_joints(root: ElementTree.Element) -> tuple[tuple[str, ...], JointLimit
             continue
         limit = joint.find('limit')
         keys = ('lower', 'upper', 'velocity', 'effort')
-        if joint.get('type') != 'revolute' or limit is None or any(limit.get(k) is None for k in keys):
+        given = limit is not None and all(limit.get(key) is not None for key in keys)
+        if joint.get('type') != 'revolute' or limit is None or not given:
             raise ValueError(
                 f'joint {joint.get("name")!r}: the simulation drives revolute joints with <limit> '
                 f'attributes {", ".join(keys)}'
