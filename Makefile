@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# The front door: every target sets up what it needs (tools/setup.py) and then works.
+# The front door: every target sets up what it needs (tools/prepare.py) and then works.
 
 MAKEFLAGS += --no-print-directory
 PYTHON := $(shell command -v python3 || command -v python3.11)
-IN = $(PYTHON) tools/setup.py
+IN = $(PYTHON) tools/prepare.py
 
 .PHONY: help demo test train lint lock clean python
 

