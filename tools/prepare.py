@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """Sets up ``.venv`` and runs a command in it: the door behind ``make demo`` and ``make test``.
 
     python3 tools/prepare.py {demo,test,train} [-- COMMAND ARGUMENT ...]
@@ -181,6 +182,9 @@ def set_up(goal: str, home: Home) -> None:
     """Bring ``.venv`` to what the goal needs."""
     environment = dict(home.environment, PATH=f'{VENV / "bin"}:{home.environment.get("PATH", "")}')
 
+    if not (STAMPS / 'interfaces').exists():
+        require_compiler(environment)
+
     def step(title: str, name: str, inputs: Iterable[object], work: Work) -> None:
         """Do the work unless its stamp says that the same work was done with the same inputs."""
         stamp = STAMPS / name
@@ -212,7 +216,6 @@ def set_up(goal: str, home: Home) -> None:
 
 def make_venv(run: Run, home: Home) -> None:
     """Make an empty virtual environment in the place of any older one."""
-    require_compiler(run.environment)
     shutil.rmtree(VENV, ignore_errors=True)
     options = ['--system-site-packages'] if home.distro else []
     VENV.mkdir()
@@ -287,7 +290,6 @@ def relocate_wheels(run: Run) -> None:
 
 def build_interfaces(run: Run, home: Home) -> None:
     """Compile world_model_interfaces into ``.venv``."""
-    require_compiler(run.environment)
     build = VENV / 'build' / INTERFACES.name
     manifest = build / 'install_manifest.txt'
     if manifest.exists():

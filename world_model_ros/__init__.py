@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """Puts any exported world model on a robot: encode, imagine, plan, propose, check."""
 
 __version__ = '0.1.0'

@@ -1,0 +1,83 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The houses' walls: which code may know which library."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / 'world_model_ros'
+SOURCES = sorted(path for folder in ('world_model_ros', 'test', 'tools', 'launch', 'benchmarks')
+                 for path in (ROOT / folder).rglob('*.py'))
+HEADER = (ROOT / 'setup.py').read_text().split('\n"""')[0].strip()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the top-level name of every absolute import, wherever in the file it stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split('.')[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split('.')[0]
+
+
+@pytest.mark.parametrize(('library', 'room'), [
+    ('rclpy', 'nodes'), ('torch', 'learning'), ('mujoco', 'simulation'),
+])
+def test_only_one_room_imports(library: str, room: str) -> None:
+    importers = {path for path in PACKAGE.rglob('*.py') if library in imported(path)}
+    assert importers, f'nothing imports {library}'
+    strangers = [str(path.relative_to(ROOT)) for path in sorted(importers)
+                 if PACKAGE / room not in path.parents]
+    assert not strangers, f'only {room}/ may import {library}'
+
+
+@pytest.mark.parametrize('node', ['world_model', 'controller'])
+def test_a_robots_node_loads_neither_torch_nor_mujoco_nor_matplotlib(node: str) -> None:
+    heavy = ('torch', 'mujoco', 'matplotlib', 'onnx', 'world_model_ros.learning',
+             'world_model_ros.simulation')
+    program = (f'import sys, world_model_ros.nodes.{node}; '
+               f'print([name for name in {heavy!r} if name in sys.modules])')
+    done = subprocess.run([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True,
+                          check=True, timeout=60)
+    assert done.stdout.strip() == '[]'
+
+
+def test_a_robots_node_imports_where_torch_mujoco_and_matplotlib_are_missing() -> None:
+    program = """
+import sys
+for name in ('torch', 'mujoco', 'matplotlib', 'onnx', 'rich', 'PIL'):
+    sys.modules[name] = None
+import world_model_ros.nodes.controller, world_model_ros.nodes.world_model
+"""
+    subprocess.run([sys.executable, '-c', program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_source_file_carries_the_licence(path: Path) -> None:
+    assert path.read_text().startswith(HEADER)
+
+
+def test_import_contracts_hold() -> None:
+    done = subprocess.run([str(Path(sys.executable).with_name('lint-imports')), '--no-cache'],
+                          cwd=ROOT, env=dict(os.environ, NO_COLOR='1'), check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,138 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the package promises to those who build, install and start it."""
+
+import configparser
+import importlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+
+ROOT = Path(__file__).parents[2]
+
+# rosdep's name for what the index calls otherwise.
+KEYS = {
+    'numpy': 'python3-numpy',
+    'opencv-python-headless': 'python3-opencv',
+    'pydantic': 'python3-pydantic',
+    'pyyaml': 'python3-yaml',
+}
+NO_KEY = {'onnxruntime'}
+
+
+def names(requirements: str) -> list[str]:
+    """Return what a requirements file or a part of one asks for, lower case."""
+    return [match.lower() for match in re.findall(r'(?m)^([A-Za-z0-9_.-]+)', requirements)]
+
+
+def depends(package: Path) -> set[str]:
+    """Return what a package.xml needs at run time."""
+    root = ElementTree.parse(package).getroot()
+    return {str(element.text) for element in root if element.tag in ('depend', 'exec_depend')}
+
+
+def runtime() -> list[str]:
+    """Return what the robot's nodes need: the first paragraph of demo.in."""
+    return names((ROOT / 'requirements/demo.in').read_text().split('\n\n')[0])
+
+
+def test_package_xml_names_a_rosdep_key_for_all_that_the_nodes_need() -> None:
+    assert set(runtime()) - NO_KEY == set(KEYS)
+    keys = depends(ROOT / 'package.xml')
+    assert {KEYS[name] for name in runtime() if name not in NO_KEY} == {
+        key for key in keys if key.startswith('python3-')}
+
+
+def test_the_wheels_bring_every_ros_package_that_package_xml_needs() -> None:
+    not_on_the_index = {'launch', 'launch_ros', 'world_model_interfaces'}
+    locked = names((ROOT / 'requirements/ros.txt').read_text())
+    needed = depends(ROOT / 'package.xml') | depends(
+        ROOT / 'world_model_interfaces/package.xml') - {'rosidl_default_runtime'}
+    for name in needed - not_on_the_index:
+        assert name.startswith('python3-') or f'ros-{name.replace("_", "-")}' in locked, name
+
+
+@pytest.mark.parametrize('layer', ['ros', 'demo', 'test', 'train'])
+def test_every_locked_package_has_one_version_and_a_hash(layer: str) -> None:
+    lock = (ROOT / 'requirements' / f'{layer}.txt').read_text()
+    blocks = re.split(r'\n(?=[a-z])', lock.split('\n', 2)[2])
+    for block in blocks:
+        assert re.match(r'[a-z0-9._-]+==\S+ .*\\\n', block), block.splitlines()[0]
+        assert '--hash=sha256:' in block, block.splitlines()[0]
+    asked = names((ROOT / 'requirements' / f'{layer}.in').read_text())
+    assert set(asked) <= set(names(lock))
+
+
+def test_locks_agree_on_versions() -> None:
+    versions: dict[str, str] = {}
+    for lock in sorted((ROOT / 'requirements').glob('*.txt')):
+        for name, version in re.findall(r'(?m)^(\S+)==(\S+)', lock.read_text()):
+            assert versions.setdefault(name, version) == version, f'{name} in {lock.name}'
+
+
+def test_the_demo_installs_no_torch() -> None:
+    for layer in ('ros', 'demo'):
+        assert 'torch' not in names((ROOT / 'requirements' / f'{layer}.txt').read_text())
+
+
+@pytest.mark.parametrize('package', ['world_model_ros', 'world_model_interfaces'])
+def test_ros_tools_find_the_package(package: str) -> None:
+    assert (Path(get_package_prefix(package)) / 'share' / package).is_dir()
+    assert (Path(get_package_share_directory(package)) / 'package.xml').is_file()
+
+
+def test_the_share_directory_holds_what_the_demo_needs() -> None:
+    share = Path(get_package_share_directory('world_model_ros'))
+    for name in ('config/demo.yaml', 'launch/demo.launch.py', 'models/reach/bundle.yaml'):
+        assert (share / name).is_file(), name
+    assert list(share.glob('description/*.urdf'))
+
+
+@pytest.mark.parametrize('name', ['controller', 'demo_director', 'simulator', 'wmros',
+                                  'world_model'])
+def test_an_executable_is_installed_and_starts_at_main(name: str) -> None:
+    point, = (point for point in entry_points(group='console_scripts', name=name))
+    assert callable(getattr(importlib.import_module(point.module), point.attr))
+
+
+def test_colcon_puts_executables_where_ros2_run_looks() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / 'setup.cfg')
+    assert config['develop']['script_dir'] == '$base/lib/world_model_ros'
+    assert config['install']['install_scripts'] == '$base/lib/world_model_ros'
+
+
+def test_both_packages_have_one_version() -> None:
+    found = {ElementTree.parse(path).findtext('version')
+             for path in (ROOT / 'package.xml', ROOT / 'world_model_interfaces/package.xml')}
+    version = subprocess.run([sys.executable, 'setup.py', '--version'], cwd=ROOT, check=True,
+                             stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+    module = importlib.import_module('world_model_ros')
+    assert found == {version} == {module.__version__}
+
+
+def test_every_interface_file_is_compiled() -> None:
+    interfaces = ROOT / 'world_model_interfaces'
+    files = {str(path.relative_to(interfaces)) for kind in ('msg', 'srv', 'action')
+             for path in interfaces.glob(f'{kind}/*.{kind}')}
+    listed = re.findall(r'(?m)^\s+((?:msg|srv|action)/\S+)$',
+                        (interfaces / 'CMakeLists.txt').read_text())
+    assert set(listed) == files
