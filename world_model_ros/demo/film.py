@@ -57,7 +57,7 @@ STEP = 0.08
 FREEZE = 1.2
 """For how long the end of each take stands still, s."""
 
-FLOOR = 0.003
+FLOOR = 0.001
 """Lowest distance on the plot's logarithmic axis, m."""
 
 

@@ -85,10 +85,9 @@ def environment() -> dict[str, str]:
 
     It stays on this machine, and processes that start together find each other at once.
     """
-    profiles = str(resource('config/fastdds.xml'))
+    fast_dds = 'FASTRTPS' if os.environ.get('ROS_DISTRO') == 'jazzy' else 'FASTDDS'
     wanted = {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'FASTDDS_DEFAULT_PROFILES_FILE': profiles,
-        'FASTRTPS_DEFAULT_PROFILES_FILE': profiles,  # the name before Fast DDS 3, in Jazzy
+        f'{fast_dds}_DEFAULT_PROFILES_FILE': str(resource('config/fastdds.xml')),
     }
     return {name: value for name, value in wanted.items() if name not in os.environ}
