@@ -389,7 +389,8 @@ class DemoDirector(Node):
 
     def _tell(self, event: str, **values: object) -> None:
         if self._events is not None:
-            self._events.write(json.dumps({'event': event, 'at': round(time.time(), 3), **values}) + '\n')
+            line = {'event': event, 'at': round(time.time(), 3), **values}
+            self._events.write(json.dumps(line) + '\n')
             self._events.flush()
 
 
