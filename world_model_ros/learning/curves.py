@@ -27,21 +27,29 @@ _TITLES = {
     'regularization': 'Distance from a Gaussian (SIGReg)',
     'inverse': 'Action between two pictures',
     'anchor': 'Joint angles from a picture',
+    'refined over 1': 'Predictor alone, one step',
+    'refined over 32': 'Predictor alone, 32 steps',
 }
+_COLUMNS = 3
 _WINDOW = 50  # steps over which the drawn average goes
 
 
 def draw_curves(curves: dict[str, list[float]], path: Path) -> None:
     """Write a PNG with one panel per loss: every step in grey, the moving average in colour."""
-    figure, axes = pyplot.subplots(1, len(curves), figsize=(3.6 * len(curves), 3.0), squeeze=False)
-    for axis, (name, values) in zip(axes[0], curves.items(), strict=True):
+    rows = -(-len(curves) // _COLUMNS)
+    size = (3.6 * _COLUMNS, 3.0 * rows)
+    figure, axes = pyplot.subplots(rows, _COLUMNS, figsize=size, squeeze=False)
+    for axis in axes.flat[len(curves) :]:
+        axis.remove()
+    for axis, (name, values) in zip(axes.flat, curves.items(), strict=False):
         window = min(_WINDOW, len(values))
         smooth = np.convolve(values, np.full(window, 1.0 / window), mode='valid')
         axis.plot(values, color='0.8', linewidth=0.6)
         axis.plot(np.arange(len(smooth)) + window - 1, smooth, color='tab:blue')
         axis.set(title=_TITLES.get(name, name), xlabel='step', yscale='log')
         axis.title.set_size(10)
-    axes[0][0].set_ylabel('loss')
+    for row in axes:
+        row[0].set_ylabel('loss')
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
