@@ -121,6 +121,7 @@ def free_domain() -> int:
 
 
 def _demo(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    started = time.time()
     out, report = _prepare_output(args)
     bundle = _find_bundle(args.bundle)
     parameters = graph.parameters_file()
@@ -132,7 +133,7 @@ def _demo(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         'world_model': {'bundle': str(bundle)},
         'demo_director': {
             'episodes': args.episodes, 'seed': args.seed, 'out': str(out), 'json': str(report),
-            'events': str(events), 'started': process_start()},
+            'events': str(events), 'started': started},
     }
     goals = f'{args.episodes} goal{"s" * (args.episodes > 1)}'
     console.print(f'[bold]wmros demo[/]  {bundle.name}, {goals}, seed {args.seed}, '
@@ -352,17 +353,6 @@ def _pair(figures: dict[str, float | None]) -> tuple[str, str]:
 
 def _number(value: float | None, unit: str) -> str:
     return 'n/a' if value is None else f'{value:.1f} {unit}'
-
-
-def process_start() -> float:
-    """Return when this process began, before Python's own start, in seconds since the epoch."""
-    try:
-        # proc(5): field 22 counts clock ticks since boot; the name before it may hold spaces.
-        fields = Path('/proc/self/stat').read_text(encoding='utf-8').rpartition(')')[2].split()
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf('SC_CLK_TCK')
-        return time.time() - age
-    except (OSError, AttributeError):
-        return time.time()
 
 
 def _is_free(port: int) -> bool:
