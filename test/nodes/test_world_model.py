@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The world_model node as a real process on real DDS, with a toy model whose plans can be judged."""
+"""The world_model node as a real process on real DDS, with a toy model that can be judged."""
 
 import array
 from collections.abc import Iterator

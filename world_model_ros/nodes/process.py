@@ -82,7 +82,7 @@ class ManagedNode(LifecycleNode):
 
     @property
     def lifecycle_label(self) -> str:
-        """The state as ``ros2 lifecycle get`` prints it: unconfigured, inactive, active and so on."""
+        """The state as ``ros2 lifecycle get`` prints it: unconfigured, inactive, active."""
         return str(self._state_machine.current_state[1])
 
     def publish_diagnostics(self) -> None:

@@ -230,7 +230,7 @@ class WorldModelNode(ManagedNode):
         age = (self.get_clock().now().nanoseconds - stamp) / NANOSECONDS
         if abs(age) > self._seconds('max_age'):
             self._trouble('stale', f'image is {age:.2f} s old: the camera lags, or its clock '
-                          'differs from the clock of this node (use_sim_time set in only one of them?)')
+                          'differs from that of this node (use_sim_time set in only one of them?)')
             return
         with self._joints_lock:
             joints = self._joints.nearest(stamp, int(self._seconds('max_skew') * NANOSECONDS))
