@@ -359,8 +359,10 @@ def main() -> None:
     with alone():
         set_up(args.goal, home)
     if args.command:
-        program = str(VENV / 'bin' / args.command[0])
-        os.execve(program, [program, *args.command[1:]], home.environment)
+        program, python = VENV / 'bin' / args.command[0], VENV / 'bin' / 'python'
+        # A tool that came with the sourced ROS, like its pytest, has no script in .venv.
+        start = [str(program)] if program.exists() else [str(python), '-m', program.name]
+        os.execve(start[0], [*start, *args.command[1:]], home.environment)
     say(f'{VENV.relative_to(ROOT)} is ready')
 
 
