@@ -13,7 +13,7 @@
 # limitations under the License.
 """Real node processes on real DDS for tests: spawn, drive, listen, and always end them.
 
-    with Graph(domain=40, directory=tmp_path) as graph:
+    with Graph(tmp_path) as graph:
         states = graph.listen(ControllerState, 'controller/state')
         process = graph.spawn('controller', parameters={'autostart': True})
         graph.wait_until_active('controller')
@@ -43,6 +43,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from world_model_ros.cli.demo import free_domain
+
 RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(
     depth=1,
@@ -59,12 +61,12 @@ ENVIRONMENT = {
 class Graph:
     """One ROS graph of a test: a node of the test's own, and the processes that it spawned.
 
-    ``domain`` is the ROS_DOMAIN_ID, different in every test module. ``directory`` takes parameter
-    files and the processes' output.
+    Its ROS_DOMAIN_ID is one that nobody on the machine uses, so that two test runs do not hear each
+    other. ``directory`` takes parameter files and the processes' output.
     """
 
-    def __init__(self, domain: int, directory: Path) -> None:
-        self.domain = domain
+    def __init__(self, directory: Path) -> None:
+        self.domain = free_domain()
         self.directory = directory
         self.processes: list[subprocess.Popen[bytes]] = []
         self._saved: dict[str, str | None] = {}

@@ -44,7 +44,6 @@ from world_model_ros.demo.judge import LimitWatch, read_wire_limits
 from world_model_ros.nodes.convert import to_nanoseconds
 from world_model_ros.simulation import ArmSimulation, description_path
 
-DOMAIN = 50
 ACCELERATION = 8.0
 REACH = demo_graph.default_bundle()
 
@@ -257,7 +256,7 @@ class Cell:
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Iterator[Cell]:
-    with Graph(DOMAIN, tmp_path) as graph:
+    with Graph(tmp_path) as graph:
         cell = Cell(graph)
         yield cell
         cell.simulation.close()
@@ -279,11 +278,12 @@ def test_the_model_may_be_killed_in_mid_motion_and_started_again(cell: Cell) -> 
     assert cell.speed() == 0.0
     status = cell.status('controller: ladder')
     assert status is not None and status.level != b'\x00'
-    graph.wait_for(lambda: max(abs(v) for v in cell.joints[-1].velocity) < 0.02, 0.2,
+    graph.wait_for(lambda: max(abs(v) for v in cell.joints[-1].velocity) < 0.02, 1.0,
                    'the joints to rest with the setpoint')
 
+    # A proposal that was on its way at the kill may still be taken up.
     since = [state for state in cell.states
-             if to_nanoseconds(state.header.stamp) >= killed - int(0.1e9)]
+             if to_nanoseconds(state.header.stamp) >= killed + int(0.05e9)]
     assert any('proposal' in state.cause for state in since[-50:])
     rungs = [state.rung for state in since]
     assert rungs == sorted(rungs), 'the ladder is walked down, never up'

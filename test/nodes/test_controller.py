@@ -30,7 +30,6 @@ from trajectory_msgs.msg import JointTrajectory
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, ModelInfo, Tensor
 
-DOMAIN = 41
 VELOCITY, ACCELERATION, UPPER = 1.5, 8.0, 2.0
 URDF = f"""<robot name="arm">
   <link name="base"/><link name="upper"/><link name="fore"/>
@@ -157,7 +156,7 @@ def begin(stack: ExitStack, tmp_path: Path) -> Begin:
     def start(
         interface: str = 'velocity', *, idle: bool = False, **parameters: Any
     ) -> tuple[Robot, Any]:
-        graph = stack.enter_context(Graph(DOMAIN, tmp_path))
+        graph = stack.enter_context(Graph(tmp_path))
         robot = Robot(graph, interface)
         if idle:
             robot.wanted = None
@@ -399,7 +398,7 @@ def test_trajectories_have_two_points_in_strict_order_and_end_at_rest(begin: Beg
 def test_a_wrong_parameter_is_named_and_the_process_lives_to_tell(
     stack: ExitStack, tmp_path: Path, changes: dict[str, Any], complaint: str
 ) -> None:
-    graph = stack.enter_context(Graph(DOMAIN, tmp_path))
+    graph = stack.enter_context(Graph(tmp_path))
     diagnostic = graph.diagnostics()
     parameters = parameters_of()
     for name, value in changes.items():

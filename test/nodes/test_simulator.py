@@ -31,14 +31,13 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from world_model_ros.nodes.convert import to_nanoseconds
 from world_model_ros.simulation import ArmSimulation
 
-DOMAIN = 21
 VELOCITY = 'velocity_controller/commands'
 TRAJECTORY = 'joint_trajectory_controller/joint_trajectory'
 
 
 @pytest.fixture(scope='module')
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
-    with Graph(DOMAIN, tmp_path_factory.mktemp('simulator')) as graph:
+    with Graph(tmp_path_factory.mktemp('simulator')) as graph:
         process = graph.spawn('simulator', parameters={'autostart': True, 'seed': 4})
         graph.wait_until_active('simulator')
         yield graph

@@ -33,7 +33,6 @@ from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Forecast, Latent, ModelInfo
 from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_stamp, to_tensor
 
-DOMAIN = 61
 FRAME = 'overhead_camera_optical_frame'
 
 
@@ -77,7 +76,7 @@ class Robot:
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     folder = tmp_path_factory.mktemp('world_model')
     bundle = write_toy_bundle(folder / 'toy')
-    with Graph(DOMAIN, folder) as graph:
+    with Graph(folder) as graph:
         process = graph.spawn('world_model', parameters={
             'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.03})
         graph.wait_until_active('world_model')
@@ -251,7 +250,7 @@ def test_a_bad_observation_is_counted_explained_and_never_encoded(
 
 
 def test_it_walks_its_lifecycle_and_says_why_it_cannot(tmp_path: Path) -> None:
-    with Graph(DOMAIN + 1, tmp_path) as graph:
+    with Graph(tmp_path) as graph:
         process = graph.spawn('world_model', parameters={'bundle': str(tmp_path / 'nowhere')})
         graph.wait_until('world_model', 'unconfigured')
         health = graph.diagnostics()
