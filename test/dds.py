@@ -200,12 +200,18 @@ class Graph:
         client = self.node.create_client(GetState, f'{node}/get_state')
         answers: list[str] = []
         pending: list[Any] = []
+        asked = 0.0
 
         def reached() -> bool:
+            nonlocal asked
             if pending and pending[0].done():
                 answers.append(pending.pop().result().current_state.label)
+            if pending and time.monotonic() - asked > 1.0:
+                # A server that has not discovered our reader yet cannot answer: ask again.
+                client.remove_pending_request(pending.pop())
             if not pending and client.service_is_ready():
                 pending.append(client.call_async(GetState.Request()))
+                asked = time.monotonic()
             return bool(answers) and answers[-1] == label
 
         try:
