@@ -80,10 +80,9 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Proposed:
-    """The last plan published, and for what; its stamp [ns] is the time of its first row."""
+    """The last plan published; its stamp [ns] is the time of its first row."""
 
     stamp: int
-    goal: Goal
     plan: Plan
 
 
@@ -307,7 +306,7 @@ class WorldModelNode(ManagedNode):
             period = int(NANOSECONDS / self._seconds('plan_rate'))
             if due - period > encoded.stamp:
                 due = 0  # the clock was set back
-            # Images come with jitter; one that is early by half a millisecond is not left out.
+            # Images come with jitter; one that is early by up to 5 ms is not left out.
             if goal is None or encoded.stamp < due - NANOSECONDS // 200:
                 continue
             due = max(due, encoded.stamp - period // 2) + period
@@ -328,7 +327,7 @@ class WorldModelNode(ManagedNode):
             return
         if self._goal is not goal:
             return  # replaced while planning
-        self._proposed = Proposed(encoded.stamp, goal, plan)
+        self._proposed = Proposed(encoded.stamp, plan)
         self._distance = plan.goal_distance
         self._publish_plan(encoded, goal, plan)
 
