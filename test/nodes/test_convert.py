@@ -25,8 +25,10 @@ from hypothesis.extra import numpy as hnp
 from world_model_interfaces.msg import Tensor
 from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_stamp, to_tensor
 
+FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
-@given(hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=5)))
+
+@given(hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=5), elements=FINITE))
 def test_an_array_comes_back_from_a_tensor_as_it_was(values: np.ndarray) -> None:
     np.testing.assert_array_equal(from_tensor(to_tensor(values)), values)
 
@@ -39,6 +41,18 @@ def test_a_tensor_whose_shape_and_data_disagree_is_refused(shape: list[int], siz
     else:
         with pytest.raises(ValueError, match='product of shape'):
             from_tensor(tensor)
+
+
+def test_a_tensor_whose_sizes_multiply_beyond_64_bits_is_refused() -> None:
+    # As int64 the product is 0, which is how many numbers there are.
+    with pytest.raises(ValueError, match='product of shape'):
+        from_tensor(Tensor(shape=array.array('I', [2**31, 2**31, 4])))
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf, -np.inf])
+def test_a_tensor_with_a_number_that_is_not_finite_is_refused(number: float) -> None:
+    with pytest.raises(ValueError, match='NaN or infinity'):
+        from_tensor(Tensor(shape=array.array('I', [2]), data=array.array('f', [0.0, number])))
 
 
 @given(st.integers(0, 2**31 * 10**9 - 1))

@@ -15,12 +15,14 @@
 """Between arrays and messages, without Python lists of numbers on the way (they cost 20 ms)."""
 
 import array
+import math
 
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
 
 from world_model_interfaces.msg import Tensor
+from world_model_ros import payload
 
 NANOSECONDS = 1_000_000_000
 
@@ -33,12 +35,24 @@ def to_tensor(values: npt.NDArray[np.floating]) -> Tensor:
 
 
 def from_tensor(tensor: Tensor) -> npt.NDArray[np.float32]:
-    """Return the array that a message holds; raises ValueError when shape and data disagree."""
+    """
+    Return the array that a message holds.
+
+    Raises ValueError when shape and data disagree, there is more of them than ``payload`` allows,
+    or a number is not finite.
+    """
+    count = len(tensor.data)
+    if len(tensor.shape) > payload.TENSOR_DIMENSIONS or count > payload.TENSOR_NUMBERS:
+        raise ValueError(f'tensor has {len(tensor.shape)} dimensions and {count} numbers: '
+                         f'{payload.TENSOR_DIMENSIONS} and {payload.TENSOR_NUMBERS} are the most')
     shape = tuple(int(size) for size in tensor.shape)
-    data = np.frombuffer(tensor.data, np.float32)
-    if len(shape) == 0 or int(np.prod(shape)) != data.size:
-        raise ValueError(f'tensor of shape {list(shape)} holds {data.size} numbers: '
+    # math.prod, because NumPy's wraps around: [2**31, 2**31, 4] would have no numbers.
+    if not shape or math.prod(shape) != count:
+        raise ValueError(f'tensor of shape {list(shape)} holds {count} numbers: '
                          'data must have as many as the product of shape')
+    data = np.frombuffer(tensor.data, np.float32)
+    if not np.isfinite(data).all():
+        raise ValueError('tensor holds NaN or infinity: look at who computed it')
     return data.reshape(shape)
 
 

@@ -17,12 +17,16 @@ Camera images, as messages carry them, to what the bundle's encoder takes.
 
 The order is the bundle's: colour order, crop, then resize. A team that resizes where the training
 cropped gets a model that sees another robot, so there is one place that does it.
+
+Nothing is allocated before what the message claims has been held against what it carries, and both
+against ``payload``.
 """
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from world_model_ros import payload
 from world_model_ros.bundle import ImageContract
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -47,22 +51,27 @@ def decode_image(encoding: str, height: int, width: int, step: int, data: bytes)
 
     ``step`` is the length of a row in bytes, padding included. RGB rows are viewed, not copied.
 
-    Raises ``ImageError`` when the encoding is not known or the sizes do not fit the data.
+    Raises ``ImageError`` when the encoding is not known, the sizes do not fit the data, or the
+    picture is larger than ``payload`` allows.
     """
     if encoding not in _CHANNELS:
-        raise ImageError(f'image encoding "{encoding}" is not supported: '
+        raise ImageError(f'image encoding "{payload.shorten(encoding)}" is not supported: '
                          f'publish one of {", ".join(_CHANNELS)}')
-    if height == 0 or width == 0:
+    if height <= 0 or width <= 0:
         raise ImageError(f'image is empty ({width}x{height}): does the camera deliver frames?')
+    if height * width > payload.IMAGE_PIXELS or len(data) > payload.IMAGE_BYTES:
+        raise ImageError(f'image of {width}x{height} pixels and {len(data)} bytes is larger than '
+                         f'{payload.IMAGE_PIXELS} pixels or {payload.IMAGE_BYTES} bytes: let the '
+                         'camera send a smaller picture')
     channels = _CHANNELS[encoding]
     row = width * channels
     if step < row:
         raise ImageError(f'image step {step} is shorter than a row of {width} {encoding} pixels '
                          f'({row} bytes): fix the publisher')
-    pixels = np.frombuffer(data, np.uint8)
-    if pixels.size != height * step:
-        raise ImageError(f'image has {pixels.size} bytes where {height} rows of {step} need '
+    if len(data) != height * step:
+        raise ImageError(f'image has {len(data)} bytes where {height} rows of {step} need '
                          f'{height * step}: it was cut short, or step is wrong')
+    pixels = np.frombuffer(data, np.uint8)
     pixels = pixels.reshape(height, step)[:, :row].reshape(height, width, channels)
     return pixels if encoding == 'rgb8' else _as_uint8(cv2.cvtColor(pixels, _TO_RGB[encoding]))
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from world_model_ros import payload
 from world_model_ros.bundle import Proprioception
 
 
@@ -38,24 +39,32 @@ def proprioception(
     The message may hold more joints and in another order: joints are found by name. All joints'
     first field comes first, then all joints' second one, in the order of ``contract``.
 
-    Raises ``JointStateError`` when a joint is missing or twice there, a field is not filled, or a
-    number is not finite.
+    Joints that the model does not read may hold anything: drivers publish NaN where they measure
+    nothing.
+
+    Raises ``JointStateError`` when a joint is missing or twice there, a field has another length
+    than the names, one that the model reads is not filled, or a number of it is not finite.
     """
+    if len(names) > payload.JOINTS:
+        raise JointStateError(f'joint state has {len(names)} joints, {payload.JOINTS} are the '
+                              'most: who publishes it?')
     if len(set(names)) != len(names):
-        raise JointStateError(f'joint names repeat in {list(names)}: two publishers on one topic?')
+        raise JointStateError(f'joint names repeat in {payload.few(names)}: two publishers on one '
+                              'topic?')
     missing = [joint for joint in contract.joints if joint not in names]
     if missing:
-        raise JointStateError(f'joint state lacks {missing}, it has {list(names)}: remap '
-                              '"joint_states" to the robot that the model was trained for')
+        raise JointStateError(f'joint state lacks {payload.few(missing)}, it has '
+                              f'{payload.few(names)}: remap "joint_states" to the robot that the '
+                              'model was trained for')
     filled = {'position': position, 'velocity': velocity}
-    columns = [list(names).index(joint) for joint in contract.joints]
-    values = []
-    for field in contract.fields:
-        if len(filled[field]) != len(names):
-            raise JointStateError(f'joint state has {len(filled[field])} entries in "{field}" for '
-                                  f'{len(names)} joints: the model needs {field} of each')
-        values += [filled[field][column] for column in columns]
-    vector = np.array(values, np.float32)
+    for field, numbers in filled.items():
+        if len(numbers) != len(names) and (len(numbers) or field in contract.fields):
+            raise JointStateError(f'joint state has {len(numbers)} entries in "{field}" for '
+                                  f'{len(names)} joints: it needs {field} of each')
+    columns = [names.index(joint) for joint in contract.joints]
+    values = [filled[field][column] for field in contract.fields for column in columns]
+    with np.errstate(over='ignore'):  # 1e300 is infinite as float32, and refused as that
+        vector = np.array(values, np.float32)
     if not np.isfinite(vector).all():
         raise JointStateError(f'joint state is not finite: {vector.tolist()} for '
                               f'{list(contract.joints)}')

@@ -1,0 +1,105 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+The first border that a message meets: its size and its encoding, before Python objects are made.
+
+rclpy turns a message into Python objects before it asks anyone. A proposal with 500,000 names or a
+tensor of 40 MB held the controller's thread for 70 to 150 ms that way, which is 7 to 15 setpoints,
+and bytes that are no message vanish without a word. ``Border.subscribe`` takes the bytes, looks at
+their number, decodes them, and says what it refuses.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image, JointState
+
+from world_model_interfaces.msg import ActionProposal, Heartbeat, ModelInfo
+from world_model_ros import payload
+from world_model_ros.monitor import Counters
+
+Message = TypeVar('Message')
+
+# Lengths, alignment, headers and numbers beside the sequences that the sizes below count.
+_FIXED = 1024
+_NAMES = payload.JOINTS * (payload.NAME_LENGTH + 8)
+_DOUBLES = payload.JOINTS * 8
+
+# The largest that a message of each type may be on the wire, in bytes.
+LARGEST: dict[type, int] = {
+    Image: payload.IMAGE_BYTES + 2 * payload.NAME_LENGTH + _FIXED,
+    CompressedImage: payload.COMPRESSED_IMAGE_BYTES + 2 * payload.NAME_LENGTH + _FIXED,
+    JointState: _NAMES + 3 * _DOUBLES + payload.NAME_LENGTH + _FIXED,
+    ActionProposal: (payload.PLAN_ROWS * payload.JOINTS * 4 + _NAMES + 4 * payload.NAME_LENGTH
+                     + _FIXED),
+    ModelInfo: 2 * _NAMES + 2 * _DOUBLES + 5 * payload.NAME_LENGTH + _FIXED,
+    Heartbeat: payload.TEXT_LENGTH + 2 * payload.NAME_LENGTH + _FIXED,
+}
+
+
+class Refused(Protocol):
+    """What a node does about a message that the border turned away."""
+
+    def __call__(self, topic: str, text: str) -> None:
+        """``topic`` as it was subscribed, and a text for a person."""
+
+
+class Border:
+    """Subscribes for a node, and counts per topic what is not even decoded.
+
+    Counters are named ``<topic>_oversized`` and ``<topic>_malformed``.
+    """
+
+    def __init__(self, node: Node, refused: Refused) -> None:
+        self._node, self._refused = node, refused
+        self.counts = Counters()
+
+    def subscribe(
+        self,
+        kind: type[Message],
+        topic: str,
+        callback: Callable[[Message], None],
+        qos: QoSProfile,
+        event_callbacks: SubscriptionEventCallbacks | None = None,
+    ) -> Subscription[Any]:
+        """Subscribe to ``topic``: ``callback`` gets messages of type ``kind`` up to its size."""
+        largest = LARGEST[kind]
+
+        def receive(data: bytes) -> None:
+            if len(data) > largest:
+                self._refuse(topic, 'oversized', f'{topic}: a message of {len(data)} bytes is '
+                             f'refused, {largest} are the most: who publishes there?')
+                return
+            try:
+                message = deserialize_message(data, kind)
+            except Exception as error:  # RMWError, which rclpy does not export
+                self._refuse(topic, 'malformed', f'{topic}: {len(data)} bytes are no '
+                             f'{kind.__name__} ({payload.shorten(str(error))}): is the publisher '
+                             'built with the same message definitions?')
+                return
+            callback(message)
+
+        return self._node.create_subscription(
+            kind, topic, receive, qos, raw=True, event_callbacks=event_callbacks)
+
+    def _refuse(self, topic: str, reason: str, text: str) -> None:
+        self.counts.add(f'{topic}_{reason}')
+        self._refused(topic, text)
