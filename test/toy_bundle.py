@@ -65,36 +65,39 @@ def toy_image(position: ArrayLike) -> NDArray[np.uint8]:
 
 def toy_manifest() -> dict[str, Any]:
     """The toy's manifest without digests, for tests that change one thing."""
+    distance = {'source': 'goal', 'metric': 'l2', 'reduction': 'sum'}
     return {
         'model': {'name': 'toy', 'version': '1.0.0', 'license': 'Apache-2.0',
                   'source': 'test/toy_bundle.py'},
         'action': {
-            'kind': 'joint_velocity', 'names': list(JOINTS), 'unit': 'rad/s',
+            'kind': 'joint_velocity', 'names': list(JOINTS), 'units': ['rad/s'] * 2,
             'lower': [-VELOCITY_LIMIT] * 2, 'upper': [VELOCITY_LIMIT] * 2,
             'normalization': {'mean': [0.0, 0.0], 'std': [_ACTION_STD] * 2},
-            'step_duration': STEP,
+            'step_duration': STEP, 'rows_per_step': 1, 'frozen': {}, 'dead_band': [0.0, 0.0],
         },
         'image': {'width': SIZE, 'height': SIZE, 'crop': 'center_square', 'interpolation': 'area',
-                  'color': 'rgb', 'normalization': 'in_graph'},
+                  'color': 'rgb', 'frames': 1, 'normalization': 'in_graph'},
         'proprioception': {
-            'joints': list(JOINTS), 'fields': ['position', 'velocity'],
-            'normalization': {'mean': [0.0] * 4, 'std': [1.0, 1.0, 2.0, 2.0]}, 'rule': 'predicted',
+            'rule': 'predicted', 'joints': list(JOINTS), 'fields': ['position', 'velocity'],
+            'normalization': {'mean': [0.0] * 4, 'std': [1.0, 1.0, 2.0, 2.0]},
         },
-        'latent': {'shape': [6], 'goal': {'start': 0, 'stop': 2}},
+        'latent': {'shape': [6], 'parts': {'goal': {'start': 0, 'stop': 2},
+                                           'joints': {'start': 2, 'stop': 6}}},
         'graphs': {
             'encoder': {'file': 'encoder.onnx'},
-            'goal_encoder': {'file': 'goal_encoder.onnx'},
+            'goal_encoder': {'file': 'goal_encoder.onnx', 'parts': ['goal'],
+                             'proprioception': False},
             'rollout': {'file': 'rollout.onnx', 'kind': 'markov'},
         },
-        'cost': {'terms': [
-            {'source': 'goal', 'metric': 'l2', 'steps': 'mean', 'weight': 1.0},
-            {'source': 'goal', 'metric': 'l2', 'steps': 'last', 'weight': 1.0},
+        'cost': {'objective': 'goal', 'terms': [
+            {**distance, 'steps': 'mean', 'weight': 1.0},
+            {**distance, 'steps': 'last', 'weight': 1.0},
         ]},
-        'goal': {'metric': 'l2', 'reached': 0.02},
+        'goal': {**distance, 'reached': 0.02},
         'planner': {
             'sampler': 'cem', 'horizon': HORIZON, 'knots': [0, 2, 4, 8], 'interpolation': 'hold',
             'samples': 64, 'iterations': 4, 'elites': 8, 'sigma': [0.6, 0.6],
-            'sigma_min': [0.02, 0.02], 'momentum': 0.1, 'constant_grid': 5,
+            'sigma_min': [0.02, 0.02], 'momentum': 0.1, 'constant_grid': 5, 'memory': 64,
         },
         'golden': {'file': 'golden.npz', 'tolerance': 1e-4},
     }
@@ -136,10 +139,12 @@ def toy_golden() -> GoldenVectors:
     actions = np.linspace(-1, 1, 3 * HORIZON * 2).reshape(3, HORIZON, 2)
     moved = STEP * np.cumsum(actions, 1)
     latents = np.concatenate([latent[0, :2] + moved, latent[0, 2:4] + moved, actions / 2], 2)
+    distances = np.linalg.norm(latents[..., :2] - goal[-1], axis=2)
     return GoldenVectors(
-        image, np.concatenate([position, velocity], 1).astype(np.float32),
-        latent.astype(np.float32), goal.astype(np.float32),
-        actions.astype(np.float32), latents.astype(np.float32))
+        image=image, proprioception=np.concatenate([position, velocity], 1).astype(np.float32),
+        latent=latent.astype(np.float32), goal=goal.astype(np.float32),
+        actions=actions.astype(np.float32), latents=latents.astype(np.float32),
+        costs=(distances.mean(1) + distances[:, -1]).astype(np.float32))
 
 
 def _constant(name: str, value: ArrayLike, dtype: type = np.float32) -> onnx.TensorProto:

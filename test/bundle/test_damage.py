@@ -145,7 +145,7 @@ def link_outside(folder: Path) -> None:
 
 def golden(**replace: np.ndarray) -> Damage:
     def damage(folder: Path) -> None:
-        arrays = {**vars(toy_golden()), **replace}
+        arrays = {**toy_golden().arrays(), **replace}
         np.savez(folder / 'golden.npz', **arrays)
         sign(folder, 'golden.npz')
     return damage
@@ -208,7 +208,8 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
                       'proprioception.normalization.mean', 'one entry for each'),
     'joint twice': (put('action', 'names', value=['elbow', 'elbow']), 'action.names', 'once'),
     'stretched crop': (put('image', 'width', value=64), 'image.crop', 'width equal to height'),
-    'goal outside the latent': (put('latent', 'goal', 'stop', value=9), 'latent.goal', 'stop <= 6'),
+    'goal outside the latent': (put('latent', 'parts', 'goal', 'stop', value=9),
+                                'latent.parts.goal', 'stop <= 6'),
     'knots beyond the horizon': (put('planner', 'knots', value=[0, 16]), 'planner.knots', 'below'),
     'more elites than samples': (put('planner', 'elites', value=65), 'planner.elites', '<='),
     'sigma for one joint': (edit(lambda d: d['planner'].update(sigma=[0.6], sigma_min=[0.1])),
@@ -231,7 +232,7 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
         golden(goal=np.full((2, 2), np.nan, np.float32)), 'golden.file', 'export'),
     'graphs swapped': (swapped_graphs, 'graphs.goal_encoder.file', 'export it with inputs'),
     'latent of another size': (
-        edit(lambda d: d['latent'].update(shape=[6], goal={'start': 0, 'stop': 3})),
+        edit(lambda d: d['latent']['parts']['goal'].update(stop=3)),
         'golden.file', 'export'),
     'wrong colour order': (
         golden(image=toy_golden().image * np.array([0, 1, 1], np.uint8)),

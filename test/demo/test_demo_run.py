@@ -200,9 +200,12 @@ def shuffle_encoder(source: Path, target: Path) -> None:
     actions = scaled(golden.actions, bundle.manifest.action.normalization)
     latent = run(graphs.encoder.file, image=golden.image, proprioception=state)
     start = np.repeat(latent[:1], len(actions), axis=0)
+    latents = run(graphs.rollout.file, latent=start, actions=actions)
+    goal = run(graphs.goal_encoder.file, image=golden.image)
+    distances = np.linalg.norm(latents[..., :goal.shape[1]] - goal[-1], axis=2)
     dataclasses.replace(
-        golden, latent=latent, goal=run(graphs.goal_encoder.file, image=golden.image),
-        latents=run(graphs.rollout.file, latent=start, actions=actions),
+        golden, latent=latent, goal=goal, latents=latents,
+        costs=distances.mean(1) + distances[:, -1],
     ).save(target / bundle.manifest.golden.file)
     write_manifest(target, manifest)
 

@@ -44,7 +44,7 @@ def test_the_latent_holds_what_the_picture_shows_and_the_normalised_joint_state(
 
 def test_a_goal_picture_addresses_the_goal_part_of_the_latent(model: WorldModel) -> None:
     image = toy_image([1.0, -2.0])
-    part = model.bundle.manifest.latent.goal_slice
+    part = model.bundle.manifest.latent.parts['goal'].indices
     np.testing.assert_allclose(
         model.encode_goal(image), model.encode(image, state(0, 0, 0, 0))[part], atol=1e-6)
 

@@ -17,36 +17,54 @@ This room reads and writes bundles and trusts nothing that it reads. It runs no 
 `inference`), and needs neither ROS nor ONNX Runtime. See `manifest` for what a bundle looks like.
 """
 
+from world_model_ros.bundle.action import ActionContract
 from world_model_ros.bundle.errors import BundleError, Fault
+from world_model_ros.bundle.fields import Normalization
 from world_model_ros.bundle.golden import GoldenVectors
-from world_model_ros.bundle.load import MANIFEST_NAME, Bundle, load_bundle, write_manifest
-from world_model_ros.bundle.manifest import (
-    ActionContract,
-    Cost,
-    CostTerm,
-    Goal,
+from world_model_ros.bundle.graphs import Graphs
+from world_model_ros.bundle.inputs import (
+    AnyProprioception,
     ImageContract,
-    Latent,
-    Manifest,
-    PlannerSettings,
+    ImageNormalization,
+    PoseProprioception,
     Proprioception,
 )
+from world_model_ros.bundle.latent import (
+    Cost,
+    CostTerm,
+    Distance,
+    DistanceCost,
+    Goal,
+    Latent,
+    ReturnCost,
+)
+from world_model_ros.bundle.load import MANIFEST_NAME, Bundle, load_bundle, write_manifest
+from world_model_ros.bundle.manifest import Manifest
+from world_model_ros.bundle.planner_settings import PlannerSettings
 
 __all__ = [
     'MANIFEST_NAME',
     'ActionContract',
+    'AnyProprioception',
     'Bundle',
     'BundleError',
     'Cost',
     'CostTerm',
+    'Distance',
+    'DistanceCost',
     'Fault',
     'Goal',
     'GoldenVectors',
+    'Graphs',
     'ImageContract',
+    'ImageNormalization',
     'Latent',
     'Manifest',
+    'Normalization',
     'PlannerSettings',
+    'PoseProprioception',
     'Proprioception',
+    'ReturnCost',
     'load_bundle',
     'write_manifest',
 ]

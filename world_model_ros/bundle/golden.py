@@ -19,6 +19,7 @@ import io
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,24 +34,62 @@ _MAX_BYTES = 256 * 2**20
 class GoldenVectors:
     """What the model gave where it was exported; units are physical, latents are the model's own.
 
-    image: uint8 [n, height, width, 3], RGB
-    proprioception: float32 [n, P]
-    latent: float32 [n, D], of `image` and `proprioception`
-    goal: float32 [n, G], of `image` alone
-    actions: float32 [m, horizon, A]
-    latents: float32 [m, horizon, D], imagined from `latent[0]`
+    The rollout starts from the first `history` observations (1, the window's length, or that of a
+    growing predictor; recurrent states are zero), oldest first. Shapes as in `manifest`:
+
+    image: uint8 [n, *image.shape], RGB, if the model sees any
+    proprioception: float32 [n, P], if the model knows it
+    latent: float32 [n, *S], of `image` and `proprioception`
+    goal: float32 [n, *G], of the same, if the cost is a distance to a goal
+    past_actions: float32 [(history - 1) * rows_per_step, A], executed between those observations,
+        if history > 1
+    actions: float32 [m, H * rows_per_step, A]
+    latents: float32 [m, H, *S], imagined
+    costs: float32 [m], of the sequences, toward `goal[-1]` if there is one
+    policy: float32 [n, rows_per_step, A], the policy's action in each latent, if there is one
     """
 
-    image: NDArray[np.uint8]
-    proprioception: NDArray[np.float32]
     latent: NDArray[np.float32]
-    goal: NDArray[np.float32]
     actions: NDArray[np.float32]
     latents: NDArray[np.float32]
+    costs: NDArray[np.float32]
+    image: NDArray[np.uint8] | None = None
+    proprioception: NDArray[np.float32] | None = None
+    goal: NDArray[np.float32] | None = None
+    past_actions: NDArray[np.float32] | None = None
+    policy: NDArray[np.float32] | None = None
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Those that there are, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: array for name, array in found.items() if array is not None}
 
     def save(self, path: Path) -> None:
         """Write a compressed `.npz`."""
-        np.savez_compressed(path, **{f.name: getattr(self, f.name) for f in fields(self)})
+        np.savez_compressed(path, **self.arrays())
+
+
+def _expected(manifest: Manifest, n: int, m: int) -> dict[str, tuple[type, tuple[int, ...]]]:
+    """Type and shape of each array, for n observations and m sequences."""
+    action, planner, latent = manifest.action, manifest.planner, manifest.latent.shape
+    expected: dict[str, tuple[type, tuple[int, ...]]] = {
+        'latent': (np.float32, (n, *latent)),
+        'actions': (np.float32, (m, planner.horizon * action.rows_per_step, action.size)),
+        'latents': (np.float32, (m, planner.horizon, *latent)),
+        'costs': (np.float32, (m,)),
+    }
+    if manifest.image is not None:
+        expected['image'] = (np.uint8, (n, *manifest.image.shape))
+    if manifest.proprioception is not None:
+        expected['proprioception'] = (np.float32, (n, manifest.proprioception.size))
+    if manifest.has_goal:
+        expected['goal'] = (np.float32, (n, *manifest.goal_shape))
+    if manifest.history > 1:
+        rows = (manifest.history - 1) * action.rows_per_step
+        expected['past_actions'] = (np.float32, (rows, action.size))
+    if manifest.graphs.policy is not None:
+        expected['policy'] = (np.float32, (n, action.rows_per_step, action.size))
+    return expected
 
 
 def read_golden(content: bytes, manifest: Manifest) -> GoldenVectors | Fault:
@@ -71,19 +110,10 @@ def read_golden(content: bytes, manifest: Manifest) -> GoldenVectors | Fault:
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
         return refuse(f'"{name}" is not a readable .npz without pickle ({error})')
 
-    wanted = [field.name for field in fields(GoldenVectors)]
-    if sorted(arrays) != sorted(wanted):
-        return refuse(f'holds arrays {sorted(arrays)}', f'write exactly {wanted}')
-    n, m = (np.atleast_1d(arrays[key]).shape[0] for key in ('image', 'actions'))
-    image, horizon = manifest.image, manifest.planner.horizon
-    expected: dict[str, tuple[type, tuple[int, ...]]] = {
-        'image': (np.uint8, (n, image.height, image.width, 3)),
-        'proprioception': (np.float32, (n, manifest.proprioception.size)),
-        'latent': (np.float32, (n, manifest.latent.size)),
-        'goal': (np.float32, (n, manifest.latent.goal_size)),
-        'actions': (np.float32, (m, horizon, manifest.action.size)),
-        'latents': (np.float32, (m, horizon, manifest.latent.size)),
-    }
+    n, m = (np.atleast_1d(arrays.get(key, np.empty(0))).shape[0] for key in ('latent', 'actions'))
+    expected = _expected(manifest, n, m)
+    if sorted(arrays) != sorted(expected):
+        return refuse(f'holds arrays {sorted(arrays)}', f'write exactly {sorted(expected)}')
     for key, (dtype, shape) in expected.items():
         array = arrays[key]
         if array.dtype != dtype or array.shape != shape or 0 in shape:
@@ -91,4 +121,11 @@ def read_golden(content: bytes, manifest: Manifest) -> GoldenVectors | Fault:
                           f'for {np.dtype(dtype)} {list(shape)}, none of them 0')
         if not np.isfinite(array).all():
             return refuse(f'"{key}" holds NaN or infinity')
+    if n < manifest.history:
+        return refuse(f'holds {n} observations where a rollout starts from {manifest.history}')
+    costs = arrays['costs']
+    if np.ptp(costs) <= 2 * manifest.golden.tolerance * np.abs(costs).max():
+        return refuse(f'"costs" of all sequences agree within the tolerance ({costs.min():g} to '
+                      f'{costs.max():g}): actions do not matter to this model, or the sequences '
+                      'are alike', 'export with different sequences and a model that is trained')
     return GoldenVectors(**arrays)

@@ -92,7 +92,7 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
     """
     path = Path(path)
     draft = {'schema_version': SCHEMA_VERSION, **manifest}
-    names = [entry.get('file') for entry in draft.get('graphs', {}).values()]
+    names = [entry.get('file') for entry in draft.get('graphs', {}).values() if entry]
     names.append(draft.get('golden', {}).get('file'))
     digests = {}
     for name in names:
@@ -102,7 +102,7 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
         digests[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
     draft['files'] = digests
     checked = _validate(path, draft)
-    data = checked.model_dump(mode='json')
+    data = checked.model_dump(mode='json', exclude_none=True)
     (path / MANIFEST_NAME).write_text(
         yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100), encoding='utf-8')
     return load_bundle(path)
@@ -144,7 +144,7 @@ def _validate(path: Path, data: Mapping[str, Any]) -> Manifest:
     try:
         return Manifest.model_validate(_tuples(dict(data)))
     except ValidationError as error:
-        raise BundleError(path, [_fault(detail) for detail in error.errors()]) from error
+        raise BundleError(path, [_fault(detail, data) for detail in error.errors()]) from error
 
 
 def _read_files(path: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -184,13 +184,14 @@ def _tuples(value: Any) -> Any:
 _CURES = {
     'extra_forbidden': 'remove it or correct its spelling',
     'missing': 'add it; world_model_ros/bundle/manifest.py shows a complete manifest',
+    'union_tag_not_found': 'add it; world_model_ros/bundle/manifest.py shows a complete manifest',
     'finite_number': 'give a finite number',
     'string_pattern_mismatch': 'write the manifest with world_model_ros.bundle.write_manifest',
 }
 
 
-def _fault(detail: ErrorDetails) -> Fault:
-    field = '.'.join(str(part) for part in detail['loc'] if part != '[key]')
+def _fault(detail: ErrorDetails, data: Mapping[str, Any]) -> Fault:
+    field = _field(detail, data)
     context = detail.get('ctx', {})
     if detail['type'] == 'fault':
         field = '.'.join(part for part in (field, str(context['field'])) if part)
@@ -200,9 +201,27 @@ def _fault(detail: ErrorDetails) -> Fault:
         problem = 'this key is unknown'
     elif detail['type'] == 'missing':
         problem = 'is missing'
+    elif detail['type'] == 'union_tag_not_found':
+        field, problem = f'{field}.{context["discriminator"].strip(chr(39))}', 'is missing'
+    elif detail['type'] == 'union_tag_invalid':
+        field = f'{field}.{context["discriminator"].strip(chr(39))}'
+        problem = f'is {_short(context["tag"])}, not one of {context["expected_tags"]}'
     else:
         problem += f' (it is {_short(detail["input"])})'
     return Fault(field, problem, _CURES.get(detail['type'], 'correct the value'))
+
+
+def _field(detail: ErrorDetails, data: Any) -> str:
+    """Dotted path of what the file's author wrote; pydantic adds the names of union members."""
+    parts, last = [], len(detail['loc']) - 1
+    for index, part in enumerate(detail['loc']):
+        there = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
+        there = there or (isinstance(data, Mapping) and part in data)
+        if part == '[key]' or not (there or (index == last and detail['type'] == 'missing')):
+            continue
+        parts.append(str(part))
+        data = data[part] if there else None  # type: ignore[index]
+    return '.'.join(parts)
 
 
 def _short(value: Any) -> str:

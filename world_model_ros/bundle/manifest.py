@@ -14,9 +14,13 @@
 """The manifest: everything that a robot must know to run a model and that the graphs cannot say.
 
 It is strict on purpose. An unknown key, a missing number or a bound that is off by an order of
-magnitude moves a real arm wrongly, so nothing is guessed and nothing has a silent default.
+magnitude moves a real arm wrongly, so nothing is guessed and nothing has a silent default: what may
+be absent is a thing that the model does not have.
 
-A bundle is a folder with this file as `bundle.yaml`, the graphs and the golden vectors beside it:
+A bundle is a folder with this file as `bundle.yaml`, the graphs and the golden vectors beside it.
+`models/reach/bundle.yaml` is one; `test/bundle/families/` has one for each published family. The
+sections' modules say what each field means, with its unit: `action`, `inputs` (image and
+proprioception), `latent` (parts, cost, goal), `graphs`, `planner_settings`:
 
 ```yaml
 schema_version: 1
@@ -31,43 +35,47 @@ files:                                # sha256 of every file that the bundle use
   rollout.onnx: d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35
   golden.npz: 4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce
 action:                               # what one row of a plan means
-  kind: joint_velocity
-  names: [shoulder, elbow]
-  unit: rad/s
+  kind: joint_velocity                # joint_position | joint_velocity | joint_delta | twist | pose_delta
+  names: [shoulder, elbow]            # joints; or x y z roll pitch yaw gripper
+  units: [rad/s, rad/s]
+  # frame: base_link                  # of a twist or pose_delta
   lower: [-1.5, -1.5]                 # physical units
   upper: [1.5, 1.5]
   normalization: {mean: [0.0, 0.0], std: [1.5, 1.5]}   # graphs see (physical - mean) / std
   step_duration: 0.1                  # seconds that one row is held
+  rows_per_step: 1                    # rows that one model step takes, concatenated ("frame skip")
+  frozen: {}                          # name: value that plans never vary
+  dead_band: [0.0, 0.0]               # smaller numbers are planned as 0
 image:                                # what is done to a camera image before the graph sees it
   width: 64
   height: 64
   crop: center_square                 # center_square | none
-  interpolation: area
+  interpolation: area                 # area | bilinear | bicubic
   color: rgb
-  normalization: in_graph             # graphs take raw uint8
-proprioception:                       # order of the vector: all positions, then all velocities
-  joints: [shoulder, elbow]
+  frames: 1                           # images in one observation, one model step apart
+  normalization: in_graph             # graphs take raw uint8; or {mean: […], std: […], layout: nchw}
+proprioception:                       # all joints' positions, then all velocities
+  rule: predicted                     # none | predicted | hold | integrate_joints | integrate_pose
+  joints: [shoulder, elbow]           # (integrate_pose has frame, link and gripper instead)
   fields: [position, velocity]
   normalization: {mean: [0.0, 0.0, 0.0, 0.0], std: [1.0, 1.0, 1.5, 1.5]}
-  rule: predicted                     # the rollout graph predicts it with the rest of the latent
 latent:
-  shape: [20]
-  goal: {start: 0, stop: 16}          # the part of the latent that a goal picture addresses
+  shape: [20]                         # up to three axes
+  parts: {goal: {start: 0, stop: 16}, joints: {start: 16, stop: 20}}
 graphs:
   encoder: {file: encoder.onnx}
-  goal_encoder: {file: goal_encoder.onnx}
-  rollout: {file: rollout.onnx, kind: markov}
-cost:                                 # sum of the terms is what a plan minimises
+  goal_encoder: {file: goal_encoder.onnx, parts: [goal], proprioception: false}
+  rollout: {file: rollout.onnx, kind: markov}   # or predictor: markov | window | growing | recurrent
+cost:
+  objective: goal                     # the sum of the terms; or return, with reward and value graphs
   terms:
-    - {source: goal, metric: l2, steps: mean, weight: 1.0}
-    - {source: goal, metric: l2, steps: last, weight: 1.0}
-goal:
-  metric: l2
-  reached: 0.1                        # distance at which the goal counts as reached
+    - {source: goal, metric: l2, reduction: sum, steps: mean, weight: 1.0}
+    - {source: goal, metric: l2, reduction: sum, steps: last, weight: 1.0}
+goal: {source: goal, metric: l2, reduction: sum, reached: 0.1}
 planner:
   sampler: cem
   horizon: 32                         # model steps
-  knots: [0, 4, 8, 12, 16, 20, 24, 28]   # model steps at which the action may change
+  knots: [0, 4, 8, 12, 16, 20, 24, 28]   # rows at which the action may change
   interpolation: hold                 # hold | linear
   samples: 192
   iterations: 4
@@ -76,322 +84,219 @@ planner:
   sigma_min: [0.03, 0.03]             # the refit never falls below it
   momentum: 0.1                       # share of the old mean and deviation kept in a refit
   constant_grid: 6                    # constant actions tried per dimension
+  memory: 256                         # MiB for the tensors of one batch
 golden: {file: golden.npz, tolerance: 0.0001}
 ```
 
-Graphs take and give tensors of fixed names and types; `batch` is a dynamic dimension, `P` the
-length of the proprioception vector, `D` that of the latent, `G` of its goal part, `A` of an action:
+Graphs take and give float32 tensors of fixed names. `B` (batch) and `T` (latents in a context) are
+dynamic. H is the horizon, S the latent's shape, K = A * rows_per_step the numbers of one model
+step, P those of the proprioception, G the goal's shape: S with the last axis cut to the goal
+encoder's parts.
 
 | graph | inputs | outputs |
 |---|---|---|
-| encoder | `image` uint8 [batch, height, width, 3]; `proprioception` float32 [batch, P] | `latent` float32 [batch, D] |
-| goal_encoder | `image` as above | `goal` float32 [batch, G] |
-| rollout | `latent` float32 [batch, D]; `actions` float32 [batch, horizon, A] | `latents` float32 [batch, horizon, D] |
+| encoder | `image` [B, height, width, 3] uint8 (with several frames [B, frames, …]; float32 where the manifest normalises), if there is one; `proprioception` [B, P], if there is one | `latent` [B, *S] |
+| goal_encoder | `image`; `proprioception` if the manifest says so | `goal` [B, *G] |
+| rollout, markov | `latent` [B, *S]; `actions` [B, H, K] | `latents` [B, H, *S] |
+| rollout, window n | `context` [B, n, *S]; `past_actions` [B, n-1, K]; `actions` [B, H, K] | `latents` [B, H, *S] |
+| predictor, markov | `latent` [B, *S]; `action` [B, K] | `next_latent` [B, *S] |
+| predictor, window or growing | `context` [B, T, *S]; `actions` [B, T, K], action k executed from frame k on | `next_latent` [B, *S] |
+| predictor, recurrent | as markov, and `state.NAME` for each state | `next_latent` [B, *S]; `next.NAME` |
+| reward | `latent` [B, *S]; `action` [B, K] | `reward` [B] |
+| value | `latent` [B, *S] | `value` [B] |
+| policy | `latent` [B, *S] | `action` [B, K] |
 
-Graphs see normalised proprioception and actions. `latents[:, k]` is the state after action `k`.
+Where the proprioception's rule is hold or integrate_…, the graph takes it before each action, too:
+`proprioception` [B, P] for markov and recurrent predictors, `states` [B, T, P] for window and
+growing ones, `states` [B, H, P] for a markov rollout and [B, n-1+H, P] for a window rollout.
+
+Graphs see normalised proprioception and actions. `latents[:, k]` is the state after model step k.
 """  # noqa: E501
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
+
+from world_model_ros.bundle.action import ActionContract
+from world_model_ros.bundle.fields import FileName, Section, Sha256, Text, fault, same_length
+from world_model_ros.bundle.graphs import Graphs
+from world_model_ros.bundle.inputs import AnyProprioception, ImageContract, PoseProprioception
+from world_model_ros.bundle.latent import Cost, DistanceCost, Goal, Latent
+from world_model_ros.bundle.planner_settings import PlannerSettings
 
 SCHEMA_VERSION = 1
 
-PositiveInt = Annotated[int, Field(gt=0)]
-Size = Annotated[int, Field(gt=0, le=8192)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Sha256 = Annotated[str, Field(pattern='^[0-9a-f]{64}$')]
-Text = Annotated[str, Field(min_length=1)]
 
-
-def fault(field: str, problem: str, cure: str) -> PydanticCustomError:
-    """A validation error that keeps field, problem and cure apart for `BundleError`."""
-    context = {'field': field, 'problem': problem, 'cure': cure}
-    return PydanticCustomError('fault', '{field}: {problem}', context)
-
-
-def _inside_folder(name: str) -> str:
-    path = PurePosixPath(name)
-    strange = '\\' in name or '\0' in name or name != str(path)
-    if strange or path.is_absolute() or '..' in path.parts:
-        raise fault('', f'"{name}" is not a plain path inside the bundle', 'put the file into the '
-                    'bundle and name it relative to it, without ".." and without a leading "/"')
-    return name
-
-
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) != len(names):
-        raise fault('', f'names repeat in {list(names)}', 'name each joint once')
-    return names
-
-
-FileName = Annotated[Text, AfterValidator(_inside_folder)]
-Names = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(_unique)]
-Numbers = Annotated[tuple[float, ...], Field(min_length=1)]
-
-
-def _same_length(field: str, values: Sequence[object], expected: int, of: str) -> None:
-    if len(values) != expected:
-        raise fault(field, f'has {len(values)} entries where {of} has {expected}',
-                    f'give one entry for each of the {expected}')
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class Identity(_Section):
+class Identity(Section):
     """Who made the model and on what terms it may be used."""
 
     name: Text
+    """Short name, as in logs and messages."""
     version: Text
+    """Of the weights."""
     license: Text
+    """SPDX identifier, or the licence's name."""
     source: Text
+    """Where it comes from: an address, a paper, or the command that makes it."""
 
 
-class Normalization(_Section):
-    """Graphs see `(physical - mean) / std`."""
-
-    mean: Numbers
-    std: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-
-
-class ActionContract(_Section):
-    """What one row of a plan means: kind, order, bounds and duration."""
-
-    kind: Literal['joint_velocity']
-    names: Names
-    unit: Literal['rad/s']
-    lower: Numbers
-    upper: Numbers
-    normalization: Normalization
-    step_duration: Annotated[float, Field(gt=0, le=10)]
-
-    @model_validator(mode='after')
-    def _consistent(self) -> Self:
-        size = len(self.names)
-        _same_length('lower', self.lower, size, 'action.names')
-        _same_length('upper', self.upper, size, 'action.names')
-        _same_length('normalization.mean', self.normalization.mean, size, 'action.names')
-        _same_length('normalization.std', self.normalization.std, size, 'action.names')
-        for name, lower, upper in zip(self.names, self.lower, self.upper, strict=True):
-            if not lower < upper:
-                raise fault('lower', f'{lower:g} is not below upper {upper:g} for {name}',
-                            'set lower < upper, both in physical units')
-        return self
-
-    @property
-    def size(self) -> int:
-        """Numbers in one action, A."""
-        return len(self.names)
-
-
-class ImageContract(_Section):
-    """What is done to a camera image before a graph sees it, in this order: crop, then resize."""
-
-    width: Size
-    height: Size
-    crop: Literal['center_square', 'none']
-    interpolation: Literal['area']
-    color: Literal['rgb']
-    normalization: Literal['in_graph']
-
-    @model_validator(mode='after')
-    def _square(self) -> Self:
-        if self.crop == 'center_square' and self.width != self.height:
-            raise fault('crop', f'a square crop would be stretched to {self.width}x{self.height}',
-                        'set width equal to height, or crop: none')
-        return self
-
-
-class Proprioception(_Section):
-    """The robot's own state: a vector of all joints' first field, then all joints' second one."""
-
-    joints: Names
-    fields: Annotated[
-        tuple[Literal['position', 'velocity'], ...], Field(min_length=1), AfterValidator(_unique)
-    ]
-    normalization: Normalization
-    rule: Literal['predicted']
-
-    @model_validator(mode='after')
-    def _consistent(self) -> Self:
-        for part in ('mean', 'std'):
-            _same_length(f'normalization.{part}', getattr(self.normalization, part), self.size,
-                         'joints x fields')
-        return self
-
-    @property
-    def size(self) -> int:
-        """Numbers in the vector, P."""
-        return len(self.joints) * len(self.fields)
-
-
-class GoalPart(_Section):
-    """Half-open range of the latent's entries that a goal picture addresses."""
-
-    start: Annotated[int, Field(ge=0)]
-    stop: PositiveInt
-
-
-class Latent(_Section):
-    """The state that the model plans in."""
-
-    shape: Annotated[tuple[Size, ...], Field(min_length=1, max_length=1)]
-    goal: GoalPart
-
-    @model_validator(mode='after')
-    def _goal_inside(self) -> Self:
-        if not self.goal.start < self.goal.stop <= self.size:
-            raise fault('goal', f'{self.goal.start}..{self.goal.stop} is no part of a latent of '
-                        f'{self.size}', f'choose 0 <= start < stop <= {self.size}')
-        return self
-
-    @property
-    def size(self) -> int:
-        """Numbers in a latent, D."""
-        return self.shape[0]
-
-    @property
-    def goal_size(self) -> int:
-        """Numbers in a goal, G."""
-        return self.goal.stop - self.goal.start
-
-    @property
-    def goal_slice(self) -> slice:
-        """Where the goal part lies in a latent."""
-        return slice(self.goal.start, self.goal.stop)
-
-
-class Graph(_Section):
-    """An ONNX file."""
+class Golden(Section):
+    """Recorded inputs and outputs that the graphs must reproduce when they are loaded."""
 
     file: FileName
-
-
-class RolloutGraph(Graph):
-    """Markov: the next latent follows from the last one and the action alone."""
-
-    kind: Literal['markov']
-
-
-class Graphs(_Section):
-    """The graphs of the table above."""
-
-    encoder: Graph
-    goal_encoder: Graph
-    rollout: RolloutGraph
-
-
-class CostTerm(_Section):
-    """`weight` times a distance between imagined latents and the goal.
-
-    `l2` is the Euclidean norm of the difference, over the latent's goal part. `steps` says whether
-    the horizon's mean or its last step counts.
-    """
-
-    source: Literal['goal']
-    metric: Literal['l2']
-    steps: Literal['mean', 'last']
-    weight: PositiveFloat
-
-
-class Cost(_Section):
-    """What a plan minimises: the sum of the terms."""
-
-    terms: Annotated[tuple[CostTerm, ...], Field(min_length=1)]
-
-
-class Goal(_Section):
-    """When the goal counts as reached: distance of the observation's latent, calibrated on data."""
-
-    metric: Literal['l2']
-    reached: PositiveFloat
-
-
-class PlannerSettings(_Section):
-    """Planner defaults.
-
-    A plan has one free action per knot: it is held until the next knot, or interpolated linearly
-    between knots and held after the last. Deviations are in normalised action units.
-    `constant_grid` spreads that many values between the bounds of each dimension; every
-    combination, held over the whole horizon, is tried.
-    """
-
-    sampler: Literal['cem']
-    horizon: Annotated[int, Field(gt=0, le=1024)]
-    knots: Annotated[tuple[int, ...], Field(min_length=1)]
-    interpolation: Literal['hold', 'linear']
-    samples: Annotated[int, Field(gt=0, le=100_000)]
-    iterations: Annotated[int, Field(gt=0, le=1000)]
-    elites: PositiveInt
-    sigma: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-    sigma_min: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    constant_grid: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode='after')
-    def _consistent(self) -> Self:
-        ascending = all(a < b for a, b in zip(self.knots, self.knots[1:], strict=False))
-        if self.knots[0] != 0 or not ascending or self.knots[-1] >= self.horizon:
-            raise fault('knots', f'{list(self.knots)} do not ascend from 0 to below the horizon '
-                        f'{self.horizon}', 'start with 0, ascend, and stay below horizon')
-        if self.elites > self.samples:
-            raise fault('elites', f'{self.elites} of {self.samples} samples',
-                        'choose elites <= samples; a tenth is usual')
-        _same_length('sigma_min', self.sigma_min, len(self.sigma), 'planner.sigma')
-        if any(low > first for low, first in zip(self.sigma_min, self.sigma, strict=True)):
-            raise fault('sigma_min', f'{list(self.sigma_min)} is above sigma {list(self.sigma)}',
-                        'choose sigma_min <= sigma in every dimension')
-        if self.constant_grid ** len(self.sigma) > self.samples:
-            raise fault('constant_grid', f'{self.constant_grid} values in {len(self.sigma)} '
-                        f'dimensions make more than {self.samples} samples',
-                        'use a coarser grid, or 0 for none')
-        return self
-
-
-class Golden(_Section):
-    """Recorded inputs and outputs; `tolerance` is relative to the largest number of each output."""
-
-    file: FileName
+    """A `.npz` without pickle; `golden.GoldenVectors` says what it holds."""
     tolerance: Annotated[float, Field(gt=0, le=0.1)]
+    """Largest deviation, as a fraction of the largest number of each output."""
 
 
-class Manifest(_Section):
-    """`bundle.yaml`; the module's docstring shows one."""
+class Manifest(Section):
+    """`bundle.yaml`: what a robot must know to run a model and that the graphs cannot say."""
 
-    schema_version: int
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+    """Of this format."""
     model: Identity
+    """Who made the model and on what terms it may be used."""
     files: Annotated[dict[FileName, Sha256], Field(min_length=1)]
+    """sha256 of every file that the bundle uses, external data of graphs included."""
     action: ActionContract
-    image: ImageContract
-    proprioception: Proprioception
+    """What one row of a plan means."""
+    image: ImageContract | None = None
+    """What is done to a camera image; absent: the model sees none."""
+    proprioception: AnyProprioception | None = None
+    """The robot's own state; absent: the model does not know it."""
     latent: Latent
+    """The state that the model plans in."""
     graphs: Graphs
+    """The ONNX files."""
     cost: Cost
-    goal: Goal
+    """What a plan minimises."""
+    goal: Goal | None = None
+    """When a goal counts as reached; absent for the objective `return`."""
     planner: PlannerSettings
+    """Planner defaults."""
     golden: Golden
+    """Recorded inputs and outputs."""
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:
-        _same_length('planner.sigma', self.planner.sigma, self.action.size, 'action.names')
+        if self.image is None and self.proprioception is None:
+            raise fault('image', 'and proprioception are both absent: the model sees nothing',
+                        'describe at least one of them')
+        self._check_planner()
+        self._check_proprioception()
+        if isinstance(self.cost, DistanceCost):
+            self._check_goal(self.cost)
+        else:
+            self._check_return()
         for field, file in self.references().items():
             if file not in self.files:
                 raise fault('files', f'lacks the digest of "{file}" that {field} names',
                             'write the manifest with world_model_ros.bundle.write_manifest')
         return self
 
+    def _check_planner(self) -> None:
+        planner, action = self.planner, self.action
+        same_length('planner.sigma', planner.sigma, action.size, 'action.names')
+        rows = planner.horizon * action.rows_per_step
+        if planner.knots[-1] >= rows:
+            raise fault('planner.knots', f'{list(planner.knots)} reach beyond the {rows} rows of '
+                        f'the horizon', f'stay below {rows}, which is horizon x rows_per_step')
+        free = action.size - len(action.frozen)
+        if planner.constant_grid ** free > planner.samples:
+            raise fault('planner.constant_grid', f'{planner.constant_grid} values in {free} '
+                        f'dimensions make more than {planner.samples} samples',
+                        'use a coarser grid, or 0 for none')
+
+    def _check_proprioception(self) -> None:
+        state, action = self.proprioception, self.action
+        if state is None:
+            return
+        if isinstance(state, PoseProprioception):
+            wanted = ['x', 'y', 'z', 'roll', 'pitch', 'yaw', *(['gripper'] * (state.size == 7))]
+            if action.kind not in ('pose_delta', 'twist') or list(action.names) != wanted:
+                raise fault('proprioception.rule', f'integrate_pose cannot integrate {action.kind} '
+                            f'of {list(action.names)}',
+                            f'use pose_delta or twist with names {wanted}')
+            if action.frame != state.frame:
+                raise fault('proprioception.frame', f'{state.frame} is not action.frame '
+                            f'{action.frame}', 'give pose and actions in one frame')
+        elif state.rule == 'integrate_joints':
+            missing = [name for name in action.names if name not in state.joints]
+            if not action.kind.startswith('joint_') or missing:
+                raise fault('proprioception.rule', f'integrate_joints cannot integrate '
+                            f'{action.kind} of {list(action.names)} into {list(state.joints)}',
+                            'use joint actions of joints that are listed, or another rule')
+
+    def _check_goal(self, cost: DistanceCost) -> None:
+        if self.goal is None:
+            raise fault('goal', 'is missing for the cost objective goal',
+                        'say at which distance a goal counts as reached')
+        for name in ('reward', 'value'):
+            if getattr(self.graphs, name) is not None:
+                raise fault(f'graphs.{name}', 'is for the cost objective return',
+                            'remove it, or set cost.objective: return')
+        for part in self.goal_parts:
+            if part not in self.latent.parts:
+                raise fault('graphs.goal_encoder.parts', f'"{part}" is not in latent.parts',
+                            f'choose from {list(self.latent.parts)}')
+        encoder = self.graphs.goal_encoder
+        if encoder and encoder.proprioception and self.proprioception is None:
+            raise fault('graphs.goal_encoder.proprioception', 'is true where the bundle has none',
+                        'set it to false, or describe the proprioception')
+        sources = {f'cost.terms.{i}.source': term.source for i, term in enumerate(cost.terms)}
+        sources['goal.source'] = self.goal.source
+        for field, source in sources.items():
+            if source not in self.goal_parts:
+                raise fault(field, f'"{source}" is no part that the goal holds',
+                            f'choose from {list(self.goal_parts)}')
+
+    def _check_return(self) -> None:
+        for name in ('reward', 'value'):
+            if getattr(self.graphs, name) is None:
+                raise fault(f'graphs.{name}', 'is missing for the cost objective return',
+                            'export it, or set cost.objective: goal')
+        if self.goal is not None:
+            raise fault('goal', 'is not used by the cost objective return', 'remove it')
+        if self.graphs.goal_encoder is not None:
+            raise fault('graphs.goal_encoder', 'is not used by the cost objective return',
+                        'remove it')
+
+    @property
+    def goal_parts(self) -> tuple[str, ...]:
+        """Parts of the latent that a goal holds; all of them where the encoder gives goals."""
+        encoder = self.graphs.goal_encoder
+        return encoder.parts if encoder else tuple(self.latent.parts)
+
+    @property
+    def goal_shape(self) -> tuple[int, ...]:
+        """Shape of a goal, G."""
+        encoder = self.graphs.goal_encoder
+        if encoder is None:
+            return self.latent.shape
+        parts = self.latent.parts
+        return (*self.latent.shape[:-1], sum(parts[name].size for name in encoder.parts))
+
+    def goal_indices(self, part: str) -> slice:
+        """Where a part lies on a goal's last axis."""
+        encoder, parts = self.graphs.goal_encoder, self.latent.parts
+        if encoder is None:
+            return parts[part].indices
+        start = sum(parts[name].size for name in encoder.parts[:encoder.parts.index(part)])
+        return slice(start, start + parts[part].size)
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether plans lead to a goal (or else to the largest return)."""
+        return self.goal is not None
+
+    @property
+    def history(self) -> int:
+        """Observed latents that a rollout starts from [model steps]."""
+        return self.graphs.dynamics.history
+
     def references(self) -> dict[str, str]:
-        """Files that the bundle uses, keyed by the field that names each."""
-        return {
-            'graphs.encoder.file': self.graphs.encoder.file,
-            'graphs.goal_encoder.file': self.graphs.goal_encoder.file,
-            'graphs.rollout.file': self.graphs.rollout.file,
-            'golden.file': self.golden.file,
-        }
+        """Files that the bundle names, keyed by the field that names each."""
+        return {**{f'graphs.{name}.file': graph.file for name, graph in self.graphs.present()},
+                'golden.file': self.golden.file}

@@ -55,7 +55,7 @@ def _contract(bundle: Bundle) -> list[str]:
     bounds = ', '.join(f'{name} {low:g} to {high:g}' for name, low, high in
                        zip(action.names, action.lower, action.upper, strict=True))
     terms = ' + '.join(f'{term.weight:g} {term.metric} ({term.steps})'
-                       for term in manifest.cost.terms)
+                       for term in getattr(manifest.cost, 'terms', ()))
     size = sum(map(len, bundle.graphs.values()))
     rows = [
         ('bundle', f'{bundle.path}  {size / 2**20:.2f} MiB of graphs'),
@@ -63,13 +63,12 @@ def _contract(bundle: Bundle) -> list[str]:
         ('licence', manifest.model.license),
         ('source', manifest.model.source),
         ('digest', bundle.digest),
-        ('action', f'{action.kind} [{action.unit}]: {bounds}; '
+        ('action', f'{action.kind} [{" ".join(action.units)}]: {bounds}; '
                    f'one row lasts {action.step_duration:g} s'),
         ('image', f'{image.width}x{image.height} {image.color}, crop {image.crop}, '
                   f'resize {image.interpolation}'),
         ('joint state', f'{" and ".join(state.fields)} of {", ".join(state.joints)}'),
-        ('latent', f'{latent.size} numbers, a goal picture addresses '
-                   f'{latent.goal.start} to {latent.goal.stop - 1}'),
+        ('latent', f'{latent.size} numbers, a goal holds {" ".join(manifest.goal_parts)}'),
         ('cost', f'{terms}; reached below {manifest.goal.reached:g}'),
         ('planner', f'{planner.sampler}: {planner.samples} samples x {planner.iterations} '
                     'iterations, '

@@ -27,8 +27,7 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from world_model_ros.bundle import Bundle, BundleError, Fault
-from world_model_ros.bundle.manifest import Normalization
+from world_model_ros.bundle import Bundle, BundleError, Fault, Normalization
 
 Float = NDArray[np.float32]
 
@@ -52,12 +51,14 @@ class WorldModel:
         """Open the graphs, check them, run the golden vectors; raises BundleError."""
         self.bundle = bundle
         manifest = bundle.manifest
+        assert manifest.image is not None
+        assert manifest.proprioception is not None
         self._image_shape = (manifest.image.height, manifest.image.width, 3)
         image: _Tensor = ('image', 'uint8', ('batch', *self._image_shape))
         proprioception: _Tensor = ('proprioception', 'float32',
                                    ('batch', manifest.proprioception.size))
         latent: _Tensor = ('latent', 'float32', ('batch', manifest.latent.size))
-        goal: _Tensor = ('goal', 'float32', ('batch', manifest.latent.goal_size))
+        goal: _Tensor = ('goal', 'float32', ('batch', *manifest.goal_shape))
         horizon = ('batch', manifest.planner.horizon)
         actions: _Tensor = ('actions', 'float32', (*horizon, manifest.action.size))
         latents: _Tensor = ('latents', 'float32', (*horizon, manifest.latent.size))
@@ -128,6 +129,9 @@ class WorldModel:
     def _check_golden(self) -> None:
         """Compare with what the exporter recorded; it also warms the sessions up."""
         golden, tolerance = self.bundle.golden, self.bundle.manifest.golden.tolerance
+        assert golden.image is not None
+        assert golden.proprioception is not None
+        assert golden.goal is not None
         try:
             encoded = [self.encode(*pair) for pair in
                        zip(golden.image, golden.proprioception, strict=True)]

@@ -68,6 +68,8 @@ def export(
     model = model.eval()
     horizon = int(manifest['planner']['horizon'])
     golden = _golden(model, episodes, contract, horizon)
+    assert golden.image is not None
+    assert golden.proprioception is not None
     image = torch.from_numpy(golden.image)
     state = contract.normalize_proprioception(golden.proprioception)
     actions = contract.normalize_action(golden.actions)
@@ -86,7 +88,11 @@ def export(
             **manifest,
             'graphs': {
                 'encoder': {'file': 'encoder.onnx'},
-                'goal_encoder': {'file': 'goal_encoder.onnx'},
+                'goal_encoder': {
+                    'file': 'goal_encoder.onnx',
+                    'parts': ['goal'],
+                    'proprioception': False,
+                },
                 'rollout': {'file': 'rollout.onnx', 'kind': 'markov'},
             },
             'golden': {'file': 'golden.npz', 'tolerance': 1e-4},
@@ -104,14 +110,17 @@ def _golden(
     state = contract.normalize_proprioception(proprioception)
     latent = model.encode(torch.from_numpy(image), state)
     start = latent[:1].expand(len(actions), -1)
-    latents = model.rollout(start, contract.normalize_action(actions))
+    latents = _numpy(model.rollout(start, contract.normalize_action(actions)))
+    goal = _numpy(model.image_encoder(torch.from_numpy(image)))
+    distances = np.linalg.norm(latents[..., : goal.shape[1]] - goal[-1], axis=-1)
     return GoldenVectors(
         image=image,
         proprioception=proprioception,
         latent=_numpy(latent),
-        goal=_numpy(model.image_encoder(torch.from_numpy(image))),
+        goal=goal,
         actions=actions,
-        latents=_numpy(latents),
+        latents=latents,
+        costs=distances.mean(1) + distances[:, -1],
     )
 
 

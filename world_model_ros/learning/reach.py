@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from world_model_ros.bundle import Bundle, ImageContract
-from world_model_ros.bundle.manifest import Normalization
+from world_model_ros.bundle import Bundle, ImageContract, Normalization
 from world_model_ros.learning.curves import draw_curves
 from world_model_ros.learning.dataset import STEP_DURATION, Episodes, collect
 from world_model_ros.learning.evaluate import Evaluation, evaluate
@@ -45,6 +44,7 @@ PLANNER: dict[str, Any] = {
     'sigma_min': [0.02, 0.02],
     'momentum': 0.1,
     'constant_grid': 7,
+    'memory': 256,
 }
 
 
@@ -65,6 +65,7 @@ def image_contract(side: int) -> ImageContract:
         crop='center_square',
         interpolation='area',
         color='rgb',
+        frames=1,
         normalization='in_graph',
     )
 
@@ -129,6 +130,7 @@ def manifest_of(
 ) -> dict[str, Any]:
     """Return the manifest's sections, without those that the exporter fills in."""
     joints = list(arm.joints)
+    distance = {'source': 'goal', 'metric': 'l2', 'reduction': 'sum'}
     return {
         'model': {
             'name': 'reach',
@@ -139,30 +141,37 @@ def manifest_of(
         'action': {
             'kind': 'joint_velocity',
             'names': joints,
-            'unit': 'rad/s',
+            'units': ['rad/s'] * len(joints),
             'lower': (-arm.limits.velocity).tolist(),
             'upper': arm.limits.velocity.tolist(),
             'normalization': contract.action.model_dump(),
             'step_duration': STEP_DURATION,
+            'rows_per_step': 1,
+            'frozen': {},
+            'dead_band': [0.0] * len(joints),
         },
         'image': images.model_dump(),
         'proprioception': {
+            'rule': 'predicted',
             'joints': joints,
             'fields': ['position', 'velocity'],
             'normalization': contract.proprioception.model_dump(),
-            'rule': 'predicted',
         },
         'latent': {
             'shape': [model.sizes.latent],
-            'goal': {'start': 0, 'stop': model.sizes.goal},
+            'parts': {
+                'goal': {'start': 0, 'stop': model.sizes.goal},
+                'joints': {'start': model.sizes.goal, 'stop': model.sizes.latent},
+            },
         },
         'cost': {
+            'objective': 'goal',
             'terms': [
-                {'source': 'goal', 'metric': 'l2', 'steps': 'mean', 'weight': 1.0},
-                {'source': 'goal', 'metric': 'l2', 'steps': 'last', 'weight': 1.0},
-            ]
+                {**distance, 'steps': 'mean', 'weight': 1.0},
+                {**distance, 'steps': 'last', 'weight': 1.0},
+            ],
         },
-        'goal': {'metric': 'l2', 'reached': round(reached, 4)},
+        'goal': {**distance, 'reached': round(reached, 4)},
         'planner': PLANNER,
     }
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from world_model_ros.bundle.manifest import Normalization
+from world_model_ros.bundle import Normalization
 from world_model_ros.learning.dataset import Episodes
 from world_model_ros.learning.losses import rollout_loss, sigreg
 from world_model_ros.learning.model import Sizes, WorldModel

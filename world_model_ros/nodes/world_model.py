@@ -271,9 +271,9 @@ class WorldModelNode(ManagedNode):
     def _goal_of(self, request: GoalRequest, camera: tuple[int, int]) -> Goal:
         if request.picture is None:
             target = request.latent
-            expected = self._manifest.latent.goal_size
-            if target is None or target.shape != (expected,) or not np.isfinite(target).all():
-                raise ValueError(f'goal latent must be {expected} finite numbers')
+            expected = self._manifest.goal_shape
+            if target is None or target.shape != expected or not np.isfinite(target).all():
+                raise ValueError(f'goal latent must be {list(expected)} finite numbers')
             return Goal(_digest(target.tobytes()), target)
         picture = request.picture
         pixels = decode_image(

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from world_model_ros.bundle import Cost, Latent
+from world_model_ros.bundle import DistanceCost, Manifest
 
 Float = NDArray[np.float32]
 
@@ -26,11 +26,14 @@ Float = NDArray[np.float32]
 class GoalCost:
     """Cost of latent sequences for a goal that addresses a part of the latent."""
 
-    def __init__(self, cost: Cost, latent: Latent) -> None:
+    def __init__(self, manifest: Manifest) -> None:
         """Take the terms of a bundle's cost."""
+        cost = manifest.cost
+        assert isinstance(cost, DistanceCost)
+        assert manifest.goal is not None
         self._mean = sum(term.weight for term in cost.terms if term.steps == 'mean')
         self._last = sum(term.weight for term in cost.terms if term.steps == 'last')
-        self._part = latent.goal_slice
+        self._part = manifest.latent.parts[manifest.goal.source].indices
 
     def distance(self, latents: Float, goal: Float) -> Float:
         """Euclidean distance [...] of latents [..., D] to the goal [G]; NaN becomes infinite."""

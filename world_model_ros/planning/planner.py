@@ -83,7 +83,7 @@ class Planner:
         """`clock` gives the time that deadlines are on, in seconds."""
         manifest = model.bundle.manifest
         self._model, self._settings, self._clock = model, settings, clock
-        self._cost = GoalCost(manifest.cost, manifest.latent)
+        self._cost = GoalCost(manifest)
         action = manifest.action
         self._action_mean = np.array(action.normalization.mean, np.float32)
         self._action_std = np.array(action.normalization.std, np.float32)
