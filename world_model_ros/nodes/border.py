@@ -23,7 +23,7 @@ their number, decodes them, and says what it refuses.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -55,20 +55,41 @@ LARGEST: dict[type, int] = {
 }
 
 
-class Refused(Protocol):
-    """What a node does about a message that the border turned away."""
+class BorderError(ValueError):
+    """Bytes that are not taken for a message; ``reason`` is oversized or malformed."""
 
-    def __call__(self, topic: str, text: str) -> None:
-        """``topic`` as it was subscribed, and a text for a person."""
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def decode(data: bytes, kind: type[Message], topic: str) -> Message:
+    """
+    Return the message of type ``kind`` that ``data``, from ``topic``, holds.
+
+    Raises ``BorderError`` when there are more bytes than ``LARGEST`` allows, or they are no such
+    message.
+    """
+    if len(data) > LARGEST[kind]:
+        raise BorderError('oversized', f'{topic}: a message of {len(data)} bytes is refused, '
+                          f'{LARGEST[kind]} are the most: who publishes there?')
+    try:
+        message: Message = deserialize_message(data, kind)
+    except Exception as error:  # RMWError, which rclpy does not export
+        raise BorderError('malformed', f'{topic}: {len(data)} bytes are no {kind.__name__}: is the '
+                          'publisher built with the same message definitions?') from error
+    return message
 
 
 class Border:
-    """Subscribes for a node, and counts per topic what is not even decoded.
+    """
+    Subscribes for a node, and counts per topic what is not even decoded.
 
-    Counters are named ``<topic>_oversized`` and ``<topic>_malformed``.
+    Counters are named ``<topic>_oversized`` and ``<topic>_malformed``; ``refused(topic, text)`` is
+    called with a text for a person.
     """
 
-    def __init__(self, node: Node, refused: Refused) -> None:
+    def __init__(self, node: Node, refused: Callable[[str, str], None]) -> None:
         self._node, self._refused = node, refused
         self.counts = Counters()
 
@@ -80,26 +101,18 @@ class Border:
         qos: QoSProfile,
         event_callbacks: SubscriptionEventCallbacks | None = None,
     ) -> Subscription[Any]:
-        """Subscribe to ``topic``: ``callback`` gets messages of type ``kind`` up to its size."""
-        largest = LARGEST[kind]
+        """Subscribe to ``topic``: ``callback`` gets sound messages of type ``kind``."""
+        for reason in ('oversized', 'malformed'):
+            self.counts.add(f'{topic}_{reason}', 0)
 
         def receive(data: bytes) -> None:
-            if len(data) > largest:
-                self._refuse(topic, 'oversized', f'{topic}: a message of {len(data)} bytes is '
-                             f'refused, {largest} are the most: who publishes there?')
-                return
             try:
-                message = deserialize_message(data, kind)
-            except Exception as error:  # RMWError, which rclpy does not export
-                self._refuse(topic, 'malformed', f'{topic}: {len(data)} bytes are no '
-                             f'{kind.__name__} ({payload.shorten(str(error))}): is the publisher '
-                             'built with the same message definitions?')
-                return
-            callback(message)
+                message = decode(data, kind, topic)
+            except BorderError as error:
+                self.counts.add(f'{topic}_{error.reason}')
+                self._refused(topic, str(error))
+            else:
+                callback(message)
 
         return self._node.create_subscription(
             kind, topic, receive, qos, raw=True, event_callbacks=event_callbacks)
-
-    def _refuse(self, topic: str, reason: str, text: str) -> None:
-        self.counts.add(f'{topic}_{reason}')
-        self._refused(topic, text)
