@@ -37,6 +37,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from world_model_ros import payload
 from world_model_ros.control.limits import Limits, Vector
 from world_model_ros.control.motion import Motion, advance, follow, toward
 from world_model_ros.control.proposal import (
@@ -130,8 +131,8 @@ class SafetyController:
         self.accepted = 0
         self.refused = Counters()
         self.joint_states_refused = Counters(
-            'missing', 'repeated', 'shape', 'not_finite', 'future', 'other_clock', 'out_of_order'
-        )
+            'too_many', 'missing', 'repeated', 'shape', 'not_finite', 'future', 'other_clock',
+            'out_of_order')
         self._enabled = False
         self._contract: Contract | None = None
         self._mismatch = ''
@@ -352,6 +353,8 @@ class SafetyController:
         now: int,
     ) -> tuple[str, str]:
         joints = self.limits.joints
+        if len(names) > payload.JOINTS:
+            return 'too_many', f'{len(names)} joints: {payload.JOINTS} are the most'
         missing = [joint for joint in joints if joint not in names]
         if missing:
             return 'missing', f'joint {missing[0]} is missing'
