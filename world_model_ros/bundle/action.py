@@ -30,10 +30,11 @@ from world_model_ros.bundle.fields import (
     same_length,
 )
 
-# What each dimension of a Cartesian action is called, with its unit in a pose_delta and a twist.
+# What each number of a Cartesian action is called, in the order of a pose (and, but for the
+# gripper, as in geometry_msgs/Twist), with its unit in a pose_delta and in a twist.
 CARTESIAN_UNITS = {
-    'x': ('m', 'm/s'), 'y': ('m', 'm/s'), 'z': ('m', 'm/s'),
-    'roll': ('rad', 'rad/s'), 'pitch': ('rad', 'rad/s'), 'yaw': ('rad', 'rad/s'),
+    'linear.x': ('m', 'm/s'), 'linear.y': ('m', 'm/s'), 'linear.z': ('m', 'm/s'),
+    'angular.x': ('rad', 'rad/s'), 'angular.y': ('rad', 'rad/s'), 'angular.z': ('rad', 'rad/s'),
     'gripper': ('1', '1/s'),
 }
 Kind = Literal['joint_position', 'joint_velocity', 'joint_delta', 'twist', 'pose_delta']
@@ -56,8 +57,9 @@ class ActionContract(Section):
     """What the numbers set: joint positions, joint velocities, changes of joint positions in one
     row, velocities of a link, or changes of a link's pose in one row."""
     names: Names
-    """What each number drives: joint names, or for twist and pose_delta any of x, y, z, roll,
-    pitch, yaw (rotations extrinsic, about the axes of `frame`) and gripper."""
+    """What each number drives: joint names, or for twist and pose_delta any of linear.x, linear.y,
+    linear.z, angular.x, angular.y, angular.z (of a pose_delta: roll, pitch and yaw about the fixed
+    axes of `frame`) and gripper."""
     units: tuple[Unit, ...]
     """Unit of each number; `1` is a fraction (of a gripper: 0 open, 1 closed)."""
     frame: Text | None = None
@@ -73,7 +75,8 @@ class ActionContract(Section):
     rows_per_step: Annotated[PositiveInt, Field(le=64)]
     """Rows that one step of the model takes (its frame skip); their numbers are concatenated."""
     frozen: dict[Text, float]
-    """Numbers that plans never vary, with the value that they have instead, in `units`."""
+    """Numbers that plans never vary, with the value that the model is given instead, in `units`;
+    they are not proposed to the robot."""
     dead_band: tuple[Annotated[float, Field(ge=0)], ...]
     """Planned numbers closer to 0 than this become 0; one entry for each name, in `units`."""
 
@@ -129,6 +132,11 @@ class ActionContract(Section):
     def size(self) -> int:
         """Numbers in one row, A."""
         return len(self.names)
+
+    @property
+    def driven(self) -> tuple[int, ...]:
+        """Indices of the numbers that are not frozen: what is proposed to the robot."""
+        return tuple(i for i, name in enumerate(self.names) if name not in self.frozen)
 
     @property
     def step_size(self) -> int:

@@ -59,7 +59,7 @@ def load_bundle(path: Path) -> Bundle:
     """Read and check the bundle in folder `path`; raises BundleError with field and cure."""
     path = Path(path)
     text = _read_manifest(path)
-    manifest = _parse(path, text)
+    manifest = parse_manifest(path, text)
     contents = _read_files(path, manifest)
 
     faults = []
@@ -119,7 +119,8 @@ def _read_manifest(path: Path) -> bytes:
     return file.read_bytes()
 
 
-def _parse(path: Path, text: bytes) -> Manifest:
+def parse_manifest(path: Path, text: bytes) -> Manifest:
+    """Check the text of a manifest alone; `path` is what messages call it. Raises BundleError."""
     try:
         data = yaml.load(text, Loader=_StrictLoader)  # derives from SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:

@@ -36,7 +36,7 @@ files:                                # sha256 of every file that the bundle use
   golden.npz: 4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce
 action:                               # what one row of a plan means
   kind: joint_velocity                # joint_position | joint_velocity | joint_delta | twist | pose_delta
-  names: [shoulder, elbow]            # joints; or x y z roll pitch yaw gripper
+  names: [shoulder, elbow]            # joints; or linear.x … angular.z, gripper
   units: [rad/s, rad/s]
   # frame: base_link                  # of a twist or pose_delta
   lower: [-1.5, -1.5]                 # physical units
@@ -119,7 +119,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from world_model_ros.bundle.action import ActionContract
+from world_model_ros.bundle.action import CARTESIAN_UNITS, ActionContract
 from world_model_ros.bundle.fields import FileName, Section, Sha256, Text, fault, same_length
 from world_model_ros.bundle.graphs import Graphs
 from world_model_ros.bundle.inputs import AnyProprioception, ImageContract, PoseProprioception
@@ -214,7 +214,7 @@ class Manifest(Section):
         if state is None:
             return
         if isinstance(state, PoseProprioception):
-            wanted = ['x', 'y', 'z', 'roll', 'pitch', 'yaw', *(['gripper'] * (state.size == 7))]
+            wanted = list(CARTESIAN_UNITS)[:state.size]
             if action.kind not in ('pose_delta', 'twist') or list(action.names) != wanted:
                 raise fault('proprioception.rule', f'integrate_pose cannot integrate {action.kind} '
                             f'of {list(action.names)}',
