@@ -52,6 +52,8 @@ setup(
     ],
     install_requires=['setuptools'],
     extras_require={
+        'gpu': ['onnxruntime-gpu'],
+        'openvino': ['openvino'],
         'sim': ['mujoco', 'pillow', 'rich'],
         'train': ['matplotlib', 'onnx', 'onnxscript', 'torch', 'tqdm'],
     },
