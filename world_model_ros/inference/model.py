@@ -50,6 +50,7 @@ class WorldModel:
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         """Open the graphs, check them, run the golden vectors; raises BundleError."""
         self.bundle = bundle
+        self._run_options = onnxruntime.RunOptions()
         manifest = bundle.manifest
         assert manifest.image is not None
         assert manifest.proprioception is not None
@@ -121,9 +122,21 @@ class WorldModel:
                                  f'uint8 {list(self._image_shape)}: preprocess it as the '
                                  'bundle says')
 
-    @staticmethod
-    def _run(session: Any, feeds: dict[str, NDArray[Any]]) -> Float:
-        result: Float = session.run(None, feeds)[0]
+    def interrupt(self) -> None:
+        """Make running calls raise InferenceError between two operators of their graph.
+
+        Safe from any thread; calls that begin later are not affected.
+        """
+        options, self._run_options = self._run_options, onnxruntime.RunOptions()
+        options.terminate = True
+
+    def _run(self, session: Any, feeds: dict[str, NDArray[Any]]) -> Float:
+        options = self._run_options
+        try:
+            result: Float = session.run(None, feeds, options)[0]
+        except Exception as error:  # the runtime's exceptions share no base class
+            text = 'interrupted' if options.terminate else ' '.join(str(error).split())
+            raise InferenceError(f'the model failed: {text}') from error
         return result
 
     def _check_golden(self) -> None:

@@ -11,13 +11,35 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What a node counts and times about itself, so that diagnostics can say what is wrong.
 
-No ROS and no clock in here: times are passed in, and a node turns :class:`Health` into a
-``diagnostic_msgs/DiagnosticStatus``.
+"""What a node says about itself: counts, rates, latencies, health, and how well a model foresees.
+
+No ROS in here: times are passed in or come from a clock that is, and a node turns :class:`Health`
+into a ``diagnostic_msgs/DiagnosticStatus``.
 """
 
+from world_model_ros.monitor.action_log import ActionLog
+from world_model_ros.monitor.activity import Activity, Sight, assess
+from world_model_ros.monitor.camera import Arrivals, FrozenPicture, overdue_after
 from world_model_ros.monitor.health import Health, Level, worst
 from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
+from world_model_ros.monitor.surprise import Foresight
+from world_model_ros.monitor.worker_watch import WorkerWatch
 
-__all__ = ['Counters', 'Health', 'LatencyWindow', 'Level', 'Rate', 'worst']
+__all__ = [
+    'ActionLog',
+    'Activity',
+    'Arrivals',
+    'Counters',
+    'Foresight',
+    'FrozenPicture',
+    'Health',
+    'LatencyWindow',
+    'Level',
+    'Rate',
+    'Sight',
+    'WorkerWatch',
+    'assess',
+    'overdue_after',
+    'worst',
+]

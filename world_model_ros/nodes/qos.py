@@ -14,6 +14,7 @@
 
 """The quality of service of each kind of topic, in one place."""
 
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
 # Joint states and the like: the newest counts, a lost one is not sent again.
@@ -29,3 +30,7 @@ COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 # What stays true until it is said anew; late joiners get it too.
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+# A sign of life at a steady rate: silence for the deadline is an event at both ends.
+HEARTBEAT = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, deadline=Duration(seconds=0.2))

@@ -24,39 +24,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 from action_msgs.msg import GoalStatus
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
-from sensor_msgs.msg import Image
 
 from world_model_interfaces.action import ReachGoal
 from world_model_ros.nodes.convert import NANOSECONDS, from_tensor
+from world_model_ros.nodes.goals import Goal, GoalRequest, Goals
 
 _PERIOD = 0.05  # s between feedback messages and looks at cancel requests
 _SETTLED = 0.3  # s within tolerance until a goal counts as reached, not as passed
-
-Float = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Goal:
-    """Where to go: target [G] of the bundle's cost; the id is a digest, equal for equal goals."""
-
-    id: str
-    target: Float
-
-
-@dataclass(frozen=True)
-class GoalRequest:
-    """A goal that nobody has looked at yet: a picture, or a latent [G] where that is None."""
-
-    picture: Image | None
-    latent: Float | None
-    accept: Callable[[Goal], None] = lambda goal: None
-    refuse: Callable[[str], None] = lambda reason: None
 
 
 @dataclass
@@ -72,17 +51,12 @@ class _Reach:
 
 
 class ReachGoalServer:
-    """Serves the action; ``submit`` takes requests.
+    """Serves the action on top of ``Goals``."""
 
-    ``distance_to`` tells how far a goal is (NaN: not known yet, None: no longer pursued).
-    """
-
-    def __init__(self, node: Node, tolerance: float, *, submit: Callable[[GoalRequest], None],
-                 distance_to: Callable[[Goal], float | None], give_up: Callable[[Goal], None],
+    def __init__(self, node: Node, goals: Goals, tolerance: Callable[[], float],
                  is_ready: Callable[[], bool]) -> None:
-        """``tolerance`` is the distance that counts as reached where a request names none."""
-        self._node, self._tolerance = node, tolerance
-        self._submit, self._distance_to, self._give_up = submit, distance_to, give_up
+        """``tolerance`` gives the distance that counts as reached where a request names none."""
+        self._node, self._goals, self._tolerance = node, goals, tolerance
         self._reach: _Reach | None = None
         self._results: dict[bytes, tuple[int, ReachGoal.Result]] = {}
         self._server = ActionServer(
@@ -90,7 +64,9 @@ class ReachGoalServer:
             goal_callback=lambda _: GoalResponse.ACCEPT if is_ready() else GoalResponse.REJECT,
             handle_accepted_callback=self._begin,
             cancel_callback=lambda _: CancelResponse.ACCEPT)
-        self._timer = node.create_timer(_PERIOD, self._supervise)
+        # Steady time: a paused simulation does not keep anyone from canceling.
+        self._timer = node.create_timer(
+            _PERIOD, self._supervise, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def destroy(self) -> None:
         """Leave the graph."""
@@ -103,7 +79,7 @@ class ReachGoalServer:
         if reach is None:
             return
         if reach.goal is not None:
-            self._give_up(reach.goal)
+            self._goals.give_up(reach.goal)
         result = ReachGoal.Result(
             reached=status == GoalStatus.STATUS_SUCCEEDED, reason=reason, distance=reach.distance)
         self._results[bytes(reach.handle.goal_id.uuid)] = (status, result)
@@ -115,8 +91,11 @@ class ReachGoalServer:
         request: ReachGoal.Goal = handle.request
         try:
             latent = from_tensor(request.latent) if len(request.latent.data) else None
+            _nonnegative('tolerance', request.tolerance)
+            _nonnegative('time_limit', request.time_limit)
         except ValueError as error:
             reach.refusal = str(error)
+            self._goals.refuse(reach.refusal)
             return
 
         def accept(goal: Goal) -> None:
@@ -126,14 +105,16 @@ class ReachGoalServer:
             reach.refusal = reason
 
         picture = request.image if latent is None else None
-        self._submit(GoalRequest(picture, latent, accept, refuse))
+        self._goals.request(GoalRequest(picture, latent, accept, refuse))
 
     def _supervise(self) -> None:
         reach = self._reach
         if reach is None:
             return
+        if self._now() < reach.started:  # the clock was set back: time begins anew
+            reach.started, reach.within_since = self._now(), None
         elapsed = self._now() - reach.started
-        distance = None if reach.goal is None else self._distance_to(reach.goal)
+        distance = None if reach.goal is None else self._goals.distance_to(reach.goal)
         if distance is not None:
             reach.distance = distance
         request: ReachGoal.Goal = reach.handle.request
@@ -142,8 +123,8 @@ class ReachGoalServer:
         elif reach.handle.is_cancel_requested:
             self.end(GoalStatus.STATUS_CANCELED, 'canceled on request')
         elif reach.goal is not None and distance is None:
-            self.end(GoalStatus.STATUS_ABORTED, 'a newer goal came on goal_image')
-        elif self._has_settled(reach, request.tolerance or self._tolerance):
+            self.end(GoalStatus.STATUS_ABORTED, self._goals.why_lost(reach.goal))
+        elif self._has_settled(reach, request.tolerance or self._tolerance()):
             self.end(GoalStatus.STATUS_SUCCEEDED, 'within tolerance of the goal')
         elif 0.0 < request.time_limit < elapsed:
             where = f'distance {reach.distance:.3g}' if reach.goal else 'no image came'
@@ -171,3 +152,8 @@ class ReachGoalServer:
 
     def _now(self) -> float:
         return float(self._node.get_clock().now().nanoseconds) / NANOSECONDS
+
+
+def _nonnegative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0.0):
+        raise ValueError(f'{name} is {value}: give a finite number, or 0 for the default')

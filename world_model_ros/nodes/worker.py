@@ -1,0 +1,85 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Threads that work off the newest item and cannot be ended by what they meet."""
+
+import threading
+import traceback
+from collections.abc import Callable
+from time import monotonic
+from typing import Generic, TypeVar
+
+from world_model_ros.monitor import WorkerWatch
+from world_model_ros.nodes.newest import Newest
+
+Item = TypeVar('Item')
+
+_PATIENCE = 3.0  # s that a thread may take to come back from an interrupted model
+_ASK_AGAIN = 0.05  # s
+
+
+class Worker(Generic[Item]):
+    """One thread; whatever ``work`` raises is reported, and the next item is taken."""
+
+    def __init__(
+        self, watch: WorkerWatch, work: Callable[[Item], None],
+        on_error: Callable[[str], None],
+    ) -> None:
+        """
+        Prepare a stopped worker.
+
+        :param watch: told of failures; ``work`` tells it what it is inside of
+        :param work: called with one item after the other, in the worker's thread
+        :param on_error: called with the traceback of what ``work`` did not expect
+        """
+        self._watch, self._work, self._on_error = watch, work, on_error
+        self._thread: threading.Thread | None = None
+        self.box: Newest[Item] = Newest()
+        self.box.close()
+
+    def start(self) -> None:
+        """Begin to work; raises RuntimeError while an abandoned thread is still in the model."""
+        if self._thread is not None and self._thread.is_alive():
+            raise RuntimeError(
+                f'the {self._watch.name} thread is still stuck inside the model: restart the node')
+        self.box.open()
+        # A daemon, so that one that never comes back does not keep the process from ending.
+        self._thread = threading.Thread(
+            target=self._run, args=(self.box,), name=self._watch.name, daemon=True)
+        self._thread.start()
+
+    def stop(self, interrupt: Callable[[], None]) -> bool:
+        """
+        End the thread, calling ``interrupt`` until the model lets it go.
+
+        Returns False if it has to be left behind: then it holds a closed box and publishes nothing.
+        """
+        self.box.close()
+        thread, deadline = self._thread, monotonic() + _PATIENCE
+        if thread is None:
+            return True
+        thread.join(_ASK_AGAIN)
+        while thread.is_alive() and monotonic() < deadline:
+            interrupt()
+            thread.join(_ASK_AGAIN)
+        return not thread.is_alive()
+
+    def _run(self, box: Newest[Item]) -> None:
+        while (item := box.take()) is not None:
+            try:
+                self._work(item)
+            except Exception as error:  # the border: one bad item must not end the thread
+                self._watch.failed(f'unexpected {type(error).__name__} in {self._watch.name}: '
+                                   f'{error}. The log has the traceback: please report it')
+                self._on_error(traceback.format_exc())

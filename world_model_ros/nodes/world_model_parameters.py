@@ -1,0 +1,115 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The parameters of ``world_model``: declared, explained and checked in one place."""
+
+from collections.abc import Sequence
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from world_model_ros.nodes import parameters
+
+
+class WorldModelParameters:
+    """
+    Values as they are now.
+
+    All but ``bundle``, ``shadow_bundle`` and ``threads`` may change while the node runs. A change
+    that contradicts another parameter is refused.
+    """
+
+    def __init__(self, node: Node) -> None:
+        """Declare the parameters of ``node``."""
+        self._node = node
+        declare = node.declare_parameter
+        declare('bundle', '', parameters.text(
+            'Folder of the model bundle. Relative paths start at the working directory. Read when '
+            'the node is configured; ~/load_model replaces the model, and this, while it runs.'))
+        declare('shadow_bundle', '', parameters.text(
+            'Folder of a second bundle that runs beside the first one and never acts; empty for '
+            'none. Read when the node is configured; ~/load_model with shadow changes it later.'))
+        declare('plan_rate', 10.0, parameters.real(
+            'Plans per second, at most one per image [Hz].', 0.1, 100.0))
+        declare('plan_deadline', 0.05, parameters.real(
+            'Time that one plan may take; the best plan so far is used [s].', 0.001, 60.0))
+        declare('expected_latency', 0.1, parameters.real(
+            'From an observation to the first command that follows from it; actions that are due '
+            'before are taken as decided [s].', 0.0, 60.0))
+        declare('max_skew', 0.02, parameters.real(
+            'Largest distance in time between an image and its joint state [s].', 0.0, 1.0))
+        declare('max_age', 0.5, parameters.real(
+            'Images older than this are not used [s].', 0.01, 60.0))
+        declare('missed_images', 5, parameters.whole(
+            'Usable images in a row that must be missing until the node reports that it is blind.',
+            2, 100))
+        declare('frozen_camera_motion', 0.05, parameters.real(
+            'A camera whose picture stays equal to the byte while a joint moves further than this '
+            'is frozen [rad or m]. Raise it for a noiseless camera that does not see the robot.',
+            0.001, 1000.0))
+        declare('hung_after', 1.0, parameters.real(
+            'Time inside the model from which on it counts as hung [s]. More than its slowest '
+            'call takes.', 0.05, 600.0))
+        declare('surprise_steps', 4, parameters.whole(
+            'Model steps over which expectations are compared with what was then seen, for '
+            '~/surprise; each costs one imagined sequence per model step. 0: none.', 0, 64))
+        declare('threads', 1, parameters.whole('Threads of ONNX Runtime per graph.', 1, 64))
+        node.add_on_set_parameters_callback(self._check_change)
+
+    def text(self, name: str) -> str:
+        """Value of a text parameter."""
+        return str(self._node.get_parameter(name).value)
+
+    def real(self, name: str) -> float:
+        """Value of a floating-point parameter."""
+        return float(self._node.get_parameter(name).value)
+
+    def whole(self, name: str) -> int:
+        """Value of an integer parameter."""
+        return int(self._node.get_parameter(name).value)
+
+    def check(self, horizon_duration: float) -> None:
+        """
+        Raise ValueError if parameters contradict each other or the model.
+
+        :param horizon_duration: how far the model plans ahead [s]
+        """
+        reason = _contradiction(self.real('plan_rate'), self.real('plan_deadline'))
+        if not reason and self.real('expected_latency') >= horizon_duration:
+            reason = (f'expected_latency {self.real("expected_latency"):g} s is no shorter than '
+                      f'the {horizon_duration:g} s that the model plans ahead: nothing would be '
+                      'left to decide; lower it')
+        if reason:
+            raise ValueError(reason)
+
+    def _check_change(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        new = {change.name: change.value for change in changes}
+        rate, deadline = (new.get(name, self._value_or(name)) for name in (
+            'plan_rate', 'plan_deadline'))
+        reason = ''
+        if isinstance(rate, float) and isinstance(deadline, float):
+            reason = _contradiction(rate, deadline)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _value_or(self, name: str) -> object:
+        """The value, or None while the node is still being constructed."""
+        return self._node.get_parameter(name).value if self._node.has_parameter(name) else None
+
+
+def _contradiction(rate: float, deadline: float) -> str:
+    if deadline * rate > 1.0:
+        return (f'plan_deadline {deadline:g} s is longer than the {1 / rate:g} s between plans at '
+                f'plan_rate {rate:g} Hz: lower one of them')
+    return ''
