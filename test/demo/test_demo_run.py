@@ -17,6 +17,7 @@ import array
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,8 +170,8 @@ def shuffle_encoder(source: Path, target: Path) -> None:
     """
     bundle = load_bundle(source)
     target.mkdir()
-    for name in bundle.graphs:
-        (target / name).write_bytes(bundle.graphs[name])
+    for name in bundle.manifest.files:
+        shutil.copy(source / name, target)
     graphs = bundle.manifest.graphs
     for file in (graphs.encoder.file, graphs.goal_encoder.file):
         model = onnx.load(target / file)

@@ -66,7 +66,8 @@ class GoldenVectors:
 
     def save(self, path: Path) -> None:
         """Write a compressed `.npz`."""
-        np.savez_compressed(path, **self.arrays())
+        arrays: dict[str, Any] = self.arrays()
+        np.savez_compressed(path, **arrays)
 
 
 def _expected(manifest: Manifest, n: int, m: int) -> dict[str, tuple[type, tuple[int, ...]]]:

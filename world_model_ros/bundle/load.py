@@ -15,15 +15,20 @@
 
 Order matters: the manifest is checked first, then each file's path, then its digest, and only then
 is what a file holds looked at. A graph of a refused bundle is never handed to a runtime.
+
+Graphs may have gigabytes, so a bundle keeps none in memory. Each is read once here, to prove its
+digest and to look at what its tensors claim, and once again by `Bundle.read_graph`, which proves
+the digest of exactly the bytes that it gives: what changes on disk in between is refused, and what
+changes after that was never going to be read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -31,8 +36,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from world_model_ros.bundle.errors import BundleError, Fault
-from world_model_ros.bundle.external_data import has_external_data
+from world_model_ros.bundle.fields import is_plain_path
 from world_model_ros.bundle.golden import GoldenVectors, read_golden
+from world_model_ros.bundle.graph_file import GraphFileError, external_extents
 from world_model_ros.bundle.manifest import SCHEMA_VERSION, Manifest
 
 MANIFEST_NAME = 'bundle.yaml'
@@ -40,19 +46,43 @@ _MAX_MANIFEST_BYTES = 2**20
 
 
 @dataclass(frozen=True)
+class GraphContent:
+    """A graph's bytes, and those of the files that its tensors lie in, as the graph names them."""
+
+    model: bytes
+    external: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A model that passed its checks.
 
     `digest` is the sha256 of the manifest, which holds the sha256 of each file: it identifies the
-    model to the byte. `graphs` are the files' bytes whose digests were checked, by file name, so
-    that nothing can change between check and use.
+    model to the byte. `size` is that of all graphs with their external data, in bytes.
     """
 
     path: Path
     manifest: Manifest
     digest: str
-    graphs: Mapping[str, bytes]
     golden: GoldenVectors
+    size: int
+
+    def read_graph(self, name: str) -> GraphContent:
+        """Content of a graph by its name in the manifest, proven to be what was checked.
+
+        The caller should drop it once the graph is open. Raises BundleError if a file changed.
+        """
+        file = getattr(self.manifest.graphs, name).file
+        model = self._read(file)
+        external = {location: self._read(_beside(file, location))
+                    for location in external_extents(model)}
+        return GraphContent(model, external)
+
+    def _read(self, file: str) -> bytes:
+        content, fault = _prove(self.path, file, self.manifest.files[file])
+        if fault:
+            raise BundleError(self.path, [fault])
+        return content
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -60,27 +90,39 @@ def load_bundle(path: Path) -> Bundle:
     path = Path(path)
     text = _read_manifest(path)
     manifest = parse_manifest(path, text)
-    contents = _read_files(path, manifest)
-
-    faults = []
-    graphs = {}
-    for field, name in manifest.references().items():
-        if not field.startswith('graphs.'):
+    graphs = {graph.file: f'graphs.{name}.file' for name, graph in manifest.graphs.present()}
+    faults: list[Fault] = []
+    unsound: list[Fault] = []
+    sizes: dict[str, int] = {}
+    extents: dict[str, dict[str, int]] = {}
+    golden_content = b''
+    for file, digest in manifest.files.items():
+        whole = file in graphs or file == manifest.golden.file
+        content, fault = _prove(path, file, digest, keep=whole)
+        if fault:
+            faults.append(fault)
             continue
-        graphs[name] = contents[name]
-        try:
-            if has_external_data(contents[name]):
-                faults.append(Fault(field, f'"{name}" keeps tensors in other files (external data)',
-                                    'export it again with all weights inside the graph'))
-        except ValueError as error:
-            faults.append(Fault(field, f'"{name}" is not an ONNX graph ({error})',
-                                'export the graph again'))
-    golden = read_golden(contents[manifest.golden.file], manifest)
-    if isinstance(golden, Fault):
-        faults.append(golden)
-    if faults or isinstance(golden, Fault):
+        sizes[file] = (path / file).stat().st_size
+        if file == manifest.golden.file:
+            golden_content = content
+        if file in graphs:
+            try:
+                extents[file] = external_extents(content)
+            except GraphFileError as error:
+                unsound.append(Fault(graphs[file], f'"{file}" is not a sound ONNX graph ({error})',
+                                     'export the graph again'))
+        del content
+    if faults:
         raise BundleError(path, faults)
-    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), graphs, golden)
+    for file, wanted in extents.items():
+        unsound += _external_faults(graphs[file], file, wanted, sizes)
+    golden = read_golden(golden_content, manifest)
+    if isinstance(golden, Fault):
+        unsound.append(golden)
+    if unsound or isinstance(golden, Fault):
+        raise BundleError(path, unsound)
+    size = sum(sizes.values()) - sizes[manifest.golden.file]
+    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), golden, size)
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
@@ -92,14 +134,17 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
     """
     path = Path(path)
     draft = {'schema_version': SCHEMA_VERSION, **manifest}
-    names = [entry.get('file') for entry in draft.get('graphs', {}).values() if entry]
-    names.append(draft.get('golden', {}).get('file'))
-    digests = {}
+    graphs = [entry['file'] for entry in draft.get('graphs', {}).values()
+              if isinstance(entry, Mapping) and isinstance(entry.get('file'), str)]
+    names = [*graphs, draft.get('golden', {}).get('file')]
+    digests: dict[str, str] = {}
     for name in names:
         if not isinstance(name, str) or not (path / name).is_file():
             raise BundleError(path, [Fault('files', f'"{name}" is not in the folder',
                                            'write the graphs and golden vectors first')])
-        digests[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        digests[name] = _digest(path / name)
+        for beside in _external_files(path, name) if name in graphs else ():
+            digests[beside] = _digest(path / beside)
     draft['files'] = digests
     checked = _validate(path, draft)
     data = checked.model_dump(mode='json', exclude_none=True)
@@ -148,29 +193,63 @@ def _validate(path: Path, data: Mapping[str, Any]) -> Manifest:
         raise BundleError(path, [_fault(detail, data) for detail in error.errors()]) from error
 
 
-def _read_files(path: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Every listed file's bytes, none of them outside the folder and all with the right digest."""
-    root = path.resolve()
-    contents = {}
-    faults = []
-    for name, expected in manifest.files.items():
-        field = f'files.{name}'
-        file = (path / name).resolve()
-        if not file.is_relative_to(root):
-            faults.append(Fault(field, 'leads out of the bundle through a link',
-                                'replace the link by the file'))
-        elif not file.is_file():
-            faults.append(Fault(field, 'the file is missing', 'copy the whole bundle folder again'))
-        else:
-            contents[name] = file.read_bytes()
-            digest = hashlib.sha256(contents[name]).hexdigest()
-            if digest != expected:
-                faults.append(Fault(field, f'sha256 is {digest[:12]}…, not {expected[:12]}…: the '
-                                    'file changed after export (or is a Git LFS pointer)',
-                                    'copy the bundle again from where it was exported'))
-    if faults:
-        raise BundleError(path, faults)
-    return contents
+def _prove(
+    path: Path, name: str, expected: str, *, keep: bool = True,
+) -> tuple[bytes, Fault | None]:
+    """Bytes of a listed file (none unless `keep`) if its digest is right, else what is wrong."""
+    field = f'files.{name}'
+    file = (path / name).resolve()
+    if not file.is_relative_to(path.resolve()):
+        return b'', Fault(field, 'leads out of the bundle through a link',
+                          'replace the link by the file')
+    if not file.is_file():
+        return b'', Fault(field, 'the file is missing', 'copy the whole bundle folder again')
+    content = file.read_bytes() if keep else b''
+    digest = hashlib.sha256(content).hexdigest() if keep else _digest(file)
+    if digest != expected:
+        return b'', Fault(field, f'sha256 is {digest[:12]}…, not {expected[:12]}…: the file '
+                          'changed after export (or is a Git LFS pointer)',
+                          'copy the bundle again from where it was exported')
+    return content, None
+
+
+def _digest(file: Path) -> str:
+    with file.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
+def _beside(graph: str, location: str) -> str:
+    """Path in the bundle of a file that a graph names relative to its own folder."""
+    return str(PurePosixPath(graph).parent / location)
+
+
+def _external_faults(
+    field: str, graph: str, extents: Mapping[str, int], sizes: Mapping[str, int],
+) -> Iterator[Fault]:
+    for location, end in extents.items():
+        what = f'"{graph}" keeps tensors in "{location}" (external data)'
+        if not location or not is_plain_path(location):
+            yield Fault(field, f'{what}, which is not a plain path inside the bundle',
+                        'export it again with all weights inside the graph or beside it')
+        elif (file := _beside(graph, location)) not in sizes:
+            yield Fault(field, f'{what}, whose digest is not in "files"',
+                        'export it again with all weights inside the graph, or write the manifest '
+                        'with world_model_ros.bundle.write_manifest')
+        elif sizes[file] < end:
+            yield Fault(field, f'{what} up to byte {end}, the file has {sizes[file]}',
+                        'export the graph again')
+
+
+def _external_files(path: Path, graph: str) -> Iterator[str]:
+    """Files that hold tensors of a graph; what is wrong with a graph is left to loading it."""
+    try:
+        extents = external_extents((path / graph).read_bytes())
+    except GraphFileError:
+        return
+    for location in extents:
+        file = _beside(graph, location)
+        if location and is_plain_path(location) and (path / file).is_file():
+            yield file
 
 
 def _tuples(value: Any) -> Any:
@@ -218,10 +297,11 @@ def _field(detail: ErrorDetails, data: Any) -> str:
     for index, part in enumerate(detail['loc']):
         there = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
         there = there or (isinstance(data, Mapping) and part in data)
-        if part == '[key]' or not (there or (index == last and detail['type'] == 'missing')):
+        if there:
+            data = data[part]
+        elif part == '[key]' or index < last or detail['type'] != 'missing':
             continue
         parts.append(str(part))
-        data = data[part] if there else None  # type: ignore[index]
     return '.'.join(parts)
 
 

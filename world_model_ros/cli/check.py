@@ -56,9 +56,8 @@ def _contract(bundle: Bundle) -> list[str]:
                        zip(action.names, action.lower, action.upper, strict=True))
     terms = ' + '.join(f'{term.weight:g} {term.metric} ({term.steps})'
                        for term in getattr(manifest.cost, 'terms', ()))
-    size = sum(map(len, bundle.graphs.values()))
     rows = [
-        ('bundle', f'{bundle.path}  {size / 2**20:.2f} MiB of graphs'),
+        ('bundle', f'{bundle.path}  {bundle.size / 2**20:.2f} MiB of graphs'),
         ('model', f'{manifest.model.name} {manifest.model.version}'),
         ('licence', manifest.model.license),
         ('source', manifest.model.source),

@@ -190,7 +190,7 @@ class _Opener:
         field = f'graphs.{name}.file'
         try:
             session = onnxruntime.InferenceSession(
-                self._bundle.graphs[file], self._options, providers=['CPUExecutionProvider'])
+                self._bundle.read_graph(name).model, self._options, providers=['CPUExecutionProvider'])
         except Exception as error:  # the runtime's exceptions share no base class
             text = ' '.join(str(error).split())
             raise BundleError(self._bundle.path, [Fault(
