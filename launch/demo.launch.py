@@ -15,11 +15,13 @@
 """The demo for ROS users: ``ros2 launch world_model_ros demo.launch.py``.
 
 The same nodes, remappings and parameters as ``wmros demo`` starts, so that the two cannot drift
-apart (``world_model_ros/demo/graph.py``, ``config/demo.yaml``). It ends when the director has
-judged the last goal; ``--show-args`` lists the arguments.
+apart (``world_model_ros/demo/graph.py``, ``config/demo.yaml``). Controller and world model come
+back when they end. It is over when the director has judged the last goal; ``--show-args`` lists
+the arguments.
 """
 
 import time
+from functools import partial
 
 from launch.actions import (
     DeclareLaunchArgument,
@@ -33,6 +35,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
+from world_model_ros.bringup.back_off import BackOff
+from world_model_ros.bringup.respawn import respawning
 from world_model_ros.demo import graph
 
 
@@ -56,19 +60,25 @@ def generate_launch_description() -> LaunchDescription:
             'episodes': _typed('episodes', int), 'seed': _typed('seed', int),
             'out': _typed('out', str), 'started': time.time()},
     }
-    nodes = {
-        node.name: Node(
+
+    def make(node: graph.GraphNode) -> Node:
+        return Node(
             package='world_model_ros', executable=node.name, name=node.name,
             namespace=LaunchConfiguration('namespace'), output='screen',
             parameters=[LaunchConfiguration('parameters'), settings.get(node.name, {})],
             remappings=list(node.remappings.items()))
-        for node in (*graph.ROBOT, graph.DIRECTOR)}
+
     environment = [SetEnvironmentVariable(name, value)
                    for name, value in graph.environment().items()]
+    director = make(graph.DIRECTOR)
     end = RegisterEventHandler(OnProcessExit(
-        target_action=nodes[graph.DIRECTOR.name],
-        on_exit=[Shutdown(reason='the director has ended')]))
-    return LaunchDescription([*arguments, *environment, *nodes.values(), end])
+        target_action=director, on_exit=[Shutdown(reason='the director has ended')]))
+    return LaunchDescription([
+        *arguments, *environment, end, make(graph.SIMULATOR),
+        # The controller is back first: it brings the robot to rest where the model cannot.
+        respawning(partial(make, graph.CONTROLLER), BackOff(first=0.1)),
+        respawning(partial(make, graph.WORLD_MODEL), BackOff(first=1.0)),
+        director])
 
 
 def _typed(name: str, kind: type) -> ParameterValue:
