@@ -1,0 +1,147 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`wmros check --against-topics` says what a robot's live topics lack for a model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dds import Graph
+
+from world_model_ros.bundle import load_bundle
+from world_model_ros.cli import topics
+from world_model_ros.inference.findings import Grade
+
+REACH = load_bundle(Path(__file__).parents[2] / 'models' / 'reach').manifest
+IMAGE, JOINTS = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
+
+
+def heard() -> dict[str, Any]:
+    """A robot that has all that models/reach needs, as the probe reports it."""
+    stamps = [10**18 + k * 10**8 for k in range(20)]
+    ages = [0.004] * 20
+    arrivals = [k * 0.1 for k in range(20)]
+
+    def publisher(kind: str) -> list[dict[str, str]]:
+        return [{'node': '/driver', 'type': kind, 'reliability': 'reliable', 'refusal': ''}]
+
+    return {
+        'use_sim_time': False, 'clock_publishers': 0,
+        'topics': {'/image': [IMAGE], '/joint_states': [JOINTS]},
+        'image': {'topic': '/image', 'type': IMAGE, 'publishers': publisher(IMAGE), 'rate': 10.0,
+                  'arrivals': arrivals, 'stamps': stamps, 'ages': ages,
+                  'last': {'frame_id': 'camera', 'width': 128, 'height': 96, 'step': 384,
+                           'encoding': 'rgb8', 'bytes': 36864}},
+        'joint_states': {'topic': '/joint_states', 'type': JOINTS, 'publishers': publisher(JOINTS),
+                         'rate': 10.0, 'arrivals': arrivals, 'stamps': stamps, 'ages': ages,
+                         'last': {'frame_id': '', 'names': ['elbow', 'shoulder'], 'position': 2,
+                                  'velocity': 2}},
+    }
+
+
+def test_nothing_is_found_where_nothing_lacks() -> None:
+    assert topics.judge(REACH, heard()) == []
+
+
+def nothing_came(name: str, **more: Any) -> Callable[[dict[str, Any]], None]:
+    def change(found: dict[str, Any]) -> None:
+        found[name].update(arrivals=[], stamps=[], ages=[], last={}, rate=0.0, **more)
+    return change
+
+
+def publisher_of(name: str, **facts: str) -> Callable[[dict[str, Any]], None]:
+    def change(found: dict[str, Any]) -> None:
+        nothing_came(name)(found)
+        found[name]['publishers'][0].update(facts)
+    return change
+
+
+def other_topic(found: dict[str, Any]) -> None:
+    nothing_came('image', publishers=[])(found)
+    found['topics']['/cam/color/image_raw'] = [IMAGE]
+    del found['topics']['/image']
+
+
+def last(name: str, **facts: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda found: found[name]['last'].update(facts)
+
+
+def simulated(found: dict[str, Any]) -> None:
+    found['clock_publishers'] = 1
+    found['image']['ages'] = [1.7e9] * 20
+
+
+LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
+    'no camera': (nothing_came('image', publishers=[]), Grade.UNFIT, '/image', 'start the driver'),
+    'camera elsewhere': (other_topic, Grade.UNFIT, '/image', '-r image:=/cam/color/image_raw'),
+    'compressed only': (publisher_of('image', type='sensor_msgs/msg/CompressedImage'),
+                        Grade.UNFIT, 'CompressedImage', 'remap "image"'),
+    'silent camera': (nothing_came('image'), Grade.UNFIT, 'nothing came', 'ros2 topic hz'),
+    'quality of service': (publisher_of('joint_states', refusal='ERROR: Deadline'),
+                           Grade.UNFIT, 'Deadline', 'at the publisher'),
+    'depth image': (last('image', encoding='16UC1'), Grade.UNFIT, '16UC1', 'rgb8'),
+    'grey camera': (last('image', encoding='mono8'), Grade.WARNING, 'grey', 'colour camera'),
+    'small picture': (last('image', width=80, height=60), Grade.WARNING, 'enlarged', 'resolution'),
+    'slow camera': (lambda f: f['image'].update(rate=5.0), Grade.WARNING, '5.0 Hz where the model '
+                    'asks for 10.0', 'raise the rate'),
+    'joint missing': (last('joint_states', names=['shoulder', 'wrist']), Grade.UNFIT,
+                      'lacks elbow; it has shoulder, wrist', 'proprioception.joints'),
+    'no velocities': (last('joint_states', velocity=0), Grade.UNFIT, '0 numbers in "velocity"',
+                      'let the driver fill'),
+    'no stamps': (lambda f: f['joint_states'].update(stamps=[0] * 20, ages=[1.7e9] * 20),
+                  Grade.UNFIT, 'stamps are zero', 'stamp each message'),
+    'another clock': (lambda f: f['image'].update(ages=[-3600.0] * 20), Grade.UNFIT,
+                      '-3600 s away', 'chrony'),
+    'simulated clock': (simulated, Grade.UNFIT, 'away from this clock', '--use-sim-time'),
+    'late picture': (lambda f: f['image'].update(ages=[0.8] * 20), Grade.WARNING, '800 ms old',
+                     'max_age'),
+    'stamps apart': (lambda f: f['joint_states'].update(
+        stamps=[s + 5 * 10**7 for s in f['image']['stamps']]), Grade.WARNING, '50 ms away',
+        'max_skew'),
+}
+
+
+@pytest.mark.parametrize('lack', LACKS)
+def test_what_lacks_is_named_with_its_cure(lack: str) -> None:
+    change, grade, problem, cure = LACKS[lack]
+    found = copy.deepcopy(heard())
+    change(found)
+    findings = topics.judge(REACH, found)
+    assert len(findings) == 1, findings
+    assert findings[0].grade is grade
+    assert problem in f'{findings[0].about} {findings[0].problem}'
+    assert cure in findings[0].cure
+    assert all(topics.describe(found))
+
+
+def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Graph(tmp_path) as graph:
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(graph.domain))
+        graph.spawn('simulator', parameters={'autostart': True})
+        graph.wait_until_active('simulator')
+        found = topics.listen('camera/image_raw', 'joint_states', 20.0, use_sim_time=False)
+        assert [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT] == []
+        assert found['image']['last']['encoding'] == 'rgb8'
+        assert found['joint_states']['rate'] > 5
+
+        found = topics.listen('image', 'joint_states', 2.0, use_sim_time=False)
+        (lack,) = [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT]
+        assert 'nobody publishes there' in lack.problem
+        assert '-r image:=/camera/image_raw' in lack.cure

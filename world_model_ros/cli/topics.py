@@ -1,0 +1,195 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Does this robot give a model what it needs? Live topics held against a bundle's contract.
+
+The listening is done by a process of its own (``world_model_ros.nodes.topic_probe``), because this
+package's commands run without ROS; here its findings are judged. Most trouble of bringing a model
+to a robot is found by these questions: which joints, which picture, how often, and by whose clock.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from world_model_ros.bundle import Manifest
+from world_model_ros.inference.findings import Finding, Grade
+
+ENCODINGS = ('rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8')
+"""What `observation.image` decodes."""
+_OLD = 0.5  # s: images older than world_model's default `max_age` are not used
+_ANOTHER_CLOCK = 60.0  # s: no network is that slow
+_SKEW = 0.02  # s: world_model's default `max_skew` between an image and its joint state
+
+
+class ProbeError(RuntimeError):
+    """The topics could not be listened to."""
+
+
+def listen(image: str, joint_states: str, seconds: float, use_sim_time: bool) -> dict[str, Any]:
+    """Run the probe and return what it heard; raises ProbeError."""
+    command = [sys.executable, '-m', 'world_model_ros.nodes.topic_probe', '--image', image,
+               '--joint-states', joint_states, '--seconds', str(seconds),
+               *(['--use-sim-time'] if use_sim_time else [])]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False, timeout=seconds + 60)
+    except subprocess.TimeoutExpired as error:
+        raise ProbeError(f'the probe did not end within {error.timeout:.0f} s') from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ['no message'])[-1]
+        raise ProbeError(f'cannot listen to topics: {last}. Source ROS 2, or use the environment '
+                         'that "make demo" sets up')
+    heard: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return heard
+
+
+def describe(heard: Mapping[str, Any]) -> list[str]:
+    """One line for each topic that was listened to."""
+    return [_describe(heard[name]) for name in ('image', 'joint_states')]
+
+
+def judge(manifest: Manifest, heard: Mapping[str, Any]) -> list[Finding]:
+    """What these topics lack for this model; empty if nothing."""
+    found: list[Finding] = []
+    if manifest.image:
+        found += _delivery(heard, 'image') or [*_image(manifest, heard['image']),
+                                               *_clock(heard, 'image')]
+    if manifest.proprioception and manifest.proprioception.joints:
+        found += _delivery(heard, 'joint_states') or [*_joints(manifest, heard['joint_states']),
+                                                      *_clock(heard, 'joint_states')]
+    if manifest.image and manifest.proprioception:
+        found += _pairs(heard)
+    return found
+
+
+def _describe(one: Mapping[str, Any]) -> str:
+    if not one['arrivals']:
+        return f'{one["topic"]}: nothing came, {len(one["publishers"])} publisher(s)'
+    last = one['last']
+    what = (f'{last["width"]}x{last["height"]} {last["encoding"]}' if 'encoding' in last
+            else f'{len(last["names"])} joints')
+    age = statistics.median(one['ages'])
+    return (f'{one["topic"]}: {what} at {one["rate"]:.1f} Hz, {age * 1e3:.0f} ms old on arrival, '
+            f'from {", ".join(sorted({p["node"] for p in one["publishers"]}))}')
+
+
+def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
+    """Whether messages come at all, and if not, why."""
+    one = heard[name]
+    topic, wanted = one['topic'], one['type']
+    right = [publisher for publisher in one['publishers'] if publisher['type'] == wanted]
+    if one['arrivals']:
+        return []
+    if not one['publishers']:
+        others = sorted(other for other, kinds in heard['topics'].items() if wanted in kinds)
+        elsewhere = f'; {wanted} is published on {", ".join(others)}' if others else ''
+        return [Finding(Grade.UNFIT, topic, f'nobody publishes there{elsewhere}',
+                        f'start the driver, or remap "{name}" to its topic '
+                        f'(-r {name}:={others[0] if others else "/ITS/TOPIC"})')]
+    if not right:
+        kinds = ', '.join(sorted({publisher['type'] for publisher in one['publishers']}))
+        return [Finding(Grade.UNFIT, topic, f'carries {kinds} where {wanted} is needed',
+                        f'remap "{name}" to a topic of that type')]
+    refusals = [publisher for publisher in right if publisher['refusal']]
+    if len(refusals) == len(right):
+        return [Finding(Grade.UNFIT, topic, f'{refusals[0]["node"]} offers a quality of service '
+                        f'that does not fit: {refusals[0]["refusal"]}',
+                        'change it at the publisher')]
+    return [Finding(Grade.UNFIT, topic, f'{right[0]["node"]} publishes there, but nothing came',
+                    'see whether the driver delivers (ros2 topic hz), and whether large messages '
+                    'get through: config/fastdds.xml and FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA')]
+
+
+def _image(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
+    contract, topic, last = manifest.image, one['topic'], one['last']
+    assert contract is not None
+    width, height = last['width'], last['height']
+    if last['encoding'] not in ENCODINGS:
+        yield Finding(Grade.UNFIT, topic, f'the encoding is {last["encoding"]!r}',
+                      f'let the camera publish one of {", ".join(ENCODINGS)}')
+    if last['encoding'] == 'mono8':
+        yield Finding(Grade.WARNING, topic, 'the picture is grey, the model was trained on colour',
+                      'use a colour camera, or a model trained on grey pictures')
+    seen = (min(width, height),) * 2 if contract.crop == 'center_square' else (width, height)
+    if seen[0] < contract.width or seen[1] < contract.height:
+        yield Finding(Grade.WARNING, topic, f'{width}x{height} has to be enlarged to '
+                      f'{contract.width}x{contract.height} for the model',
+                      'set the camera to a higher resolution')
+    if contract.crop == 'none' and width * contract.height != height * contract.width:
+        yield Finding(Grade.WARNING, topic, f'{width}x{height} is stretched to '
+                      f'{contract.width}x{contract.height}, another shape',
+                      "set the camera to the picture's shape that the model was trained on")
+    yield from _rate(manifest, one, 'each model step starts from a new picture')
+
+
+def _joints(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
+    contract, topic, last = manifest.proprioception, one['topic'], one['last']
+    assert contract is not None
+    missing = [joint for joint in contract.joints if joint not in last['names']]
+    if missing:
+        yield Finding(Grade.UNFIT, topic, f'lacks {_few(missing)}; it has {_few(last["names"])}',
+                      'remap "joint_states" to the robot that the model was trained for, or name '
+                      'its joints as the bundle does (proprioception.joints)')
+    for field in getattr(contract, 'fields', ('position',)):
+        if last[field] < len(last['names']):
+            yield Finding(Grade.UNFIT, topic, f'{last[field]} numbers in "{field}" for '
+                          f'{len(last["names"])} joints',
+                          f'let the driver fill "{field}"; the model reads it')
+    yield from _rate(manifest, one, 'each picture needs the joint state of its moment')
+
+
+def _rate(manifest: Manifest, one: Mapping[str, Any], why: str) -> Iterator[Finding]:
+    step = manifest.action.step_duration * manifest.action.rows_per_step
+    if 0 < one['rate'] < 0.9 / step:
+        yield Finding(Grade.WARNING, one['topic'], f'{one["rate"]:.1f} Hz where the model asks for '
+                      f'{1 / step:.1f} ({why})', 'raise the rate at the publisher, or look for '
+                      'lost messages (ros2 topic hz at its machine)')
+
+
+def _clock(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
+    one = heard[name]
+    topic, age = one['topic'], statistics.median(one['ages'])
+    if not any(one['stamps']):
+        yield Finding(Grade.UNFIT, topic, 'the stamps are zero',
+                      'let the driver stamp each message with the time of measurement')
+    elif abs(age) > _ANOTHER_CLOCK:
+        simulated = heard['clock_publishers'] and not heard['use_sim_time']
+        yield Finding(Grade.UNFIT, topic, f'the stamps are {age:.0f} s away from this clock',
+                      'set use_sim_time, here with --use-sim-time' if simulated else
+                      "stamp with the ROS clock; synchronise the machines' clocks (chrony)")
+    elif not -0.05 < age < _OLD:
+        yield Finding(Grade.WARNING, topic, f'messages are {age * 1e3:.0f} ms old when they come',
+                      "stamp at the moment of measurement and synchronise the machines' clocks "
+                      '(chrony); else raise max_age and expected_latency')
+
+
+def _pairs(heard: Mapping[str, Any]) -> Iterator[Finding]:
+    """How far the joint state that fits best is from each picture."""
+    images, joints = heard['image']['stamps'], heard['joint_states']['stamps']
+    # Only pictures that lie within what was heard of the joints have a nearest one.
+    skews = [min(abs(image - joint) for joint in joints) / 1e9 for image in images
+             if joints and min(joints) <= image <= max(joints)]
+    if skews and statistics.median(skews) > _SKEW:
+        yield Finding(Grade.WARNING, 'stamps', f'the nearest joint state is '
+                      f'{statistics.median(skews) * 1e3:.0f} ms away from a picture',
+                      'publish joint states more often, or raise max_skew (20 ms)')
+
+
+def _few(names: Sequence[str]) -> str:
+    return ', '.join(names[:8]) + (f' and {len(names) - 8} more' if len(names) > 8 else '')
