@@ -25,6 +25,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from world_model_ros.bringup.dds import discovery_profile
 from world_model_ros.resources import resource
 
 
@@ -85,9 +86,7 @@ def environment() -> dict[str, str]:
 
     It stays on this machine, and processes that start together find each other at once.
     """
-    fast_dds = 'FASTRTPS' if os.environ.get('ROS_DISTRO') == 'jazzy' else 'FASTDDS'
-    wanted = {
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        f'{fast_dds}_DEFAULT_PROFILES_FILE': str(resource('config/fastdds.xml')),
-    }
-    return {name: value for name, value in wanted.items() if name not in os.environ}
+    wanted = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    return {
+        **{name: value for name, value in wanted.items() if name not in os.environ},
+        **discovery_profile()}
