@@ -29,7 +29,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +44,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from world_model_ros.cli.demo import free_domain
+from world_model_ros.demo import graph as demo_graph
 
 RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(
@@ -72,7 +73,9 @@ class Graph:
         self._saved: dict[str, str | None] = {}
 
     def __enter__(self) -> 'Graph':
-        for name, value in ENVIRONMENT.items():
+        # With the demo's discovery profile: the default's 5 announcements can all be missed by a
+        # process that is just starting, and the next one comes 3 s later.
+        for name, value in {**demo_graph.environment(), **ENVIRONMENT}.items():
             self._saved[name] = os.environ.get(name)
             os.environ[name] = value
         self.context = Context()
@@ -118,8 +121,8 @@ class Graph:
         Its output goes to ``output(process)`` and is printed if the test fails.
         """
         arguments = ['--ros-args']
-        number = len(self.processes)
         if parameters:
+            number = len(self.processes)
             file = self.directory / f'{executable}{number}.yaml'
             # JSON is YAML; a file rather than -p, so that texts of any content come through.
             file.write_text(json.dumps({'/**': {'ros__parameters': dict(parameters)}}))
@@ -127,15 +130,23 @@ class Graph:
         for source, target in (remap or {}).items():
             arguments += ['-r', f'{source}:={target}']
         code = f'from world_model_ros.nodes.{executable} import main; raise SystemExit(main())'
-        with open(self.directory / f'{executable}{number}.output', 'wb') as output:
+        return self.start(
+            executable, [sys.executable, '-u', '-c', code, *arguments], environment=environment)
+
+    def start(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start any program in this graph's domain; its output goes to ``output(process)``."""
+        number = len(self.processes)
+        with open(self.directory / f'{name}{number}.output', 'wb') as output:
             process = subprocess.Popen(
-                [sys.executable, '-u', '-c', code, *arguments],
+                command,
                 env={**os.environ, 'ROS_DOMAIN_ID': str(self.domain), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        process.args = f'{executable}{number}'
+        process.args = f'{name}{number}'
         self.processes.append(process)
         return process
 

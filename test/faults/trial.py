@@ -1,0 +1,313 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""One fault, from a moving arm to a moving arm, and what was measured on the way."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from faults.cell import Cell, Numbers
+from faults.recording import (
+    NANOSECONDS,
+    Line,
+    Recording,
+    Status,
+    Violations,
+    braking_since,
+    check_limits,
+    first,
+    vector,
+)
+from faults.relay import CLOCK_PERIOD
+
+from world_model_interfaces.msg import ControllerState
+
+REACTION = 0.150  # s from detectable to decelerating, at most
+STARVED = 0.1  # s without a processor, of the nodes between camera and plan, that make a plan late
+NODES = ('simulator', 'relay', 'world_model')
+REST = 0.050  # s beyond reaction and braking that standstill may take: five control periods
+
+
+class Step(Enum):
+    """The ladder step in which a fault has to end."""
+
+    HOLD = 'brakes and holds'
+    BRAKE = 'brakes, then goes on'
+    TRACK = 'goes on'
+    DRIVE = 'the drive stops the arm'
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row of the table; times are in nanoseconds of the machine's clock."""
+
+    name: str
+    how: str
+    """How it is injected, for a reader of the table."""
+    noticed: str
+    """The documented condition that makes it detectable."""
+    step: Step
+    inject: Callable[[Cell], int]
+    """Bring the fault about; return when it began."""
+    cure: Callable[[Cell], int]
+    """Let its cause go away; return when."""
+    detectable: Callable[[Recording, Numbers, int], int | None]
+    """When the condition became true, from the recording and when the fault began."""
+    says: tuple[str, str] | None = None
+    """Patterns of a diagnostics status' name and message that a person must get to read."""
+    restarts: str = ''
+    """The process that `cure` starts anew: 'model' or 'controller'."""
+    simulated_time: bool = False
+    missing: Callable[[], str] = lambda: ''
+    """Why it can not be tried on this machine, in one line; empty if it can."""
+
+
+@dataclass
+class Result:
+    """What was measured; durations in s, None where it did not happen."""
+
+    fault: Fault
+    noticed_after: float | None = None
+    """From the fault to detectable."""
+    braking_after: float | None = None
+    """From detectable to the first setpoint of DECELERATE."""
+    rest_after: float | None = None
+    """From the fault to the first setpoint of zero."""
+    waited: float = 0.0
+    """How long the kernel had the controller wait for a processor meanwhile."""
+    recovered_after: float | None = None
+    """From the cure to the first setpoint that moves."""
+    violations: Violations = field(default_factory=Violations)
+    said: Status | None = None
+    starved: bool = False
+    """Whether it braked while the machine did not run the nodes that plan: to be tried again."""
+    complaints: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return everything measured, in one line."""
+        def show(seconds: float | None) -> str:
+            return '-' if seconds is None else f'{1e3 * seconds:.0f} ms'
+
+        said = f'{self.said.name}: {self.said.message}' if self.said else '-'
+        return (f'{self.fault.name}: noticed {show(self.noticed_after)}, braking '
+                f'{show(self.braking_after)} later (kernel {show(self.waited)}), rest '
+                f'{show(self.rest_after)}, {self.violations.count} of {self.violations.checked} '
+                f'outside, moves {show(self.recovered_after)} after the cure; "{said}"')
+
+
+def observation_late(recording: Recording, numbers: Numbers, since: int) -> int | None:
+    """The observation behind the newest usable proposal is older than late_after."""
+    late = round(numbers.late_after * NANOSECONDS)
+    usable = round((numbers.late_after + numbers.finish_duration) * NANOSECONDS)
+    newest = 0
+    for line in recording.lines('proposal', since - NANOSECONDS):
+        stamp = line.fields[0]
+        if newest and line.sent > max(newest + late, since):
+            break  # this one came too late
+        if -0.05 * NANOSECONDS <= line.sent - stamp <= usable:
+            newest = max(newest, stamp)
+    return max(newest + late, since) if newest else None
+
+
+def joints_stale(recording: Recording, numbers: Numbers, since: int) -> int | None:
+    """The newest usable joint state is older than joint_state_timeout."""
+    timeout = round(numbers.joint_state_timeout * NANOSECONDS)
+    newest = 0
+    for line in recording.lines('joints', since - NANOSECONDS):
+        stamp = line.fields[0]
+        if newest and line.sent > max(newest + timeout, since):
+            break
+        if abs(line.sent - stamp) <= timeout:
+            newest = max(newest, stamp)
+    return max(newest + timeout, since) if newest else None
+
+
+def heartbeat_failed(recording: Recording, numbers: Numbers, since: int) -> int | None:
+    """A heartbeat said FAILED."""
+    line = first(recording.lines('heartbeat', since), lambda line: line.fields[0] == 3)
+    return line.sent if line else None
+
+
+def setpoint_left_robot(recording: Recording, numbers: Numbers, since: int) -> int | None:
+    """The setpoint is further than following_tolerance from where the joint states say it is."""
+    states = recording.states(since)
+    index = 0
+    for line in recording.lines('joints', since):
+        while index + 1 < len(states) and states[index + 1].sent <= line.sent:
+            index += 1
+        if index < len(states) and len(states[index].position):
+            distance = np.abs(states[index].position - vector(line.fields[1])).max()
+            if distance > numbers.following_tolerance:
+                return line.sent
+    return None
+
+
+def at_once(recording: Recording, numbers: Numbers, since: int) -> int | None:
+    """The fault itself is what is noticed."""
+    return since
+
+
+def whichever_first(
+    *conditions: Callable[[Recording, Numbers, int], int | None]
+) -> Callable[[Recording, Numbers, int], int | None]:
+    """The earliest of several conditions."""
+    def earliest(recording: Recording, numbers: Numbers, since: int) -> int | None:
+        times = [condition(recording, numbers, since) for condition in conditions]
+        return min((time for time in times if time is not None), default=None)
+    return earliest
+
+
+def try_fault(cell: Cell, fault: Fault) -> Result:
+    """Move, spoil, watch, cure, move again; return what was measured and what was wrong."""
+    result = Result(fault)
+    cell.move()
+    before = time.time_ns()
+    running = {'model': cell.model, 'controller': cell.controller}
+    rogues = {line.publisher for line in cell.commands(0)}
+    injected = fault.inject(cell)
+    stops = fault.step in (Step.HOLD, Step.DRIVE)
+    if stops:
+        cell.wait_for(lambda: _robot_rests(cell, fault, injected), 8.0,
+                      f'the arm to rest after: {fault.name}')
+    else:
+        cell.wait(1.0)
+    if fault.says is not None:
+        _wait_until_said(cell, fault, injected, result)
+    if stops:
+        cell.wait(0.3)
+    cell.send_far()  # a goal must not help
+    if stops:
+        cell.wait(0.1)
+    cured = fault.cure(cell)
+    after = max(cured, time.time_ns())
+    cell.wait_for(lambda: cell.is_moving(after) or cell.turn_round(), 15.0,
+                  f'the arm to move again after: {fault.name}')
+    for name, process in running.items():
+        if process.poll() is not None and fault.restarts != name:
+            result.complaints.append(f'the {name} ended with exit code {process.returncode}')
+    strangers = () if fault.restarts == 'controller' else [
+        line.publisher for line in cell.commands(before) if line.publisher not in rogues]
+    _measure(cell, result, injected, cured, before, sorted(set(strangers)))
+    return result
+
+
+def _robot_rests(cell: Cell, fault: Fault, since: int) -> bool:
+    if fault.step is Step.DRIVE:
+        robot = cell.recording.newest('robot')
+        return robot is not None and robot.sent > since + NANOSECONDS // 10 and bool(
+            np.abs(vector(robot.fields[2])).max() < 0.02)
+    return cell.rests(since)
+
+
+def _wait_until_said(cell: Cell, fault: Fault, since: int, result: Result) -> None:
+    assert fault.says is not None
+    name, message = fault.says
+
+    def said() -> bool:
+        for status in cell.recording.statuses(since):
+            if status.level > 0 and re.search(name, status.name) and re.search(
+                    message, status.message):
+                result.said = status
+                return True
+        return False
+
+    try:
+        cell.wait_for(said, 4.0, 'the text')
+    except AssertionError:
+        heard = [f'{status.name}: {status.message}' for status in cell.read_aloud(since)]
+        result.complaints.append(f'nobody said /{message}/ of /{name}/, but {heard}')
+
+
+def _measure(
+    cell: Cell, result: Result, injected: int, cured: int, before: int, rogues: Sequence[str]
+) -> None:
+    recording, fault, numbers = cell.recording, result.fault, cell.numbers
+    recording.read()
+    result.violations = check_limits(
+        recording, numbers.limits, before, time.time_ns(), rogues,
+        slack=2 * CLOCK_PERIOD if fault.simulated_time else 0.0)
+    for example in result.violations.examples:
+        result.complaints.append(f'outside limits: {example}')
+    commands = [line for line in cell.commands(injected) if line.publisher not in rogues]
+    moving = first([line for line in commands if line.sent > cured],
+                   lambda line: bool(np.any(vector(line.fields[0]))))
+    result.recovered_after = (moving.sent - cured) / NANOSECONDS if moving else None
+    states = recording.states(injected, cured)
+    if fault.step is Step.TRACK:
+        braked = first(states, lambda state: state.rung >= ControllerState.DECELERATE)
+        if braked:
+            waited = recording.waited(braked.sent - round(0.4 * NANOSECONDS), braked.sent, NODES)
+            result.starved = waited > STARVED
+            result.complaints.append(
+                f'it braked: {braked.cause} (in 0.4 s the nodes waited {waited:.2f} s for the '
+                'processor)')
+        return
+    if fault.step is Step.DRIVE:
+        _measure_drive(cell, result, injected, cured)
+        return
+    detectable = fault.detectable(recording, numbers, injected)
+    if detectable is None:
+        result.complaints.append(f'never detectable: {fault.noticed}')
+        return
+    result.noticed_after = (detectable - injected) / NANOSECONDS
+    braking = first(recording.states(injected), lambda state: (
+        state.rung >= ControllerState.DECELERATE))
+    if braking is None:
+        result.complaints.append('it never decelerated')
+        return
+    result.braking_after = (braking.sent - detectable) / NANOSECONDS
+    result.waited = recording.waited(min(detectable, braking.sent), braking.sent)
+    if result.braking_after > REACTION + result.waited:
+        result.complaints.append(
+            f'it began to brake {result.braking_after:.3f} s after the fault was detectable; the '
+            f'kernel had it wait for {result.waited:.3f} s of these')
+    if fault.step is Step.HOLD:
+        _measure_rest(result, [line for line in commands if line.sent < cured], injected,
+                      detectable, recording, numbers)
+
+
+def _measure_rest(
+    result: Result, commands: Sequence[Line], injected: int, detectable: int,
+    recording: Recording, numbers: Numbers,
+) -> None:
+    """Compare with the wire alone: when setpoints began to slow down, and when they were zero."""
+    braked = braking_since(commands)
+    if braked is None:
+        result.complaints.append('setpoints were not zero at the end')
+        return
+    begin, rest = braked
+    result.rest_after = (rest - injected) / NANOSECONDS
+    late = (begin - detectable) / NANOSECONDS
+    if late > REACTION + result.waited:
+        result.complaints.append(
+            f'on the wire, setpoints slowed down only {late:.3f} s after the fault was detectable')
+    taken = (rest - max(begin, detectable)) / NANOSECONDS
+    waited = recording.waited(min(begin, rest), rest)
+    if taken > numbers.stopping_time + REST + waited:
+        result.complaints.append(f'braking took {taken:.3f} s')
+
+
+def _measure_drive(cell: Cell, result: Result, injected: int, cured: int) -> None:
+    """Without a controller there are no setpoints; the robot itself is looked at."""
+    still = first(cell.recording.lines('robot', injected + 10_000_000, cured), lambda line: bool(
+        np.abs(vector(line.fields[2])).max() < 0.02))
+    if still is None:
+        result.complaints.append('the arm did not stop')
+        return
+    result.rest_after = (still.sent - injected) / NANOSECONDS
