@@ -126,7 +126,8 @@ def hostile_joint_state(random: Random, stamp: int, *, clock: bool) -> Defect:
     elif defect == 'position not finite':
         state.position[at] = random.choice(NOT_FINITE)
     elif defect == 'velocity not finite':
-        state.velocity[at] = random.choice(NOT_FINITE)
+        # The controller does not use velocities, and ros2_control reports NaN for unmeasured ones.
+        state.velocity[at] = random.choice((float('inf'), -float('inf')) if clock else NOT_FINITE)
     elif defect == 'position short':
         del state.position[random.randrange(len(state.position)):]
     elif defect == 'position long':

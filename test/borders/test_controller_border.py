@@ -39,7 +39,7 @@ from world_model_ros.control import Contract, Limits, Proposal, SafetyController
 from world_model_ros.nodes.convert import to_nanoseconds
 
 NOW = 1_000_000 * SECOND
-LIMITS = Limits(joints=JOINTS, lower=np.full(2, -2.0), upper=np.full(2, 2.0),
+LIMITS = Limits(names=JOINTS, lower=np.full(2, -2.0), upper=np.full(2, 2.0),
                 velocity=np.full(2, BOUND), acceleration=np.full(2, 8.0))
 
 
@@ -47,7 +47,7 @@ def contract(info: ModelInfo) -> Contract:
     return Contract(
         digest=info.digest, kind=info.action_kind, names=tuple(info.action_names),
         lower=np.asarray(info.action_lower, np.float64),
-        upper=np.asarray(info.action_upper, np.float64))
+        upper=np.asarray(info.action_upper, np.float64), frame=info.action_frame)
 
 
 def proposal(message: ActionProposal) -> Proposal:
@@ -66,17 +66,19 @@ def observe(control: SafetyController, state: JointState, now: int = NOW) -> str
 def ready() -> SafetyController:
     """A controller that lacks nothing but a proposal."""
     control = SafetyController(LIMITS, Settings())
-    control.enable()
+    control.enable(NOW - SECOND)
     assert not control.announce(contract(sound_model_info()))
+    # The robot has been seen for long enough to be believed.
+    assert not observe(control, sound_joint_state(Random(0), NOW - SECOND // 2), NOW - SECOND // 2)
     assert not observe(control, sound_joint_state(Random(0), NOW))
-    control.step(NOW)
+    control.step(NOW, 0)
     return control
 
 
 def test_a_sound_proposal_moves_it_so_that_it_is_the_defect_that_is_refused() -> None:
     control = ready()
     assert control.accept(proposal(sound_proposal(Random(0), NOW)), NOW) is None
-    moving = control.step(NOW + SECOND // 100)
+    moving = control.step(NOW + SECOND // 100, SECOND // 100)
     assert np.all(moving.velocity > 0.0) and moving.plan_id
 
 
@@ -95,7 +97,7 @@ def test_no_hostile_proposal_moves_the_robot_and_each_is_counted_under_its_reaso
             return ''
         assert refused.reason.value in PROPOSAL_REASONS[defect], (defect, refused)
         counted[refused.reason.value] += 1
-        setpoint = control.step(NOW)
+        setpoint = control.step(NOW, 0)
         assert not setpoint.velocity.any() and not setpoint.plan_id
         return refused.text
 
@@ -116,20 +118,20 @@ def test_a_proposal_that_is_older_than_an_accepted_one_or_repeats_it_is_refused(
 
 def test_no_hostile_joint_state_replaces_the_last_good_one_and_each_is_counted() -> None:
     control = ready()
-    before = control.step(NOW).position
+    before = control.step(NOW, 0).position
     sent = 0
 
     def refusal(state: JointState) -> str:
         nonlocal sent
         sent += 1
         why = observe(control, state)
-        after = control.step(NOW).position
+        after = control.step(NOW, 0).position
         assert before is not None and after is not None
         assert np.array_equal(before, after), 'the last good state stands'
         return why
 
     storm('joint states (controller)', lambda r: hostile_joint_state(r, NOW, clock=True), refusal)
-    assert control.joint_states_refused.total() == sent
+    assert control.robot.refused.total() == sent
 
 
 def test_no_hostile_announcement_lets_a_model_propose() -> None:

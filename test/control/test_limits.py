@@ -56,7 +56,7 @@ BRISK = JointLimits(acceleration=8.0)
 def test_the_urdf_gives_position_and_velocity_and_yaml_the_acceleration() -> None:
     urdf = limits_from_urdf(URDF, ['slide', 'shoulder'])
     limits = tighter(['slide', 'shoulder'], urdf, {'slide': BRISK, 'shoulder': BRISK})
-    assert limits.joints == ('slide', 'shoulder')
+    assert limits.names == ('slide', 'shoulder')
     np.testing.assert_array_equal(limits.lower, [0.0, -2.5])
     np.testing.assert_array_equal(limits.upper, [0.4, 2.0])
     np.testing.assert_array_equal(limits.velocity, [0.2, 1.5])

@@ -26,7 +26,7 @@ from world_model_ros.control.motion import advance, follow, toward
 PERIOD = 0.01
 LONGEST = 2.0 * PERIOD
 LIMITS = Limits(
-    joints=('shoulder', 'elbow'),
+    names=('shoulder', 'elbow'),
     lower=np.array([-2.6, -0.3]),
     upper=np.array([2.6, 0.4]),
     velocity=np.array([1.5, 3.0]),

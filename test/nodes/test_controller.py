@@ -301,7 +301,7 @@ def test_a_model_made_for_another_robot_is_refused_with_the_cure(begin: Begin) -
     robot, process = begin()
     robot.wait_for_rung(ControllerState.TRACK)
     robot.announce(digest='c' * 64, action_names=['left', 'right'])
-    unknown = "missing 'shoulder' 'elbow', unknown 'left' 'right'"
+    unknown = 'missing "shoulder", "elbow", unknown "left", "right"'
     held = robot.wait_for_rung(ControllerState.HOLD, unknown)
     assert 'load a model made for this robot' in held.cause
     robot.wait_for_count('refused_no_model')
@@ -331,7 +331,7 @@ def test_a_pushed_robot_is_not_pulled_back_but_goes_on_from_where_it_is(begin: B
         10.0, 'motion',
     )  # fmt: skip
     robot.position = robot.position - 0.8
-    robot.wait_for_rung(ControllerState.DECELERATE, 'pushed, blocked')
+    robot.wait_for_rung(ControllerState.DECELERATE, 'shoulder is suddenly elsewhere')
     robot.wait_for_rung(ControllerState.TRACK)
     assert np.max(np.abs(robot.states[-1].position - robot.position)) < 0.1
     assert robot.graph.end(process) == 0
@@ -391,7 +391,7 @@ def test_trajectories_have_two_points_in_strict_order_and_end_at_rest(begin: Beg
     [
         ({'joints': ['shoulder', 'wrist']}, 'joint wrist is not in the robot description'),
         ({'joint_limits.shoulder.max_acceleration': 0.0}, 'max_acceleration 0 must be above zero'),
-        ({'command_interface': 'telepathy'}, 'set it to velocity or trajectory'),
+        ({'command_interface': 'telepathy'}, 'set it to velocity, trajectory or twist'),
         ({'robot_description': ''}, 'set robot_description or robot_description_file'),
     ],
 )

@@ -15,24 +15,35 @@
 
 Read in this order: :mod:`~world_model_ros.control.limits` (what the robot may do),
 :mod:`~world_model_ros.control.proposal` (what is let in), :mod:`~world_model_ros.control.motion`
-(the arithmetic that keeps limits), :mod:`~world_model_ros.control.safety` (the ladder that ties
-them together). NumPy only: no ROS, no clock, no thread, no file.
+(the arithmetic that keeps limits), :mod:`~world_model_ros.control.ladder` (the words),
+:mod:`~world_model_ros.control.safety` (the ladder that ties them together), and what it asks:
+:mod:`~world_model_ros.control.robot`, :mod:`~world_model_ros.control.clock`,
+:mod:`~world_model_ros.control.heartbeat`, :mod:`~world_model_ros.control.stop`. NumPy only: no ROS,
+no clock is read, no thread, no file.
 """
 
+from world_model_ros.control.ladder import STRETCH, Cause, Rung, Setpoint, Settings
 from world_model_ros.control.limits import (
+    TWIST_AXES,
     JointLimits,
     Limits,
     LimitsError,
     limits_from_urdf,
     tighter,
+    twist_limits,
 )
 from world_model_ros.control.motion import Motion, stopping_points
 from world_model_ros.control.proposal import Contract, Kind, Proposal, Reason, Refusal
-from world_model_ros.control.safety import Cause, Rung, SafetyController, Setpoint, Settings
+from world_model_ros.control.safety import SafetyController
+from world_model_ros.control.stop import EmergencyStop
+from world_model_ros.control.ticks import TickMonitor
 
 __all__ = [
+    'STRETCH',
+    'TWIST_AXES',
     'Cause',
     'Contract',
+    'EmergencyStop',
     'JointLimits',
     'Kind',
     'Limits',
@@ -45,7 +56,9 @@ __all__ = [
     'SafetyController',
     'Setpoint',
     'Settings',
+    'TickMonitor',
     'limits_from_urdf',
     'stopping_points',
     'tighter',
+    'twist_limits',
 ]

@@ -24,7 +24,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from world_model_ros.control.limits import Limits, Vector
+from world_model_ros.control.limits import TWIST_AXES, Limits, Vector
+from world_model_ros.control.pose import to_twists
+from world_model_ros.payload import JOINTS, NAME_LENGTH, PLAN_ROWS, few, shorten
 
 NANOSECONDS = 1_000_000_000
 
@@ -36,7 +38,6 @@ FUTURE_TOLERANCE = 0.05  # s
 # is no rounding: its units or its normalisation are wrong.
 BOUNDS_TOLERANCE = 0.01
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 10.0  # s
-LONGEST_HORIZON = 1000  # rows
 LARGEST_BOUND = 1e6  # rad, m, rad/s or m/s; no robot needs more, and no arithmetic overflows
 
 Numbers: TypeAlias = NDArray[np.float32]
@@ -52,7 +53,8 @@ class Kind(IntEnum):
     POSE_DELTA = 5
 
 
-SUPPORTED = (Kind.JOINT_POSITION, Kind.JOINT_VELOCITY, Kind.JOINT_DELTA)
+JOINT_KINDS = (Kind.JOINT_POSITION, Kind.JOINT_VELOCITY, Kind.JOINT_DELTA)
+TWIST_KINDS = (Kind.TWIST, Kind.POSE_DELTA)
 
 
 class Reason(Enum):
@@ -60,6 +62,7 @@ class Reason(Enum):
 
     NO_MODEL = 'no_model'
     NOT_READY = 'not_ready'
+    TEXT = 'text'
     DIGEST = 'digest'
     KIND = 'kind'
     NAMES = 'names'
@@ -72,6 +75,7 @@ class Reason(Enum):
     FUTURE = 'future'
     LATE = 'late'
     OUT_OF_ORDER = 'out_of_order'
+    LEFTOVER = 'leftover'
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Refusal:
 class Contract:
     """What a model announces about its actions.
 
-    ``lower`` and ``upper`` [A] are the bounds of the actions in physical units.
+    ``lower`` and ``upper`` [A] are the bounds of the actions in physical units. ``frame`` is that
+    of twists and pose deltas, empty for joints.
     """
 
     digest: str
@@ -94,6 +99,7 @@ class Contract:
     names: tuple[str, ...]
     lower: Vector
     upper: Vector
+    frame: str = ''
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +123,8 @@ class Proposal:
 class Chunk:
     """A checked plan: ``values`` [H, J] in the controller's joint order.
 
-    They are velocities [rad/s] if ``is_velocity``, otherwise positions [rad]. Row k applies from
-    ``stamp`` + k * ``step`` on, both in ns.
+    They are velocities [rad/s] if ``is_velocity`` (twists too), otherwise positions [rad]. Row k
+    applies from ``stamp`` + k * ``step`` on, both in ns.
     """
 
     stamp: int
@@ -159,13 +165,26 @@ class Chunk:
         return min(max((now - self.stamp) // self.step, 0), len(self.values) - 1)
 
 
-def mismatch(contract: Contract, joints: tuple[str, ...]) -> str:
-    """Return why a model can not drive ``joints`` and what to do; empty if it can."""
-    if not contract.digest:
-        return 'the announced model has no digest: export its bundle again'
-    refusal = _check_kind(contract.kind) or _check_names(contract.names, joints)
+def mismatch(contract: Contract, limits: Limits, frame: str = '') -> str:
+    """Return why a model can not drive this robot and what to do; empty if it can.
+
+    ``frame`` is the one that twists must be in; empty leaves it to the model.
+    """
+    if not contract.digest or len(contract.digest) > NAME_LENGTH:
+        return 'the announced model has no usable digest: export its bundle again'
+    if len(contract.names) > JOINTS:
+        return f'the announced model has {len(contract.names)} actions, {JOINTS} are the most'
+    refusal = _check_kind(contract.kind, limits) or _check_names(contract.names, limits)
     if refusal:
-        return f'{refusal.text}; load a model made for this robot, or correct the parameter joints'
+        return f'{refusal.text}; load a model made for this robot, or correct the parameters'
+    if limits.twist and not contract.frame:
+        return 'the announced model names no frame for its twists: set action.frame in its bundle'
+    if len(contract.frame) > NAME_LENGTH or (limits.twist and contract.frame != (
+            frame or contract.frame)):
+        return (
+            f'the announced model moves in frame {shorten(contract.frame)!r}, twist_frame is '
+            f'{frame!r}: load a model made for this robot, or correct twist_frame'
+        )
     sizes = {len(contract.names), len(contract.lower), len(contract.upper)}
     if len(sizes) > 1:
         return 'the announced model lacks a lower or upper bound of an action: export it again'
@@ -187,9 +206,10 @@ def check(
     observation from which on nobody should act.
     """
     return (
-        _check_digest(proposal.model_digest, contract.digest)
-        or _check_kind(proposal.kind, contract.kind)
-        or _check_names(proposal.names, limits.joints)
+        _check_text(proposal.plan_id)
+        or _check_digest(proposal.model_digest, contract.digest)
+        or _check_kind(proposal.kind, limits, contract.kind)
+        or _check_names(proposal.names, limits)
         or _check_shape(proposal)
         or _check_step(proposal.step_duration)
         or _check_stamp(proposal.stamp, now, latest)
@@ -202,6 +222,14 @@ def seconds(nanoseconds: int) -> float:
     return nanoseconds / NANOSECONDS
 
 
+def _check_text(plan_id: str) -> Refusal | None:
+    if len(plan_id) <= NAME_LENGTH:
+        return None
+    return Refusal(
+        Reason.TEXT, f'its plan_id has {len(plan_id)} characters, {NAME_LENGTH} are the most'
+    )
+
+
 def _check_digest(digest: str, announced: str) -> Refusal | None:
     if digest == announced:
         return None
@@ -212,13 +240,15 @@ def _check_digest(digest: str, announced: str) -> Refusal | None:
     )
 
 
-def _check_kind(kind: int, announced: int | None = None) -> Refusal | None:
+def _check_kind(kind: int, limits: Limits, announced: int | None = None) -> Refusal | None:
     names = {int(known): known.name for known in Kind}
-    if kind not in SUPPORTED:
+    supported = TWIST_KINDS if limits.twist else JOINT_KINDS
+    if kind not in supported:
+        drives = 'twists' if limits.twist else 'joints'
         return Refusal(
             Reason.KIND,
-            f'action kind {names.get(kind, kind)} is not supported: '
-            f'this controller drives {", ".join(known.name for known in SUPPORTED)}',
+            f'action kind {names.get(kind, kind)} is not supported: this controller drives '
+            f'{drives} ({", ".join(known.name for known in supported)}); see command_interface',
         )
     if announced is not None and kind != announced:
         return Refusal(
@@ -228,20 +258,25 @@ def _check_kind(kind: int, announced: int | None = None) -> Refusal | None:
     return None
 
 
-def _check_names(names: tuple[str, ...], joints: tuple[str, ...]) -> Refusal | None:
-    if len(names) == len(joints) and set(names) == set(joints):
+def _check_names(names: tuple[str, ...], limits: Limits) -> Refusal | None:
+    driven = limits.names
+    if len(names) == len(driven) and set(names) == set(driven):
         return None
     details = {
-        'missing': [joint for joint in joints if joint not in names],
-        'unknown': [name for name in names if name not in joints],
-        'repeated': [joint for joint in joints if names.count(joint) > 1],
+        'missing': [name for name in driven if name not in names],
+        'unknown': [name for name in names if name not in driven],
+        'repeated': [name for name in driven if names.count(name) > 1],
     }
-    text = ', '.join(f'{what} {_few(which)}' for what, which in details.items() if which)
-    return Refusal(Reason.NAMES, f'its joints are not those of the controller: {text}')
-
-
-def _few(names: list[str]) -> str:
-    return ' '.join(f'{name[:40]!r}' for name in names[:4]) + (' ...' if len(names) > 4 else '')
+    text = ', '.join(f'{what} {few(which, 4)}' for what, which in details.items() if which)
+    what = 'axes' if limits.twist else 'joints'
+    text = f'its {what} are not those of the controller: {text}'
+    foreign = [name for name in details['unknown'] if name not in TWIST_AXES]
+    if limits.twist and foreign:
+        text += (
+            f'. A twist can not move {few(foreign, 2)}: freeze it in the bundle (action.frozen), '
+            'and drive it, like any gripper, with a controller of its own'
+        )
+    return Refusal(Reason.NAMES, text)
 
 
 def _check_shape(proposal: Proposal) -> Refusal | None:
@@ -252,9 +287,9 @@ def _check_shape(proposal: Proposal) -> Refusal | None:
             f'its values have shape {list(shape)[:4]} and {proposal.data.size} numbers, '
             f'expected [steps, {width}]',
         )
-    if not 1 <= shape[0] <= LONGEST_HORIZON:
+    if not 1 <= shape[0] <= PLAN_ROWS:
         return Refusal(
-            Reason.HORIZON, f'it has {shape[0]} steps, expected 1 to {LONGEST_HORIZON}'
+            Reason.HORIZON, f'it has {shape[0]} steps, expected 1 to {PLAN_ROWS}'
         )
     return None
 
@@ -298,9 +333,8 @@ def _check_values(proposal: Proposal, contract: Contract, limits: Limits) -> Chu
             Reason.NOT_FINITE,
             'its values hold NaN or infinity: run wmros check on the model',
         )
-    order = [proposal.names.index(joint) for joint in limits.joints]
-    values = values[:, order]
-    order = [contract.names.index(joint) for joint in limits.joints]
+    values = values[:, [proposal.names.index(name) for name in limits.names]]
+    order = [contract.names.index(name) for name in limits.names]
     lower, upper = contract.lower[order], contract.upper[order]
     tolerance = BOUNDS_TOLERANCE * (upper - lower)
     outside = (values < lower - tolerance) | (values > upper + tolerance)
@@ -308,13 +342,15 @@ def _check_values(proposal: Proposal, contract: Contract, limits: Limits) -> Chu
         row, column = np.argwhere(outside)[0]
         return Refusal(
             Reason.BOUNDS,
-            f'step {row} asks {values[row, column]:.3g} of {limits.joints[column]}, outside the '
+            f'step {row} asks {values[row, column]:.3g} of {limits.names[column]}, outside the '
             f'bounds {lower[column]:g} to {upper[column]:g} that its model announced: '
             'check units and normalisation',
         )
     # A displacement during a step is a mean velocity.
     if proposal.kind == Kind.JOINT_DELTA:
         values = values / proposal.step_duration
+    elif proposal.kind == Kind.POSE_DELTA:
+        values = to_twists(values, limits.names, proposal.step_duration)
     return Chunk(
         stamp=proposal.stamp,
         step=round(proposal.step_duration * NANOSECONDS),

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The safety controller: from proposals that may be late or wrong to setpoints that never are.
+"""The controller without ROS: from what is known to the setpoint of this tick.
 
 At every tick it stands on one rung of the degradation ladder, and can say why:
 
@@ -27,22 +27,20 @@ time from the last thing seen to standstill is bounded by
 
 whatever dies. A robot that begins to brake forgets its plan: leftovers never play after a pause.
 
-No clock is read in here; ``now`` and stamps are nanoseconds of one clock, and a jump of that clock
-is noticed as such.
+No clock is read in here. ``now`` and stamps are nanoseconds of the ROS clock, ``steady`` those of a
+clock that only runs forward; see :mod:`~world_model_ros.control.clock`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
-from world_model_ros import payload
+from world_model_ros.control.clock import ControlClock
+from world_model_ros.control.heartbeat import ModelPulse
+from world_model_ros.control.ladder import Cause, Rung, Setpoint, Settings
 from world_model_ros.control.limits import Limits, Vector
 from world_model_ros.control.motion import Motion, advance, follow, toward
 from world_model_ros.control.proposal import (
-    FUTURE_TOLERANCE,
-    OTHER_CLOCK,
     Chunk,
     Contract,
     Proposal,
@@ -52,97 +50,56 @@ from world_model_ros.control.proposal import (
     mismatch,
     seconds,
 )
+from world_model_ros.control.robot import RobotState
+from world_model_ros.control.stop import EmergencyStop
 from world_model_ros.monitor import Counters, Level
 
-# A tick this much later than the one before is no jitter: the clock jumped or the process slept.
-LONGEST_GAP = 0.5  # s
-# A period may be this many times the nominal one before setpoints lag behind the clock.
-STRETCH = 2.0
 # Settling time of position tracking in control periods.
 SETTLING = 5.0
-# A robot this far outside its limits is not driven; nearer is the noise of an encoder at a stop.
-OUTSIDE_TOLERANCE = 0.05  # rad
-
-
-class Rung(IntEnum):
-    """Rungs of the ladder, best first, numbered as ``ControllerState`` numbers them."""
-
-    TRACK = 0
-    FINISH = 1
-    DECELERATE = 2
-    HOLD = 3
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Timing and tolerances; durations in s.
-
-    ``late_after``: age of an observation from which on its plan counts as late.
-    ``finish_duration``: how long the rest of a late plan is followed.
-    ``joint_state_timeout``: age from which on a joint state says nothing about the robot.
-    ``following_tolerance``: distance in rad between setpoint and robot that means it was pushed.
-    ``closes_position_loop``: whether the robot is sent positions and holds them itself; otherwise
-    it is sent velocities, and the setpoint's position follows the robot.
-    """
-
-    period: float = 0.01
-    late_after: float = 0.25
-    finish_duration: float = 0.05
-    joint_state_timeout: float = 0.15
-    following_tolerance: float = 0.25
-    closes_position_loop: bool = False
-
-
-@dataclass(frozen=True)
-class Cause:
-    """What put the controller on its rung: a ``code`` that stays, and a text for a person."""
-
-    code: str
-    level: Level
-    text: str
-
-
-@dataclass(frozen=True, eq=False)
-class Setpoint:
-    """What is sent at one tick.
-
-    ``velocity`` [J] in rad/s; ``position`` [J] in rad, None until the robot's position is known.
-    ``plan_id`` and ``observation_stamp`` [ns] are empty and 0 when no plan is followed.
-    """
-
-    position: Vector | None
-    velocity: Vector
-    rung: Rung
-    cause: Cause
-    plan_id: str = ''
-    observation_stamp: int = 0
+# A setpoint may travel this part of following_tolerance while the robot reports the very same
+# position: reports that do not change at all are no measurements.
+FROZEN_PART = 0.5
 
 
 class SafetyController:
     """Checks proposals, walks the ladder and moves the setpoint. For one thread.
 
-    ``accepted`` and ``refused`` count proposals since :meth:`enable`, ``joint_states_refused``
-    counts joint states since construction, both by reason.
+    ``accepted`` and ``refused`` count proposals since :meth:`enable`. ``robot`` and ``pulse`` are
+    what is known of the robot and of the model; ``emergency`` outlives this object.
+
+    For twists, ``joints`` are those of the robot whose state shows that it is alive, and ``frame``
+    the frame that the twists must be in.
     """
 
-    def __init__(self, limits: Limits, settings: Settings) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        settings: Settings,
+        emergency: EmergencyStop | None = None,
+        joints: Sequence[str] = (),
+        frame: str = '',
+    ) -> None:
         self.limits = limits
         self.settings = settings
+        self.emergency = emergency or EmergencyStop()
+        self.robot = RobotState(limits, joints if limits.twist else limits.names, settings)
+        self.pulse = ModelPulse()
         self.accepted = 0
         self.refused = Counters()
-        self.joint_states_refused = Counters(
-            'too_many', 'missing', 'repeated', 'shape', 'not_finite', 'future', 'other_clock',
-            'out_of_order')
+        self.contract: Contract | None = None
+        self._clock = ControlClock(settings)
+        self._frame = frame
+        self._steady = 0
+        self._standing: Cause | None = None  # why a standing clock forbids to move
         self._enabled = False
-        self._contract: Contract | None = None
         self._mismatch = ''
-        self._measured: Vector | None = None
-        self._measured_stamp = 0
         self._motion: Motion | None = None
-        self._ticked: int | None = None
+        self._travelled = np.zeros(len(limits.names))  # by the setpoint since the robot moved
+        self._unanswered = np.zeros(len(limits.names))  # of that, until the last joint state
         self._chunk: Chunk | None = None
         self._newest: tuple[int, str] | None = None  # stamp and id of the last accepted proposal
-        self._clock_note = ''
+        self._since = 0  # observations from before are leftovers
+        self._break: Cause | None = None  # what voided all that was known, until a plan comes
         self._refusal = ''  # of the newest proposal; empty if it was accepted
         self._idle = _WAITING  # why there is no chunk
 
@@ -156,7 +113,16 @@ class SafetyController:
         """Why the newest proposal was refused; empty if it was not."""
         return self._refusal
 
-    def enable(self) -> None:
+    @property
+    def bound(self) -> float:
+        """The longest time from the last observation to standstill when proposals stop [s]."""
+        settings = self.settings
+        return (
+            settings.late_after + settings.finish_duration + self.limits.stopping_time()
+            + settings.period
+        )
+
+    def enable(self, now: int) -> None:
         """Begin at the measured position, with nothing left of earlier plans."""
         self._enabled = True
         self.accepted = 0
@@ -164,22 +130,38 @@ class SafetyController:
         self._refusal = ''
         if self.standing:  # otherwise it is still braking, and goes on from there
             self._motion = None
-        self._forget(_WAITING)
-        self._newest = None
+        self._begin_anew(now, None)
 
     def disable(self) -> None:
         """Brake and hold; proposals are refused until :meth:`enable`."""
         self._enabled = False
+
+    def reset(self, reason: str, now: int) -> str:
+        """Open the emergency stop; return why not and what to do, or ''.
+
+        Nothing moves by it: only a plan from an observation after ``now`` [ns] is followed.
+        """
+        if not reason.strip():
+            return 'give a reason: who resets it, and why it is safe'
+        problem = self.robot.problem(now)
+        if problem is not None:
+            return f'the robot is not seen: {problem.text}'
+        if not self.standing:
+            return 'the robot is still braking: call again when it stands'
+        self.emergency.reset()
+        self._travelled[:] = self._unanswered[:] = 0.0
+        self._begin_anew(now, None)
+        return ''
 
     def announce(self, contract: Contract) -> str:
         """Take the action contract of the model that runs; return why it does not fit, or ''.
 
         Another model gives other meaning to numbers: the plan of the one before is forgotten.
         """
-        if self._contract is None or contract.digest != self._contract.digest:
+        if self.contract is None or contract.digest != self.contract.digest:
             self._forget(_WAITING)
-        self._contract = contract
-        self._mismatch = mismatch(contract, self.limits.joints)
+        self.contract = contract
+        self._mismatch = mismatch(contract, self.limits, self._frame)
         return self._mismatch
 
     def observe(
@@ -190,19 +172,15 @@ class SafetyController:
         velocity: Sequence[float],
         now: int,
     ) -> str:
-        """Take a joint state; return why it is refused, or ''.
-
-        ``names`` may be in any order and hold more joints than are controlled. ``position`` in rad
-        has one number per name; ``velocity`` in rad/s as well, or none. When a state is refused the
-        last good one stands, and grows old. ``stamp`` and ``now`` in ns.
-        """
-        reason, text = self._check_state(stamp, names, position, velocity, now)
-        if reason:
-            self.joint_states_refused.add(reason)
-            return text
-        self._measured = np.array([position[names.index(joint)] for joint in self.limits.joints])
-        self._measured_stamp = stamp
-        return ''
+        """Take a joint state (see :meth:`RobotState.observe`); return why it is refused, or ''."""
+        problem = self.robot.observe(stamp, names, position, velocity, now)
+        if not problem:
+            changed = self.robot.changed
+            # Which axis of a twist a joint moves is not known here: any of them will do.
+            moved = np.any(changed) if self.limits.twist else changed
+            self._travelled = np.where(moved, 0.0, self._travelled)
+            self._unanswered = self._travelled.copy()
+        return problem
 
     def accept(self, proposal: Proposal, now: int) -> Refusal | None:
         """Take a proposal at ``now`` [ns], or return why it is refused."""
@@ -219,22 +197,28 @@ class SafetyController:
             return judged
         self.accepted += 1
         self._refusal = ''
-        self._clock_note = ''
+        self._break = None
         self._idle = _WAITING
         self._chunk = judged
         self._newest = (judged.stamp, judged.plan_id)
         return None
 
-    def step(self, now: int) -> Setpoint:
+    def step(self, now: int, steady: int) -> Setpoint:
         """Return the setpoint for ``now`` [ns]; to be called once per control period."""
-        dt = self._elapsed(now)
+        tick = self._clock.tick(now, steady)
+        self._steady, self._standing = steady, tick.standing
+        if tick.break_ is not None:
+            if tick.break_.code == 'clock_jump':
+                self.robot.forget()
+            self._begin_anew(now, tick.break_)
         rung, cause = self._climb(now)
         if rung >= Rung.DECELERATE:
             self._forget(cause if cause.code in _LATENESS else self._idle)
-        self._move(now, dt)
+        self._move(now, tick.dt)
         if self._motion is None:
-            return Setpoint(None, np.zeros(len(self.limits.joints)), Rung.HOLD, cause)
-        position, velocity = self._motion.position, self._motion.velocity
+            return Setpoint(None, np.zeros(len(self.limits.names)), Rung.HOLD, cause)
+        position = None if self.limits.twist else self._motion.position
+        velocity = self._motion.velocity
         if self._chunk is None:
             return Setpoint(position, velocity, Rung.HOLD if self.standing else rung, cause)
         return Setpoint(position, velocity, rung, cause, self._chunk.plan_id, self._chunk.stamp)
@@ -245,97 +229,104 @@ class SafetyController:
         if obstacle is not None:
             return Rung.DECELERATE, obstacle
         if self._chunk is None:
-            return Rung.DECELERATE, self._idle
+            if self._idle.code.startswith('refused_') and self.pulse.silent(self._steady):
+                return Rung.DECELERATE, self._idle  # proposals do come, if not from this model
+            return Rung.DECELERATE, self._explained(self._idle)
         late, finish = self.settings.late_after, self.settings.finish_duration
         age = seconds(now - self._chunk.stamp)
         why = f' (the newest one was refused: {self._refusal})' if self._refusal else ''
         if now >= self._chunk.end:
             text = f'the plan ended and no other came{why}: see the diagnostics of world_model'
-            return Rung.DECELERATE, Cause('plan_ended', Level.WARN, text)
+            return Rung.DECELERATE, self._explained(Cause('plan_ended', Level.WARN, text))
         if age > late + finish:
             text = (
                 f'proposals stopped{why}: the last one shows the world {late + finish:.2f} s ago; '
                 'see whether world_model runs, has a goal, and what its diagnostics say'
             )
-            return Rung.DECELERATE, Cause('proposals_stopped', Level.WARN, text)
+            return Rung.DECELERATE, self._explained(Cause('proposals_stopped', Level.WARN, text))
         if age > late:
             text = f'no new proposal{why} and the last observation is older than {late:.2f} s'
-            return Rung.FINISH, Cause('late', Level.WARN, text)
+            return Rung.FINISH, self._explained(Cause('late', Level.WARN, text))
         return Rung.TRACK, Cause('tracking', Level.OK, 'following the newest proposal')
+
+    def _explained(self, cause: Cause) -> Cause:
+        return self.pulse.explain(cause, self._steady)
 
     def _obstacle(self, now: int) -> Cause | None:
         """Return what forbids to move whatever is proposed, or None."""
-        if not self._enabled:
-            return Cause('deactivated', Level.OK, 'the controller is not active')
-        blind = self._blindness(now)
-        if blind is not None:
-            return blind
-        joint = self._pushed()
-        if joint:
-            return Cause(
-                'pushed',
-                Level.WARN,
-                f'{joint} is over {self.settings.following_tolerance:g} rad from its setpoint: '
-                'pushed, blocked, or its drive does not listen; once at rest it goes on from there',
-            )
-        if self._contract is None:
-            return Cause('no_model', Level.WARN, 'no model is announced: activate world_model')
-        if self._mismatch:
-            return Cause('mismatch', Level.ERROR, self._mismatch)
-        return None
+        return (
+            self.emergency.cause
+            or (None if self._enabled else _DEACTIVATED)
+            or self._standing
+            or self._blindness(now)
+            or self._frozen()
+            or self._pushed()
+            or self._misfit()
+            or self.pulse.failure(self._steady)
+        )
 
     def _blindness(self, now: int) -> Cause | None:
         """Return why the robot's position is not known or not usable, or None."""
-        if self._measured is None:
-            if self._clock_note:
-                return Cause('clock_jump', Level.WARN, self._clock_note)
-            return Cause(
-                'no_joint_state',
-                Level.WARN,
-                'no joint state yet: see whether the robot publishes joint_states for '
-                + ' and '.join(self.limits.joints),
-            )
-        timeout = self.settings.joint_state_timeout
-        if seconds(now - self._measured_stamp) > timeout:
-            return Cause(
-                'stale_joint_state',
-                Level.ERROR,
-                f'the last good joint state is older than {timeout:g} s: '
-                "check the robot's driver, its clock, and the counts of refused joint states",
-            )
-        excess = np.maximum(
-            self.limits.lower - self._measured, self._measured - self.limits.upper
-        )
-        if np.max(excess) > OUTSIDE_TOLERANCE:
-            joint = self.limits.joints[int(np.argmax(excess))]
-            return Cause(
-                'outside_limits',
-                Level.ERROR,
-                f'{joint} is outside its position limits by more than {OUTSIDE_TOLERANCE:g} rad: '
-                'move it back by hand or with another controller, or correct the limits',
-            )
-        return None
+        if self.robot.position is None and self._break is not None:
+            return self._break
+        return self.robot.problem(now)
 
-    def _pushed(self) -> str:
+    def _frozen(self) -> Cause | None:
+        """Return a cause if the setpoint has travelled and the robot reports no change at all."""
+        tolerance = FROZEN_PART * self.settings.following_tolerance
+        travelled = np.abs(self._unanswered)
+        if np.max(travelled) <= tolerance:
+            return None
+        which = self.limits.names[int(np.argmax(travelled))]
+        return Cause(
+            'frozen_joint_states', Level.ERROR,
+            f'{which} was driven by over {tolerance:g} rad or m, and the measured position has not '
+            'changed at all: its driver repeats itself, or the drive is off or blocked; it goes on '
+            'when the position changes, or after ~/reset',
+        )
+
+    def _pushed(self) -> Cause | None:
+        """Return a cause if a joint is further from its setpoint than the tolerance."""
+        away = self._furthest()
+        if not away:
+            return None
+        return Cause(
+            'pushed', Level.WARN,
+            f'{away} is over {self.settings.following_tolerance:g} rad from its setpoint: '
+            'pushed, blocked, or its drive does not listen; once at rest it goes on from there',
+        )
+
+    def _misfit(self) -> Cause | None:
+        if self.contract is None:
+            return Cause('no_model', Level.WARN, 'no model is announced: activate world_model')
+        return Cause('mismatch', Level.ERROR, self._mismatch) if self._mismatch else None
+
+    def _furthest(self) -> str:
         """Return the joint that is furthest from its setpoint beyond the tolerance, or ''."""
-        if self._motion is None or self._measured is None:
+        if self._motion is None or self.robot.position is None or self.limits.twist:
             return ''
-        error = np.abs(self._measured - self._motion.position)
+        error = np.abs(self.robot.position - self._motion.position)
         if np.max(error) <= self.settings.following_tolerance:
             return ''
-        return self.limits.joints[int(np.argmax(error))]
+        return self.limits.names[int(np.argmax(error))]
 
     def _judge(self, proposal: Proposal, now: int) -> Chunk | Refusal:
         obstacle = self._obstacle(now)
-        if self._contract is None or obstacle is not None:
+        if self.contract is None or obstacle is not None:
             code = obstacle.code if obstacle else ''
             reason = Reason.NO_MODEL if code in ('no_model', 'mismatch') else Reason.NOT_READY
             return Refusal(reason, obstacle.text if obstacle else '')
         latest = self.settings.late_after + self.settings.finish_duration
-        judged = check(proposal, self._contract, self.limits, now, latest)
-        if isinstance(judged, Refusal) or self._newest is None:
+        judged = check(proposal, self.contract, self.limits, now, latest)
+        if isinstance(judged, Refusal):
             return judged
-        stamp, plan_id = self._newest
+        if judged.stamp < self._since:
+            return Refusal(
+                Reason.LEFTOVER,
+                'its observation is from before the controller was enabled or reset, or its clock '
+                'jumped: the next one will do',
+            )
+        stamp, plan_id = self._newest or (judged.stamp - 1, '')
         if judged.stamp < stamp or (judged.stamp == stamp and judged.plan_id == plan_id):
             return Refusal(
                 Reason.OUT_OF_ORDER,
@@ -344,60 +335,12 @@ class SafetyController:
             )
         return judged
 
-    def _check_state(
-        self,
-        stamp: int,
-        names: Sequence[str],
-        position: Sequence[float],
-        velocity: Sequence[float],
-        now: int,
-    ) -> tuple[str, str]:
-        joints = self.limits.joints
-        if len(names) > payload.JOINTS:
-            return 'too_many', f'{len(names)} joints: {payload.JOINTS} are the most'
-        missing = [joint for joint in joints if joint not in names]
-        if missing:
-            return 'missing', f'joint {missing[0]} is missing'
-        repeated = [joint for joint in joints if names.count(joint) > 1]
-        if repeated:
-            return 'repeated', f'joint {repeated[0]} is named twice'
-        if len(position) != len(names) or len(velocity) not in (0, len(names)):
-            text = f'{len(names)} names, {len(position)} positions, {len(velocity)} velocities'
-            return 'shape', text
-        chosen = [names.index(joint) for joint in joints]
-        numbers = [position[index] for index in chosen]
-        numbers += [velocity[index] for index in chosen] if len(velocity) else []
-        if not np.all(np.isfinite(numbers)):
-            return 'not_finite', 'a position or velocity is NaN or infinite: check the encoders'
-        age = seconds(now - stamp)
-        if abs(age) > OTHER_CLOCK:
-            text = f'its stamp is {age:.1f} s old: give all nodes the same use_sim_time and clock'
-            return 'other_clock', text
-        if age < -FUTURE_TOLERANCE:
-            return 'future', f'its stamp is {-age:.3f} s in the future: synchronise the clocks'
-        if self._measured is not None and stamp < self._measured_stamp:
-            return 'out_of_order', 'it is older than the one before'
-        return '', ''
-
-    def _elapsed(self, now: int) -> float:
-        """Return the seconds since the last tick, as far as motion may use them."""
-        last, self._ticked = self._ticked, now
-        period = self.settings.period
-        if last is None:
-            return period
-        gap = seconds(now - last)
-        if 0.0 <= gap <= LONGEST_GAP:
-            return min(gap, STRETCH * period)
-        # Stamps from before can not be compared with those after: begin anew.
-        direction = 'back' if gap < 0.0 else 'ahead, or this process stood still,'
-        self._clock_note = (
-            f'the clock jumped {direction} by {abs(gap):.3f} s: plans and joint states from before '
-            'are dropped; waiting for new ones'
-        )
-        self._forget(Cause('clock_jump', Level.WARN, self._clock_note))
+    def _begin_anew(self, now: int, why: Cause | None) -> None:
+        """Let nothing from before ``now`` be followed."""
+        self._break = why
+        self._forget(why or _WAITING)
         self._newest = None
-        self._measured = None
-        return period
+        self._since = now
 
     def _forget(self, cause: Cause) -> None:
         self._chunk = None
@@ -407,24 +350,31 @@ class SafetyController:
         """Move the setpoint by one period toward what the chunk wants, or toward rest."""
         settings, limits = self.settings, self.limits
         seen = self._blindness(now) is None
-        if seen and self._measured is not None and (
-            self._motion is None or (self.standing and self._pushed())
-        ):
-            # The only place where the setpoint's position may jump: at rest, to where the robot is.
-            inside = np.clip(self._measured, limits.lower, limits.upper)
-            self._motion = Motion(inside, np.zeros(len(inside)))
+        if seen and (self._motion is None or (self.standing and self._furthest())):
+            self._motion = self._anchor()
         if self._motion is None:
             return
-        longest = STRETCH * settings.period
-        measured = self._measured if self._measured is not None else self._motion.position
-        if seen and not settings.closes_position_loop:
-            self._motion = follow(self._motion, measured, limits, dt, longest)
-        self._motion = advance(self._motion, self._wanted(now), measured, limits, dt, longest)
+        measured = self._motion.position
+        if not limits.twist and self.robot.position is not None:
+            measured = self.robot.position
+            if seen and not settings.closes_position_loop:
+                self._motion = follow(self._motion, measured, limits, dt, settings.longest_period)
+        self._motion = advance(
+            self._motion, self._wanted(now), measured, limits, dt, settings.longest_period
+        )
+        self._travelled += self._motion.velocity * dt
+
+    def _anchor(self) -> Motion:
+        """Return rest where the robot is: only here, and only at rest, may the position jump."""
+        rest = np.zeros(len(self.limits.names))
+        if self.limits.twist or self.robot.position is None:
+            return Motion(rest, rest)
+        return Motion(np.clip(self.robot.position, self.limits.lower, self.limits.upper), rest)
 
     def _wanted(self, now: int) -> Vector:
         """Return the velocity [J] that the chunk asks for at ``now``; zero without a chunk."""
         if self._chunk is None or self._motion is None:
-            return np.zeros(len(self.limits.joints))
+            return np.zeros(len(self.limits.names))
         wanted = self._chunk.velocity(now)
         if self._chunk.is_velocity:
             return wanted
@@ -434,4 +384,5 @@ class SafetyController:
 
 
 _WAITING = Cause('waiting', Level.OK, 'waiting for a proposal')
+_DEACTIVATED = Cause('deactivated', Level.OK, 'the controller is not active')
 _LATENESS = ('plan_ended', 'proposals_stopped')

@@ -51,6 +51,7 @@ CONTROLLER = GraphNode(
     'controller', {
         'proposal': 'world_model/proposal',
         'model_info': 'world_model/model_info',
+        'heartbeat': 'world_model/heartbeat',
         'commands': 'velocity_controller/commands',
         'joint_trajectory': 'joint_trajectory_controller/joint_trajectory',
     }, 'its limits come from config/demo.yaml and the URDF')

@@ -27,6 +27,10 @@ IMAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Commands and proposals: each one arrives, and only the newest is worth having.
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
+# Proposals as the controller takes them: each one is judged, so that a flood of bad ones does not
+# push a good one out of the queue.
+PROPOSALS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+
 # What stays true until it is said anew; late joiners get it too.
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -1,0 +1,94 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What the model says of itself explains the ladder, and a failed model stops the robot at once."""
+
+import pytest
+from control_bench import PERIOD, SECOND, Bench
+
+from world_model_ros.control import Rung, Settings
+from world_model_ros.monitor import Activity, Level
+
+
+def beat(bench: Bench, activity: Activity, text: str = '') -> None:
+    assert bench.control.pulse.hear(int(activity), text, bench.steady) == ''
+
+
+def test_a_goal_that_ended_is_told_from_a_model_that_died() -> None:
+    for silent in (False, True):
+        bench = Bench()
+        beat(bench, Activity.PLANNING)
+        bench.run(0.5)
+        levels = set()
+        for tick in range(100):
+            if tick % 5 == 0 and not silent:
+                beat(bench, Activity.IDLE)
+            levels.add(bench.tick().cause.level)
+        assert bench.last is not None and bench.last.rung is Rung.HOLD
+        assert bench.last.cause.code == ('model_silent' if silent else 'model_idle')
+        assert levels == ({Level.OK, Level.WARN} if silent else {Level.OK})
+
+
+def test_a_failed_model_brakes_at_once_passes_its_text_on_and_is_refused() -> None:
+    bench = Bench(Settings(late_after=5.0))
+    bench.run(0.5)
+    beat(bench, Activity.FAILED, 'hung for 1.3 s: restart world_model')
+    setpoint = bench.tick()
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'model_failed')
+    assert 'hung for 1.3 s: restart world_model' in setpoint.cause.text
+    refusal = bench.control.accept(bench.proposal([[1.0, 0.0]] * 8), bench.now)
+    assert refusal is not None and 'hung' in refusal.text
+    for _ in range(30):
+        beat(bench, Activity.FAILED, 'hung')
+        bench.tick()
+    beat(bench, Activity.PLANNING)
+    assert bench.run(0.2).rung is Rung.TRACK, 'a model that recovers is followed again'
+
+
+def test_a_model_that_failed_and_went_away_is_silent_and_another_may_propose() -> None:
+    bench = Bench()
+    beat(bench, Activity.FAILED, 'out of memory')
+    setpoint = bench.tick(60)
+    assert setpoint.cause.code == 'model_silent'
+    assert bench.run(0.2).rung is Rung.TRACK
+
+
+@pytest.mark.parametrize('activity', [Activity.BLIND, Activity.IDLE])
+def test_the_words_of_the_model_are_passed_on(activity: Activity) -> None:
+    bench = Bench()
+    beat(bench, activity, 'no image for 2.0 s\n\x1b[31m' + 'x' * 100_000)
+    text = bench.tick().cause.text
+    assert 'no image for 2.0 s' in text
+    assert text.isprintable() and len(text) < 1000
+
+
+def test_silence_alone_does_not_stop_a_robot_that_gets_fresh_plans() -> None:
+    bench = Bench()
+    beat(bench, Activity.PLANNING)
+    assert bench.run(2.0).rung is Rung.TRACK
+    assert bench.control.pulse.silent(bench.steady)
+
+
+def test_an_unknown_activity_is_refused_and_counted() -> None:
+    bench = Bench()
+    assert 'activity 9 is unknown' in bench.control.pulse.hear(9, '', bench.steady)
+    assert bench.control.pulse.refused['activity'] == 1
+    assert bench.control.pulse.activity is None
+
+
+def test_silence_is_measured_by_the_steady_clock() -> None:
+    bench = Bench()
+    beat(bench, Activity.IDLE)
+    bench.tick(elapsed=0, steady=PERIOD)
+    assert not bench.control.pulse.silent(bench.steady + SECOND // 4)
+    assert bench.control.pulse.silent(bench.steady + SECOND)

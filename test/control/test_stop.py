@@ -1,0 +1,110 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The emergency stop: it stops whatever happens, and only a person with a reason ends it."""
+
+import numpy as np
+import pytest
+from control_bench import LIMITS, SETTINGS, Bench
+
+from world_model_ros.control import EmergencyStop, Rung, SafetyController
+from world_model_ros.monitor import Level
+
+
+def test_a_stop_brakes_inside_the_limits_and_stays_whatever_is_proposed() -> None:
+    bench = Bench()
+    bench.run(0.5)
+    bench.control.emergency.stop('smoke')
+    setpoint = bench.tick()
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'stopped')
+    assert setpoint.cause.level is Level.ERROR
+    assert 'smoke' in setpoint.cause.text and '~/reset' in setpoint.cause.text
+    bench.tick(20)
+    for _ in range(100):
+        refusal = bench.control.accept(bench.proposal([[1.0, 1.0]] * 8, age=0.0), bench.now)
+        assert refusal is not None and 'smoke' in refusal.text
+        assert bench.tick().rung is Rung.HOLD
+    bench.control.disable()
+    bench.tick()
+    bench.control.enable(bench.now)
+    bench.tick(20)
+    assert bench.control.accept(bench.proposal([[1.0, 1.0]] * 8, age=0.0), bench.now) is not None
+
+
+def test_after_a_reset_only_an_observation_after_it_moves_anything() -> None:
+    bench = Bench()
+    bench.run(0.5)
+    bench.control.emergency.stop('test')
+    bench.tick(30)
+    before = bench.proposal([[1.0, 0.0]] * 8, age=0.01)
+    assert bench.control.reset('the area is clear, A. Person', bench.now) == ''
+    refusal = bench.control.accept(before, bench.now)
+    assert refusal is not None and refusal.reason.value == 'leftover'
+    setpoint = bench.tick(30)
+    assert setpoint.rung is Rung.HOLD and not np.any(setpoint.velocity)
+    bench.propose(age=0.05)
+    assert bench.tick().rung is Rung.TRACK
+
+
+@pytest.mark.parametrize('reason', ['', ' \n'])
+def test_a_reset_without_a_reason_is_refused(reason: str) -> None:
+    bench = Bench()
+    bench.control.emergency.stop('test')
+    bench.tick(20)
+    assert 'give a reason' in bench.control.reset(reason, bench.now)
+    assert bench.control.emergency.latched
+
+
+def test_a_reset_is_refused_while_the_robot_moves_or_is_not_seen() -> None:
+    bench = Bench()
+    bench.run(0.5)
+    bench.control.emergency.stop('test')
+    assert 'still braking' in bench.control.reset('why not', bench.now)
+    bench.tick(30, see=False)
+    assert 'older than 0.15 s' in bench.control.reset('why not', bench.now)
+    bench.tick(5)
+    assert bench.control.reset('why not', bench.now) == ''
+
+
+def test_the_latch_outlives_the_controller_and_its_first_reason_stands() -> None:
+    emergency = EmergencyStop()
+    assert emergency.stop('') == 'stopped until reset'
+    assert emergency.reason == 'no reason given'
+    assert emergency.stop('again') == 'it was stopped already: no reason given'
+    control = SafetyController(LIMITS, SETTINGS, emergency)
+    control.enable(0)
+    assert control.step(0, 0).cause.code == 'stopped'
+    assert 'no joint state' in control.reset('reconfigured', 0)
+
+
+def test_the_reason_of_a_stop_may_be_anything_and_stops_all_the_same() -> None:
+    for reason in ('x' * 10_000_000, '\x00\x1b[31m\n', '\ud800'):
+        emergency = EmergencyStop()
+        emergency.stop(reason)
+        assert emergency.latched and len(emergency.reason) <= 4096
+        assert emergency.reason.isprintable()
+
+
+def test_a_reset_lets_a_robot_go_on_whose_joint_states_never_changed() -> None:
+    bench = Bench()
+    for tick in range(100):
+        bench.robot = np.zeros(2)
+        if tick % 10 == 5:
+            bench.control.accept(bench.proposal([[1.0, 0.0]] * 16), bench.now)
+        bench.tick()
+    assert bench.last is not None and bench.last.cause.code == 'frozen_joint_states'
+    bench.robot = np.zeros(2)
+    bench.see()
+    assert bench.control.reset('the drive was off', bench.now) == ''
+    bench.robot = np.zeros(2)
+    assert bench.tick().cause.code != 'frozen_joint_states'

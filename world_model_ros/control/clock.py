@@ -1,0 +1,106 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""How much time a tick may use, by two clocks that can each lie.
+
+Stamps are of the ROS clock, which may be a simulation's: it can be set back, leap, run slower than
+real time, and stand still. The steady clock only ever runs forward, but it runs on while a process
+is stopped. Motion uses the ROS clock's time, since that is the robot's, yet never more of it than
+the steady clock has granted: limits hold on both. While the ROS clock stands, the steady clock
+alone counts, so that a robot whose clock has died still comes to rest.
+"""
+
+from dataclasses import dataclass
+
+from world_model_ros.control.ladder import Cause, Settings
+from world_model_ros.control.proposal import seconds
+from world_model_ros.monitor import Level
+
+# The ROS clock may run ahead of the steady clock by this much from one tick to the next.
+JUMP = 0.2  # s
+# A ROS clock that has not moved for this long stands.
+STANDING = 0.15  # s
+# A tick that comes this late by the steady clock means that the process was stopped.
+LONGEST_GAP = 0.5  # s
+
+
+@dataclass(frozen=True)
+class Tick:
+    """``dt``: seconds by which motion may go on. ``break_``: why what was known is void, if it is.
+
+    ``standing``: why nothing may be followed as long as the ROS clock stands, if it does.
+    """
+
+    dt: float
+    break_: Cause | None = None
+    standing: Cause | None = None
+
+
+class ControlClock:
+    """Compares the ROS clock with the steady clock, once per tick."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._now: int | None = None
+        self._steady = 0
+        self._moved = 0  # steady time at which the ROS clock was last seen to move
+        self._credit = 0.0  # s that the steady clock has granted and motion has not used
+        self._stood = False
+
+    def tick(self, now: int, steady: int) -> Tick:
+        """Return what this tick may do; ``now`` on the ROS clock, ``steady`` both in ns."""
+        longest = self._settings.longest_period
+        before, self._now = self._now, now
+        if before is None:
+            self._steady = self._moved = steady
+            return Tick(self._settings.period)
+        gap, real = seconds(now - before), seconds(steady - self._steady)
+        self._steady = steady
+        self._credit = min(self._credit + real, longest)
+        if gap != 0.0:
+            self._moved = steady
+        standing = seconds(steady - self._moved) > STANDING
+        resumed, self._stood = self._stood and not standing, standing
+        broken = _broken(gap, real)
+        if resumed and broken is None:
+            broken = Cause(
+                'clock_resumed', Level.WARN,
+                'the clock goes on after a pause: plans from before are dropped; '
+                'waiting for new ones',
+            )
+        dt = self._credit if standing or gap < 0.0 else min(gap, self._credit)
+        self._credit -= dt
+        return Tick(dt, broken, _STANDING if standing else None)
+
+
+_STANDING = Cause(
+    'clock_stands', Level.WARN,
+    'the ROS clock stands: the simulation is paused, or use_sim_time is set and nobody publishes '
+    '/clock',
+)
+
+
+def _broken(gap: float, real: float) -> Cause | None:
+    """Return why stamps from before a tick can not be compared with those after it, or None."""
+    if real > LONGEST_GAP:
+        what = f'this process stood still for {real:.3f} s'
+    elif gap < 0.0:
+        what = f'the clock jumped back by {-gap:.3f} s'
+    elif gap - real > JUMP:
+        what = f'the clock jumped ahead by {gap - real:.3f} s'
+    else:
+        return None
+    return Cause(
+        'clock_jump', Level.WARN,
+        f'{what}: plans and joint states from before are dropped; waiting for new ones',
+    )

@@ -1,0 +1,195 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the controller counts, times and says of itself in ``/diagnostics``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from world_model_ros.control import SafetyController, Setpoint, TickMonitor
+from world_model_ros.monitor import Counters, Health, LatencyWindow, Level, Rate
+
+REFUSAL_SHOWN = 3.0  # s: how long a refused message stays the headline of its aspect
+LATENESS_SHOWN = 10.0  # s: the same for late ticks
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How many publishers and subscribers the graph has on the controller's topics."""
+
+    command_topic: str
+    command_publishers: int
+    command_subscribers: int
+    proposal_publishers: int
+    heartbeat_publishers: int
+    joint_state_publishers: int
+    clock_publishers: int
+    use_sim_time: bool
+
+
+class ControllerMonitor:
+    """Rates, counts and percentiles since the controller was configured. Times in s, steady."""
+
+    def __init__(self, period: float) -> None:
+        self.proposals, self.joint_states, self.heartbeats = Rate(), Rate(), Rate()
+        self.ticks = TickMonitor(period)
+        self.latency = LatencyWindow()
+        self.periods = LatencyWindow()
+        self.counts = Counters(
+            'callback_errors', 'heartbeat_deadlines_missed', 'model_info_refused')
+        self.last_error = ''
+        self._period = period
+        self._ticked: float | None = None
+        self._late_at = -LATENESS_SHOWN
+        self._refused: dict[str, tuple[float, str]] = {}
+
+    def tick(self, now: float) -> None:
+        """Note that a tick began."""
+        late = self.ticks.late
+        self.ticks.tick(now)
+        if self.ticks.late > late:
+            self._late_at = now
+        if self._ticked is not None:
+            self.periods.add(now - self._ticked)
+        self._ticked = now
+
+    def note_refusal(self, topic: str, text: str, now: float) -> None:
+        """Remember why the newest message of ``topic`` was refused."""
+        self._refused[topic] = (now, text)
+
+    def report(
+        self, control: SafetyController, setpoint: Setpoint | None, wiring: Wiring,
+        border: Counters, now: float,
+    ) -> Sequence[Health]:
+        """Say why the robot does what it does, and how the streams that it needs are."""
+        reports = [
+            self._limits(control),
+            self._stream('joint_states', self.joint_states, now, {
+                **control.robot.refused.values('refused_'),
+                'publishers': str(wiring.joint_state_publishers)}),
+            self._proposals(control, wiring, now),
+            self._model(control, wiring, now),
+            _commands(wiring),
+            _clock(wiring),
+            self._timing(border, now)]
+        if setpoint is not None:
+            reports.insert(0, Health(
+                'ladder', setpoint.cause.level,
+                f'{setpoint.rung.name.lower()}: {setpoint.cause.text}', {
+                    'rung': setpoint.rung.name, 'cause': setpoint.cause.code,
+                    'plan_id': setpoint.plan_id, 'standstill_within_s': f'{control.bound:.3f}'}))
+        return reports
+
+    def _limits(self, control: SafetyController) -> Health:
+        limits = control.limits
+        return Health('limits', Level.OK, 'from the robot description and parameters', {
+            name: ('' if limits.twist else f'{limits.lower[i]:g} to {limits.upper[i]:g}, ')
+            + f'velocity {limits.velocity[i]:g}, acceleration {limits.acceleration[i]:g}'
+            for i, name in enumerate(limits.names)})
+
+    def _proposals(self, control: SafetyController, wiring: Wiring, now: float) -> Health:
+        count = wiring.proposal_publishers
+        values = {
+            'accepted': str(control.accepted), **control.refused.values('refused_'),
+            'publishers': str(count)}
+        if count > 1:
+            return Health(
+                'proposals', Level.WARN,
+                f'{count} nodes publish proposals: let one world_model propose at a time', values)
+        return self._stream('proposal', self.proposals, now, values, aspect='proposals')
+
+    def _model(self, control: SafetyController, wiring: Wiring, now: float) -> Health:
+        pulse = control.pulse
+        values = {
+            'heartbeat_hz': f'{self.heartbeats.hertz(now):.1f}',
+            'heartbeat_publishers': str(wiring.heartbeat_publishers),
+            'activity': pulse.activity.name.lower() if pulse.activity is not None else 'n/a',
+            'announced_digest': control.contract.digest[:12] if control.contract else 'none',
+            'heartbeat_deadlines_missed': str(self.counts['heartbeat_deadlines_missed']),
+            'model_info_refused': str(self.counts['model_info_refused']),
+            **pulse.refused.values('heartbeat_refused_')}
+        for topic in ('model_info', 'heartbeat'):
+            refused_at, text = self._refused.get(topic, (-REFUSAL_SHOWN, ''))
+            if now - refused_at < REFUSAL_SHOWN:
+                return Health('model', Level.ERROR, text, values)
+        if wiring.heartbeat_publishers > 1:
+            return Health(
+                'model', Level.WARN, f'{wiring.heartbeat_publishers} models send heartbeats: '
+                'let one world_model run at a time', values)
+        if pulse.activity is None:
+            return Health('model', Level.OK, 'no heartbeat yet: activate world_model', values)
+        if self.heartbeats.age(now) > 0.5:
+            return Health(
+                'model', Level.WARN, f'no heartbeat for {self.heartbeats.age(now):.1f} s: see '
+                'whether world_model runs, and its log', values)
+        level = Level.ERROR if pulse.activity.name == 'FAILED' else Level.OK
+        return Health('model', level, pulse.text or pulse.activity.name.lower(), values)
+
+    def _stream(
+        self, topic: str, rate: Rate, now: float, values: dict[str, str], aspect: str = '',
+    ) -> Health:
+        """Return OK, or WARN with the newest refusal for a few seconds."""
+        aspect = aspect or topic
+        values = {'rate_hz': f'{rate.hertz(now):.1f}', 'age_s': f'{rate.age(now):.3f}', **values}
+        refused_at, text = self._refused.get(topic, (-REFUSAL_SHOWN, ''))
+        if now - refused_at < REFUSAL_SHOWN:
+            return Health(aspect, Level.WARN, text, values)
+        return Health(aspect, Level.OK, f'{rate.hertz(now):.0f} per second', values)
+
+    def _timing(self, border: Counters, now: float) -> Health:
+        values = {
+            **self.ticks.values(), **self.periods.values('period'),
+            **self.latency.values('observation_to_command'),
+            'callback_errors': str(self.counts['callback_errors']), **border.values()}
+        if self.last_error:
+            text = f'a callback failed: {self.last_error}; please report it'
+            return Health('timing', Level.ERROR, text, values)
+        if now - self._late_at < LATENESS_SHOWN:
+            return Health(
+                'timing', Level.WARN, 'setpoints come late: give this process a core of its own, '
+                'or this machine less to do', values)
+        return Health('timing', Level.OK, f'{1.0 / self._period:g} setpoints per second', values)
+
+
+def _commands(wiring: Wiring) -> Health:
+    topic, publishers = wiring.command_topic, wiring.command_publishers
+    values = {
+        'topic': topic, 'publishers': str(publishers),
+        'subscribers': str(wiring.command_subscribers)}
+    if publishers > 1:
+        return Health(
+            'commands', Level.ERROR, f'{publishers} nodes command the robot on {topic}: end the '
+            f'others (ros2 topic info -v {topic})', values)
+    if not wiring.command_subscribers:
+        return Health(
+            'commands', Level.WARN, f"nobody listens on {topic}: activate the robot's controller, "
+            'or remap the topic to its command topic', values)
+    return Health('commands', Level.OK, 'this node alone commands the robot', values)
+
+
+def _clock(wiring: Wiring) -> Health:
+    values = {
+        'use_sim_time': str(wiring.use_sim_time).lower(),
+        'clock_publishers': str(wiring.clock_publishers)}
+    if not wiring.use_sim_time:
+        return Health('clock', Level.OK, 'system time', values)
+    if not wiring.clock_publishers:
+        return Health(
+            'clock', Level.WARN, 'use_sim_time is set and nobody publishes /clock: start the '
+            'simulation, or set use_sim_time to false', values)
+    if wiring.clock_publishers > 1:
+        return Health(
+            'clock', Level.WARN, f'{wiring.clock_publishers} nodes publish /clock: let one '
+            'simulation run at a time', values)
+    return Health('clock', Level.OK, 'simulated time', values)
