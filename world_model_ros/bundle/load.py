@@ -198,7 +198,10 @@ def _prove(
 ) -> tuple[bytes, Fault | None]:
     """Bytes of a listed file (none unless `keep`) if its digest is right, else what is wrong."""
     field = f'files.{name}'
-    file = (path / name).resolve()
+    try:
+        file = (path / name).resolve()
+    except (OSError, RuntimeError):  # the latter up to Python 3.12
+        return b'', Fault(field, 'is a link that leads in a circle', 'replace the link by the file')
     if not file.is_relative_to(path.resolve()):
         return b'', Fault(field, 'leads out of the bundle through a link',
                           'replace the link by the file')
