@@ -52,13 +52,15 @@ class WorkerWatch:
         """Note that the worker did what it is there for."""
         self.problem = ''
 
+    def inside_of(self) -> tuple[str, float]:
+        """What the worker is inside of and for how long [s]; nothing and 0 outside."""
+        inside = self._inside
+        return ('', 0.0) if inside is None else (inside[0], self._clock() - inside[1])
+
     def trouble(self, hung_after: float) -> str:
         """Why the worker is of no use now: hung for longer than ``hung_after`` [s], or failing."""
-        inside = self._inside
-        if inside is not None:
-            task, entered = inside
-            if (seconds := self._clock() - entered) > hung_after:
-                return (f'the model is hung: {task} has taken {seconds:.1f} s so far. Load it '
-                        'again (~/load_model), restart the node, or raise hung_after if the '
-                        'model is that slow')
+        task, seconds = self.inside_of()
+        if seconds > hung_after:
+            return (f'the model is hung: {task} has taken {seconds:.1f} s so far. Load it again '
+                    '(~/load_model), restart the node, or raise hung_after if it is that slow')
         return self.problem

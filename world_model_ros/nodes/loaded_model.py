@@ -62,6 +62,7 @@ class LoadedModel:
         self._image, self._state = image, state
         self._goal = self.manifest.goal
         action = self.manifest.action
+        self.rows = self.manifest.planner.horizon * action.rows_per_step  # H, of a plan
         self.kind = _KINDS[action.kind]
         # What is frozen is the model's own matter: the robot is not asked for it.
         self._driven = [i for i, name in enumerate(action.names) if name not in action.frozen]
@@ -91,6 +92,25 @@ class LoadedModel:
         """Goal that a camera's RGB picture [H, W, 3] shows; raises InferenceError."""
         return self.graphs.encode_goal(fit_image(pixels, self._image))
 
+    def imagine(self, latent: Float, actions: Float) -> Float:
+        """The latent after actions [k, A], from a latent; raises InferenceError."""
+        padding = np.repeat(actions[-1:], self.rows - len(actions), axis=0)
+        imagined = self.graphs.rollout(latent, np.concatenate([actions, padding])[None])[0]
+        expected: Float = imagined[len(actions) - 1]
+        return expected
+
+    def distance(self, expected: Float, seen: Float) -> float:
+        """How far two latents are apart, as a goal would be, in the units of the bundle's cost."""
+        goal = self.manifest.goal
+        if goal is None:
+            return float(np.linalg.norm(expected - seen))
+        part = self.manifest.latent.parts[goal.source].indices
+        return self.planner.distance(expected, seen[part])
+
+    def interrupt(self) -> None:
+        """Make what runs inside the model raise InferenceError."""
+        self.graphs.interrupt()
+
     def driven(self, actions: Float) -> Float:
         """The columns of actions [H, A] that the robot is asked for."""
         driven: Float = actions[:, self._driven]
@@ -112,6 +132,6 @@ class LoadedModel:
             action_lower=[action.lower[i] for i in self._driven],
             action_upper=[action.upper[i] for i in self._driven],
             action_frame=action.frame or '', step_duration=action.step_duration,
-            horizon=self.manifest.planner.horizon * action.rows_per_step,
+            horizon=self.rows,
             joint_names=list(state.joints) if state else [],
             latent_shape=list(self.manifest.latent.shape))

@@ -22,12 +22,15 @@ swallowed (rclpy #1673), and health goes to ``/diagnostics`` once a second in ev
 
 import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -61,8 +64,11 @@ class ManagedNode(LifecycleNode):
                 description='Configure and activate at start, without a lifecycle manager.',
                 read_only=True))
         self._failure = ''
+        self._callback_errors, self._callback_error = 0, ''
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(DIAGNOSTICS_PERIOD, self.publish_diagnostics)
+        # Steady time: a paused simulation, or a clock that jumps, does not silence a node.
+        self.create_timer(DIAGNOSTICS_PERIOD, self.publish_diagnostics,
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def configure(self) -> None:
         """Read parameters and acquire what is needed; raise if anything is wrong."""
@@ -85,11 +91,17 @@ class ManagedNode(LifecycleNode):
         """The state as ``ros2 lifecycle get`` prints it: unconfigured, inactive, active."""
         return str(self._state_machine.current_state[1])
 
+    def note_callback_error(self, text: str) -> None:
+        """Count an exception that nobody expected; the newest one is shown."""
+        self._callback_errors += 1
+        self._callback_error = text
+
     def publish_diagnostics(self) -> None:
         """Publish health now; also called once a second."""
+        problem = self._failure or self._callback_error
         lifecycle = Health(
-            'lifecycle', Level.ERROR if self._failure else Level.OK,
-            self._failure or self.lifecycle_label, {'state': self.lifecycle_label})
+            'lifecycle', Level.ERROR if problem else Level.OK, problem or self.lifecycle_label,
+            {'state': self.lifecycle_label, 'callback_errors': str(self._callback_errors)})
         reports = [lifecycle, *self.health()]
         self._diagnostics.publish(
             to_diagnostic_array(self.get_clock().now().to_msg(), self, reports))
@@ -154,14 +166,29 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         while not stop.is_set():
             # rclpy 9.1's EventsExecutor.spin() waits with a deadline that overflows: it keeps a
             # core busy and its queue locked. A finite wait is not affected.
-            executor.spin_once(timeout_sec=SIGNAL_LATENCY)
+            try:
+                executor.spin_once(timeout_sec=SIGNAL_LATENCY)
+            except Exception as error:  # the border: one bad callback must not end the process
+                _report(node, error)
         if isinstance(node, ManagedNode):
             node.trigger_shutdown()
         executor.shutdown()
         node.destroy_node()
     finally:
         rclpy.try_shutdown()
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A thread that is stuck inside a model would crash the interpreter on its way out.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
     return 0
+
+
+def _report(node: Node, error: Exception) -> None:
+    text = f'unexpected {type(error).__name__} in a callback: {error}'
+    node.get_logger().error(f'{text}\n{traceback.format_exc()}')
+    if isinstance(node, ManagedNode):
+        node.note_callback_error(text)
 
 
 def _autostart(node: ManagedNode) -> None:

@@ -63,6 +63,23 @@ class Proposed:
         return f'{self.encoded.stamp:x}-{self.goal.id}'
 
 
+@dataclass(frozen=True)
+class _Running:
+    """What is left of a plan without its model, which may be gone: actions [H, A] from stamp on."""
+
+    stamp: int
+    step_duration: float
+    actions: Float
+
+    def continued(self, elapsed: float, model: LoadedModel) -> Float:
+        """The plan [H, A] as it continues after ``elapsed`` seconds, in steps of ``model``."""
+        shifted: Float = shift_warm_start(self.actions, elapsed, self.step_duration)
+        times = np.arange(model.rows) * model.manifest.action.step_duration
+        rows = np.minimum((times / self.step_duration + 1e-6).astype(int), len(shifted) - 1)
+        resampled: Float = shifted[rows]
+        return resampled
+
+
 class Proposer:
     """Plans with one model at a time; ``publish`` and ``adopted`` take what follows from it."""
 
@@ -77,13 +94,13 @@ class Proposer:
         self._counts, self._troubles, self._actions = counts, troubles, actions
         self._publish, self._adopted = publish, adopted
         self._due = 0  # stamp [ns] from which on the next plan is wanted
-        self._proposed: Proposed | None = None
+        self._running: _Running | None = None
         self._rate = Rate()
         self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
 
     def restart(self) -> None:
         """Begin anew after a pause: what was proposed before it is not continued."""
-        self._proposed, self._due = None, 0
+        self._running, self._due = None, 0
         self._actions.clear()
         self.watch.succeeded()
 
@@ -115,8 +132,8 @@ class Proposer:
 
     def adopt(self, model: LoadedModel) -> None:
         """Propose with another model from now on; in the worker's thread, or without it."""
-        if self._proposed is not None and not model.drives_like(self.model):
-            self._proposed = None  # its actions mean something else
+        if not model.drives_like(self.model):
+            self._running = None  # its actions mean something else
             self._actions.clear()
         self.model = model
         self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
@@ -146,21 +163,20 @@ class Proposer:
 
     def _warm_start(self, encoded: Encoded) -> Float | None:
         """The last plan [H, A] as it continues now; None if the controller gave it up."""
-        if self._proposed is None:
+        running = self._running
+        if running is None:
             return None
-        elapsed = (encoded.stamp - self._proposed.encoded.stamp) / NANOSECONDS
-        step = self._proposed.encoded.model.manifest.action.step_duration
-        actions = self._proposed.plan.actions
-        if not 0 <= elapsed < len(actions) * step:
+        elapsed = (encoded.stamp - running.stamp) / NANOSECONDS
+        if not 0 <= elapsed < len(running.actions) * running.step_duration:
             return None
-        return _resampled(actions, elapsed, step, encoded.model)
+        return running.continued(elapsed, encoded.model)
 
     def _propose(self, proposed: Proposed) -> None:
         encoded, plan = proposed.encoded, proposed.plan
         self._publish(proposed)
         now = self._clock.now().nanoseconds
-        self._proposed = proposed
         step = encoded.model.manifest.action.step_duration
+        self._running = _Running(encoded.stamp, step, plan.actions)
         self._actions.add(encoded.stamp, step, plan.actions, now)
         self._counts.add('proposals')
         self._rate.tick(monotonic())
@@ -190,13 +206,3 @@ class Proposer:
                           f'it is published, expected_latency is {expected:g} s: raise it, or '
                           'lower plan_deadline', values)
         return Health('planning', Level.OK, 'in time', values)
-
-
-def _resampled(actions: Float, elapsed: float, step: float, model: LoadedModel) -> Float:
-    """A plan [H, A] as it continues after ``elapsed`` seconds, in another model's steps."""
-    shifted: Float = shift_warm_start(actions, elapsed, step)
-    horizon = model.manifest.planner.horizon
-    times = np.arange(horizon) * model.manifest.action.step_duration
-    rows = np.minimum((times / step + 1e-6).astype(int), len(shifted) - 1)
-    resampled: Float = shifted[rows]
-    return resampled

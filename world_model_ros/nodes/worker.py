@@ -43,6 +43,7 @@ class Worker(Generic[Item]):
         :param work: called with one item after the other, in the worker's thread
         :param on_error: called with the traceback of what ``work`` did not expect
         """
+        self.name = watch.name
         self._watch, self._work, self._on_error = watch, work, on_error
         self._thread: threading.Thread | None = None
         self.box: Newest[Item] = Newest()
@@ -74,6 +75,11 @@ class Worker(Generic[Item]):
             interrupt()
             thread.join(_ASK_AGAIN)
         return not thread.is_alive()
+
+    def release(self, interrupt: Callable[[], None]) -> None:
+        """End the thread without waiting for it."""
+        self.box.close()
+        interrupt()
 
     def _run(self, box: Newest[Item]) -> None:
         while (item := box.take()) is not None:

@@ -21,7 +21,12 @@ Threads, so that nothing waits for what is slower than itself:
   ``~/heartbeat``, which says what the other threads do;
 - ``observe`` (``observer.py``) pairs, decodes and encodes at camera rate, for ``~/latent``;
 - ``plan`` (``proposer.py``) takes the newest latent at its own rate, for ``~/forecast`` and
-  ``~/proposal``.
+  ``~/proposal``;
+- ``surprise`` and ``shadow`` (``surprise.py``) hold expectations against what was then seen.
+
+Another model (``load_model.py``) passes these threads in this order: ``observe`` encodes with it
+from some picture on, and ``plan`` announces it when the first such latent arrives, between two
+plans. So no proposal mixes models, and none of the new one comes before its ``~/model_info``.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,20 +36,30 @@ from pathlib import Path
 from action_msgs.msg import GoalStatus
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
-from world_model_interfaces.msg import ActionProposal, Forecast, Heartbeat, Latent, ModelInfo
+from world_model_interfaces.msg import (
+    ActionProposal,
+    Forecast,
+    Heartbeat,
+    Latent,
+    ModelInfo,
+    Surprise,
+)
 from world_model_ros.monitor import ActionLog, Activity, Counters, Health, Level, assess
 from world_model_ros.nodes.border import Border
 from world_model_ros.nodes.convert import to_stamp, to_tensor
 from world_model_ros.nodes.goals import GoalRequest, Goals
+from world_model_ros.nodes.load_model import LoadModelServer
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Observation, Observer
 from world_model_ros.nodes.process import ManagedNode, run_node
 from world_model_ros.nodes.proposer import Proposed, Proposer
 from world_model_ros.nodes.qos import COMMAND, HEARTBEAT, IMAGE, LATCHED, SENSOR
 from world_model_ros.nodes.reach_goal import ReachGoalServer
+from world_model_ros.nodes.surprise import Shadow, SurpriseMeter
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.worker import Worker
 from world_model_ros.nodes.world_model_parameters import WorldModelParameters
@@ -65,46 +80,66 @@ class WorldModelNode(ManagedNode):
             'proposals', 'goals_accepted', 'goals_refused')
         self._border = Border(self, self._on_border)
         self._active = False
+        self._configured = False
+        self._shadow: Shadow | None = None
         self._owned: list[Callable[[], object]] = []  # what cleanup destroys
+        self._loader = LoadModelServer(self, self)
 
     # Lifecycle
 
     def configure(self) -> None:
-        path = self._settings.text('bundle')
+        path, shadow_path = self._settings.text('bundle'), self._settings.text('shadow_bundle')
         if not path:
             raise ValueError('parameter "bundle" is empty: set it to the folder of a model bundle')
-        model = LoadedModel(Path(path), self._settings.whole('threads'))
-        self._settings.check(
-            model.manifest.planner.horizon * model.manifest.action.model_step)
+        model = self._load(Path(path))
+        shadow = self._load(Path(shadow_path)) if shadow_path else None
+        if shadow is not None:
+            _check_shadow(shadow, model)
+        self._advertise()
         self._build(model)
-        self._join_graph()
+        self._listen()
+        self._configured = True
         self._info_pub.publish(model.info(self.get_clock().now().to_msg()))
         self.get_logger().info(f'model {model}, from {model.bundle.path}')
+        if shadow is not None:
+            self._run_shadow(shadow)
+
+    def _advertise(self) -> None:
+        self._latent_pub = self.create_publisher(Latent, '~/latent', SENSOR)
+        self._forecast_pub = self.create_publisher(Forecast, '~/forecast', COMMAND)
+        self._proposal_pub = self.create_publisher(ActionProposal, '~/proposal', COMMAND)
+        self._info_pub = self.create_publisher(ModelInfo, '~/model_info', LATCHED)
+        self._heartbeat_pub = self.create_publisher(Heartbeat, '~/heartbeat', HEARTBEAT)
+        self._surprise_pub = self.create_publisher(Surprise, '~/surprise', SENSOR)
+        self._shadow_surprise_pub = self.create_publisher(Surprise, '~/shadow/surprise', SENSOR)
+        publishers = (self._latent_pub, self._forecast_pub, self._proposal_pub, self._info_pub,
+                      self._heartbeat_pub, self._surprise_pub, self._shadow_surprise_pub)
+        self._owned = [partial(self.destroy_publisher, publisher) for publisher in publishers]
 
     def _build(self, model: LoadedModel) -> None:
         clock, logger = self.get_clock(), self.get_logger()
         self._observing = Troubles(self._counts, logger)
+        self._actions = ActionLog(_ACTIONS_KEPT)
         self._goals = Goals(self._counts, logger)
         self._observer = Observer(
             model, self._settings, clock, self._goals, self._counts, self._observing,
             observed=self._on_observation, encoded=self._on_encoded)
         self._proposer = Proposer(
             model, self._settings, clock, self._goals, self._counts,
-            Troubles(self._counts, logger), ActionLog(_ACTIONS_KEPT),
+            Troubles(self._counts, logger), self._actions,
             publish=self._publish_plan, adopted=self._on_adopted)
         self._seeing: Worker[Image] = Worker(
             self._observer.watch, self._observer.observe, self._log_error)
         self._planning: Worker[Encoded] = Worker(
             self._proposer.watch, self._proposer.plan, self._log_error)
+        self._meter = SurpriseMeter(
+            self._settings.whole('surprise_steps'), self._actions,
+            self._surprise_pub.publish)
+        self._judging: Worker[Encoded] = Worker(
+            self._meter.watch, self._meter.see, self._log_error)
+        self._shadowing: Worker[Observation] | None = None
 
-    def _join_graph(self) -> None:
-        self._latent_pub = self.create_publisher(Latent, '~/latent', SENSOR)
-        self._forecast_pub = self.create_publisher(Forecast, '~/forecast', COMMAND)
-        self._proposal_pub = self.create_publisher(ActionProposal, '~/proposal', COMMAND)
-        self._info_pub = self.create_publisher(ModelInfo, '~/model_info', LATCHED)
-        self._heartbeat_pub = self.create_publisher(Heartbeat, '~/heartbeat', HEARTBEAT)
-        publishers = (self._latent_pub, self._forecast_pub, self._proposal_pub, self._info_pub,
-                      self._heartbeat_pub)
+    def _listen(self) -> None:
         goal_events = SubscriptionEventCallbacks(incompatible_qos=self._on_volatile_goal)
         subscribe = self._border.subscribe
         subscriptions = (
@@ -118,36 +153,105 @@ class WorldModelNode(ManagedNode):
         # Steady time: the heart beats on while a simulation is paused.
         timer = self.create_timer(
             _HEARTBEAT_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._owned = [
+        self._owned += [
             partial(self.destroy_timer, timer),
-            *(partial(self.destroy_publisher, publisher) for publisher in publishers),
             *(partial(self.destroy_subscription, subscription) for subscription in subscriptions),
             self._reach_goal.destroy]
 
     def activate(self) -> None:
         self._observer.restart()
         self._proposer.restart()
+        self._judging.start()
+        if self._shadowing is not None:
+            self._shadowing.start()
         self._planning.start()
         self._seeing.start()
         self._active = True
 
     def deactivate(self) -> None:
         self._active = False
-        left = [name for name, worker, model in (
-            ('observe', self._seeing, self._observer.model),
-            ('plan', self._planning, self._proposer.model),
-        ) if not worker.stop(model.graphs.interrupt)]
-        if left:
-            self.get_logger().error(
-                f'the model does not let go of the {" and ".join(left)} thread, which is left '
-                'behind: restart the node before it is activated again')
+        self._stop(self._seeing, self._observer.model)
+        self._stop(self._planning, self._proposer.model)
+        self._stop(self._judging, self._observer.model)
+        if self._shadowing is not None and self._shadow is not None:
+            self._stop(self._shadowing, self._shadow.model)
+        self._settle()
         self._reach_goal.end(GoalStatus.STATUS_ABORTED, 'the world model was deactivated')
         self._goals.clear()
 
     def cleanup(self) -> None:
+        self._configured = False
+        self._run_shadow(None)
         for destroy in self._owned:
             destroy()
         self._owned = []
+
+    # Models: called by LoadModelServer, in the executor's thread but for `load`
+
+    def refusal(self) -> str:
+        return '' if self._configured else 'the node is not configured: configure it first'
+
+    def load(self, path: Path, *, shadow: bool) -> LoadedModel:
+        model = self._load(path)
+        if shadow:
+            _check_shadow(model, self._proposer.model)
+        return model
+
+    def swap(self, model: LoadedModel) -> Callable[[], bool]:
+        """Let a model take over; one that hangs meanwhile is interrupted."""
+        hung_after = self._settings.real('hung_after')
+        self._observer.see_with(model)
+        if not self._active:
+            self._settle()
+        for watch, old in ((self._observer.watch, self._observer.model),
+                           (self._proposer.watch, self._proposer.model)):
+            if watch.inside_of()[1] > hung_after:
+                old.interrupt()
+        if self._shadow is not None and not self._shadow.model.drives_like(model):
+            self.get_logger().warning('the shadow ends: its actions are not those of the new model')
+            self._run_shadow(None)
+        self.set_parameters([Parameter('bundle', value=str(model.bundle.path))])
+        return lambda: self._proposer.model is model
+
+    def set_shadow(self, model: LoadedModel | None) -> None:
+        if model is not None:
+            _check_shadow(model, self._proposer.model)
+        self._run_shadow(model)
+        path = '' if model is None else str(model.bundle.path)
+        self.set_parameters([Parameter('shadow_bundle', value=path)])
+
+    def _load(self, path: Path) -> LoadedModel:
+        model = LoadedModel(path, self._settings.whole('threads'))
+        self._settings.check(model.rows * model.manifest.action.step_duration)
+        return model
+
+    def _settle(self) -> None:
+        """Change to the model that waits, if one does, while no worker runs."""
+        self._observer.take_over()
+        if self._proposer.model is not self._observer.model:
+            self._proposer.adopt(self._observer.model)
+            self._meter.forget()
+
+    def _run_shadow(self, model: LoadedModel | None) -> None:
+        """Replace the shadow by another one, or none."""
+        worker, old = self._shadowing, self._shadow
+        self._shadowing = self._shadow = None
+        if worker is not None and old is not None:
+            worker.release(old.model.interrupt)
+        if model is not None:
+            shadow = self._shadow = Shadow(model, SurpriseMeter(
+                self._settings.whole('surprise_steps'), self._actions,
+                self._shadow_surprise_pub.publish))
+            worker = Worker(shadow.watch, shadow.observe, self._log_error)
+            if self._active:
+                worker.start()
+            self._shadowing = worker
+
+    def _stop(self, worker: Worker, model: LoadedModel) -> None:
+        if not worker.stop(model.interrupt):
+            self.get_logger().error(
+                f'the model does not let go of the {worker.name} thread, which is left behind: '
+                'restart the node before it is activated again')
 
     # Messages: store the newest, work elsewhere
 
@@ -172,10 +276,12 @@ class WorldModelNode(ManagedNode):
     # What the workers give
 
     def _on_observation(self, observation: Observation) -> None:
-        pass
+        if (shadowing := self._shadowing) is not None:
+            shadowing.box.put(observation)
 
     def _on_encoded(self, encoded: Encoded) -> None:
         self._planning.box.put(encoded)
+        self._judging.box.put(encoded)
         self._latent_pub.publish(Latent(
             header=Header(stamp=to_stamp(encoded.stamp), frame_id=encoded.frame_id),
             model=encoded.model.name, model_digest=encoded.model.digest,
@@ -183,6 +289,7 @@ class WorldModelNode(ManagedNode):
 
     def _on_adopted(self, model: LoadedModel) -> None:
         self._info_pub.publish(model.info(self.get_clock().now().to_msg()))
+        self.get_logger().info(f'model {model}, from {model.bundle.path}')
 
     def _publish_plan(self, proposed: Proposed) -> None:
         encoded, plan = proposed.encoded, proposed.plan
@@ -222,17 +329,28 @@ class WorldModelNode(ManagedNode):
         """What `/diagnostics` says: the model, the observation, the goal and the planning."""
         if not self._active:
             return ()
-        return (self._model_health(), self._observer.health(), self._goals.health(),
-                self._proposer.health())
+        reports = [self._model_health(), self._observer.health(), self._goals.health(),
+                   self._proposer.health()]
+        if (shadow := self._shadow) is not None:
+            reports.append(shadow.health(self._settings.real('hung_after')))
+        return reports
 
     def _model_health(self) -> Health:
         activity, text = self._assess()
         level = {Activity.FAILED: Level.ERROR, Activity.BLIND: Level.WARN}.get(activity, Level.OK)
-        watches = (self._observer.watch, self._proposer.watch)
+        watches = (self._observer.watch, self._proposer.watch, self._meter.watch)
+        surprise = self._meter.scores.percentile(50)
         return Health('model', level, text, {
             'activity': activity.name.lower(), 'model': str(self._proposer.model),
             **{f'{watch.name}_failures': str(watch.failures) for watch in watches},
+            'surprise_p50': f'{surprise:.4g}',
             **self._border.counts.values()})
+
+
+def _check_shadow(shadow: LoadedModel, active: LoadedModel) -> None:
+    if not shadow.drives_like(active):
+        raise ValueError(f'{shadow} cannot be the shadow of {active}: its actions differ in kind, '
+                         'names or units, so that what the robot does means nothing to it')
 
 
 def main(args: list[str] | None = None) -> int:

@@ -64,7 +64,7 @@ class WorldModelParameters:
             'call takes.', 0.05, 600.0))
         declare('surprise_steps', 4, parameters.whole(
             'Model steps over which expectations are compared with what was then seen, for '
-            '~/surprise; each costs one imagined sequence per model step. 0: none.', 0, 64))
+            '~/surprise; each costs one imagined sequence per model step.', 1, 64))
         declare('threads', 1, parameters.whole('Threads of ONNX Runtime per graph.', 1, 64))
         node.add_on_set_parameters_callback(self._check_change)
 

@@ -1,0 +1,307 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the world model says and does when its model, its camera or its clock fails."""
+
+import array
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dds import LATCHED, RELIABLE, Graph, values
+from faulty_toy import RACING, hanging_image, nan_image, write_faulty_bundle
+from lifecycle_msgs.msg import Transition
+from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from test_world_model import Robot, picture
+
+from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent
+from world_model_ros.nodes.convert import to_nanoseconds, to_stamp
+from world_model_ros.nodes.qos import HEARTBEAT
+
+HUNG_AFTER = 0.3
+PARAMETERS = {'autostart': True, 'hung_after': HUNG_AFTER, 'plan_deadline': 0.03}
+
+
+@pytest.fixture(scope='module')
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    folder = tmp_path_factory.mktemp('world_model_faults')
+    bundle = write_faulty_bundle(folder / 'toy')
+    with Graph(folder) as graph:
+        process = graph.spawn('world_model', parameters={**PARAMETERS, 'bundle': str(bundle.path)})
+        graph.wait_until_active('world_model')
+        yield graph
+        assert graph.end(process) == 0
+
+
+@pytest.fixture
+def robot(graph: Graph) -> Iterator[Robot]:
+    robot = Robot(graph)
+    with graph.every(0.05, robot.publish):
+        yield robot
+
+
+class Pulse:
+    """What ~/heartbeat says."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.beats = graph.listen(Heartbeat, 'world_model/heartbeat', HEARTBEAT)
+
+    def wait_for(self, activity: int, text: str = '', within: float = 10) -> Heartbeat:
+        del self.beats[:-1]
+        self.graph.wait_for(
+            lambda: bool(self.beats) and self.beats[-1].activity == activity
+            and text in self.beats[-1].text, within,
+            f'activity {activity} "{text}"; it is {self.beats[-1:]}')
+        return self.beats[-1]
+
+
+@pytest.fixture
+def pulse(graph: Graph) -> Pulse:
+    return Pulse(graph)
+
+
+def show(pixels: Any) -> Any:
+    """Let the camera show this, whatever the robot does."""
+    def spoil(image: Image) -> None:
+        image.data = array.array('B', pixels.tobytes())
+    return spoil
+
+
+def sound(_: Any) -> None:
+    """Nothing is spoiled."""
+
+
+def test_the_heart_beats_twenty_times_a_second_and_tells_idle_from_planning(
+    graph: Graph, robot: Robot, pulse: Pulse,
+) -> None:
+    assert 'no goal' in pulse.wait_for(Heartbeat.IDLE).text
+    graph.publisher(Image, 'goal_image', LATCHED).publish(picture([0.6, -0.4]))
+    assert 'goal' in pulse.wait_for(Heartbeat.PLANNING).text
+    first = len(pulse.beats)
+    graph.wait_for(lambda: len(pulse.beats) >= first + 40, 10, 'forty beats')
+    stamps = np.array([to_nanoseconds(beat.header.stamp) for beat in pulse.beats[-40:]]) / 1e9
+    assert np.median(np.diff(stamps)) == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_hung_model_is_reported_within_hung_after_and_lets_go_of_the_node(
+    graph: Graph, robot: Robot, pulse: Pulse,
+) -> None:
+    pulse.wait_for(Heartbeat.PLANNING)
+    health = graph.diagnostics()
+    robot.spoil_image = show(hanging_image([0.0, 0.0]))
+    hung_from = graph.now()
+    beat = pulse.wait_for(Heartbeat.FAILED, 'hung', within=5)
+    assert 'encoding an image' in beat.text and 'load_model' in beat.text
+    # A test beside other work: what is said of the node is that it tells at once, not in seconds.
+    assert (to_nanoseconds(beat.header.stamp) - hung_from) / 1e9 < HUNG_AFTER + 1.0
+    graph.wait_for(lambda: 'hung' in getattr(health('world_model: model'), 'message', ''), 5,
+                   'the hung model in /diagnostics')
+    started = graph.now()
+    assert graph.transition('world_model', Transition.TRANSITION_DEACTIVATE)
+    assert (graph.now() - started) / 1e9 < 2.0
+    robot.spoil_image = sound
+    assert graph.transition('world_model', Transition.TRANSITION_ACTIVATE)
+    latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+    graph.wait_for(lambda: len(latents) > 3, 10, 'latents of the same model')
+    pulse.wait_for(Heartbeat.IDLE)
+
+
+def test_latents_that_are_not_finite_are_a_failure_until_they_are_finite_again(
+    graph: Graph, robot: Robot, pulse: Pulse,
+) -> None:
+    pulse.wait_for(Heartbeat.IDLE)
+    robot.spoil_image = show(nan_image([0.0, 0.0]))
+    pulse.wait_for(Heartbeat.FAILED, 'NaN')
+    latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+    health = graph.diagnostics()
+    graph.wait_for(lambda: int(values(health('world_model: observation')).get(
+        'encodings_failed', 0)) > 3, 5, 'failed encodings to be counted')
+    assert not [latent for latent in latents if not np.isfinite(latent.tensor.data).all()]
+    robot.spoil_image = sound
+    pulse.wait_for(Heartbeat.IDLE)
+
+
+def test_an_unplugged_camera_makes_it_blind_and_is_named(
+    graph: Graph, pulse: Pulse,
+) -> None:
+    robot = Robot(graph)
+    with graph.every(0.05, robot.publish):
+        pulse.wait_for(Heartbeat.IDLE)
+    pulse.wait_for(Heartbeat.BLIND, 'no image')
+    health = graph.diagnostics()
+    graph.wait_for(lambda: 'no image' in getattr(
+        health('world_model: observation'), 'message', ''), 5, 'the camera in /diagnostics')
+    with graph.every(0.05, robot.publish):
+        pulse.wait_for(Heartbeat.IDLE)
+
+
+def test_joint_states_that_stop_make_it_blind_and_are_named(
+    graph: Graph, robot: Robot, pulse: Pulse,
+) -> None:
+    pulse.wait_for(Heartbeat.IDLE)
+    robot.spoil_joints = lambda joints: setattr(joints, 'name', ['a', 'b', 'c'])
+    pulse.wait_for(Heartbeat.BLIND, 'lacks')
+    robot.spoil_joints = sound
+    pulse.wait_for(Heartbeat.IDLE)
+
+
+def test_a_frozen_camera_is_told_from_a_still_scene(
+    graph: Graph, robot: Robot, pulse: Pulse,
+) -> None:
+    health = graph.diagnostics()
+
+    def frozen() -> int:
+        return int(values(health('world_model: observation')).get('frozen', -1))
+
+    graph.wait_for(lambda: frozen() >= 0, 5, 'diagnostics')
+    before, first = frozen(), len(robot.stamps)
+    graph.wait_for(lambda: len(robot.stamps) > first + 30, 10, 'a still scene')
+    pulse.wait_for(Heartbeat.IDLE)
+    robot.spoil_image = show(picture_pixels(robot))
+    robot.position = np.array([0.4, 0.0])
+    beat = pulse.wait_for(Heartbeat.BLIND, 'frozen')
+    assert '0.4' in beat.text
+    graph.wait_for(lambda: frozen() > before, 5, 'frozen pictures to be counted')
+    robot.position = np.array([0.0, 0.0])  # back where the picture was taken: it stays frozen
+    first = len(robot.stamps)
+    graph.wait_for(lambda: len(robot.stamps) > first + 20, 10, 'a second')
+    pulse.wait_for(Heartbeat.BLIND, 'frozen', within=1)
+    robot.spoil_image = sound
+    robot.position = np.array([0.1, 0.1])
+    pulse.wait_for(Heartbeat.IDLE)
+
+
+def picture_pixels(robot: Robot) -> Any:
+    return np.frombuffer(picture(robot.position).data, np.uint8)
+
+
+def test_stamps_that_stand_still_make_it_blind_and_are_named(
+    graph: Graph, robot: Robot, pulse: Pulse,
+) -> None:
+    pulse.wait_for(Heartbeat.IDLE)
+    stuck: list[Any] = []
+
+    def stick(image: Image) -> None:
+        stuck.append(image.header.stamp)
+        image.header.stamp = stuck[0]
+
+    robot.spoil_image = stick
+    pulse.wait_for(Heartbeat.BLIND, 'stamps stand still', within=3)
+    robot.spoil_image = sound
+    pulse.wait_for(Heartbeat.IDLE)
+
+
+def test_plans_that_are_not_finite_are_a_failure_and_nothing_is_proposed(
+    graph: Graph, robot: Robot, pulse: Pulse,
+) -> None:
+    graph.publisher(Image, 'goal_image', LATCHED).publish(picture([0.6, -0.4]))
+    pulse.wait_for(Heartbeat.PLANNING)
+    robot.spoil_joints = lambda joints: setattr(joints, 'velocity', [0.0, 2 * RACING, 0.0])
+    pulse.wait_for(Heartbeat.FAILED, 'NaN')
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    first = len(pulse.beats)
+    graph.wait_for(lambda: len(pulse.beats) > first + 10, 5, 'half a second')
+    assert not proposals
+    health = graph.diagnostics()
+    graph.wait_for(lambda: 'NaN' in getattr(health('world_model: planning'), 'message', ''), 5,
+                   'the reason in /diagnostics')
+    robot.spoil_joints = sound
+    pulse.wait_for(Heartbeat.PLANNING)
+
+
+def test_a_slow_plan_delays_neither_latents_nor_heartbeat_nor_services(tmp_path: Path) -> None:
+    bundle = write_faulty_bundle(tmp_path / 'toy', slow_rollout=0.5)
+    with Graph(tmp_path) as graph:
+        process = graph.spawn('world_model', parameters={
+            **PARAMETERS, 'bundle': str(bundle.path), 'hung_after': 5.0})
+        graph.wait_until_active('world_model', 40)
+        robot, pulse = Robot(graph), Pulse(graph)
+        latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+        proposals = graph.listen(ActionProposal, 'world_model/proposal')
+        seen: list[float] = []  # age of each latent when it arrives
+
+        def note() -> None:
+            while len(seen) < len(latents):
+                stamp = to_nanoseconds(latents[len(seen)].header.stamp)
+                seen.append((graph.now() - stamp) / 1e9)
+
+        with graph.every(0.05, robot.publish), graph.every(0.002, note):
+            graph.publisher(Image, 'goal_image', LATCHED).publish(picture([0.6, -0.4]))
+            graph.wait_for(lambda: len(proposals) >= 4, 30, 'four slow plans')
+            assert all(proposal.planning_time > 0.2 for proposal in proposals)
+            del seen[:], latents[:], pulse.beats[:]
+            graph.wait_for(lambda: len(latents) >= 60, 10, 'three seconds of latents')
+            assert np.median(seen) < 0.05
+            assert len(pulse.beats) > 40
+            graph.wait_until('world_model', 'active', within=2)
+        assert graph.end(process) == 0
+
+
+def test_a_signal_ends_a_process_whose_model_hangs(tmp_path: Path) -> None:
+    bundle = write_faulty_bundle(tmp_path / 'toy')
+    with Graph(tmp_path) as graph:
+        process = graph.spawn('world_model', parameters={**PARAMETERS, 'bundle': str(bundle.path)})
+        graph.wait_until_active('world_model')
+        robot, pulse = Robot(graph), Pulse(graph)
+        with graph.every(0.05, robot.publish):
+            pulse.wait_for(Heartbeat.IDLE)
+            robot.spoil_image = show(hanging_image([0.0, 0.0]))
+            pulse.wait_for(Heartbeat.FAILED, 'hung')
+            assert graph.end(process, signal.SIGTERM, within=5) == 0
+
+
+def test_time_of_a_simulation_may_pause_and_go_back(tmp_path: Path) -> None:
+    bundle = write_faulty_bundle(tmp_path / 'toy')
+    with Graph(tmp_path) as graph:
+        process = graph.spawn('world_model', parameters={
+            **PARAMETERS, 'bundle': str(bundle.path), 'use_sim_time': True})
+        graph.wait_until_active('world_model')
+        clock = graph.publisher(Clock, 'clock', RELIABLE)
+        robot, pulse = Robot(graph), Pulse(graph)
+        proposals = graph.listen(ActionProposal, 'world_model/proposal')
+        time = [100 * 10**9]
+
+        def tick() -> None:
+            time[0] += 10**7
+            clock.publish(Clock(clock=to_stamp(time[0])))
+
+        def restamp(message: Any) -> None:
+            message.header.stamp = to_stamp(time[0])
+
+        robot.spoil_image = robot.spoil_joints = restamp
+        goal = graph.publisher(Image, 'goal_image', LATCHED)
+        with graph.every(0.01, tick), graph.every(0.05, robot.publish):
+            goal.publish(picture([0.6, -0.4]))
+            graph.wait_for(lambda: len(proposals) > 5, 10, 'proposals in simulated time')
+        # Paused: no clock, no images. The node says so in steady time.
+        pulse.wait_for(Heartbeat.BLIND)
+        health = graph.diagnostics()
+        graph.wait_for(lambda: health('world_model: observation') is not None, 5,
+                       'diagnostics while time stands still')
+        with graph.every(0.01, tick), graph.every(0.05, robot.publish):
+            pulse.wait_for(Heartbeat.PLANNING)
+            time[0] = 10 * 10**9  # the world is reset
+            del proposals[:]
+            graph.wait_for(lambda: len(proposals) > 5, 10, 'proposals after the jump')
+            stamps = [to_nanoseconds(proposal.header.stamp) for proposal in proposals[2:]]
+            assert max(stamps) < 50 * 10**9 and stamps == sorted(stamps)
+            # The robot stands at 0.6 rad from its goal: nothing of the old plan is played on.
+            assert proposals[-1].goal_distance == pytest.approx(np.hypot(0.6, 0.4), abs=0.02)
+        assert graph.end(process) == 0

@@ -1,0 +1,146 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The ``~/load_model`` service: another model without a restart.
+
+A thread of its own loads, checks and warms the bundle while everything else goes on. The callback
+is a coroutine that naps: rclpy asks a coroutine that waits for something again and again at full
+speed, and one that blocks would hold up the executor, and with it the heartbeat.
+"""
+
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from rclpy.node import Node
+
+from world_model_interfaces.srv import LoadModel
+from world_model_ros import payload
+from world_model_ros.nodes.loaded_model import LoadedModel
+
+_NAP = 0.002  # s that the executor is held up at a time
+_TAKE_OVER = 2.0  # s to wait for the first picture that the new model sees
+
+
+class ModelHost(Protocol):
+    """The node that models run in; called from the executor's thread but for ``load``."""
+
+    def load(self, path: Path, *, shadow: bool) -> LoadedModel:
+        """Load, check and warm; raises with the reason. Called in a thread of its own."""
+
+    def swap(self, model: LoadedModel) -> Callable[[], bool]:
+        """Run another model from the next picture on; returns what tells whether it does."""
+
+    def set_shadow(self, model: LoadedModel | None) -> None:
+        """Let a model run beside the active one, or none."""
+
+    def refusal(self) -> str:
+        """Why no model can be taken now; empty if one can."""
+
+
+class LoadModelServer:
+    """Serves one request at a time, in every lifecycle state."""
+
+    def __init__(self, node: Node, host: ModelHost) -> None:
+        self._host, self._logger = host, node.get_logger()
+        self._job: _Job | None = None
+        self._service = node.create_service(LoadModel, '~/load_model', self._serve)
+
+    async def _serve(
+        self, request: LoadModel.Request, response: LoadModel.Response,
+    ) -> LoadModel.Response:
+        if self._job is not None:
+            response.message = f'still busy with {self._job.path}: ask again when it is done'
+            return response
+        try:
+            await self._fulfil(request, response)
+            response.success = True
+            self._logger.info(response.message)
+        except Exception as error:  # the border: whatever is wrong with a bundle is the answer
+            response.message = f'{error}'
+            self._logger.error(f'load_model refused: {error}')
+        finally:
+            self._job = None
+        return response
+
+    async def _fulfil(self, request: LoadModel.Request, response: LoadModel.Response) -> None:
+        if reason := self._host.refusal():
+            raise ValueError(reason)
+        if request.shadow and not request.bundle:
+            self._host.set_shadow(None)
+            response.message = 'no shadow runs'
+            return
+        job = self._job = _Job(_path(request.bundle), request.shadow, self._host)
+        job.start()
+        while job.is_alive():
+            job.join(_NAP)
+            await _Turn()
+        model = job.result()
+        if reason := self._host.refusal():
+            raise ValueError(f'{reason}; {model} was loaded in vain')
+        response.name, response.version = model.name, model.manifest.model.version
+        response.digest = model.digest
+        if request.shadow:
+            self._host.set_shadow(model)
+            response.message = f'{model} runs as a shadow: compare ~/surprise and ~/shadow/surprise'
+            return
+        runs = self._host.swap(model)
+        deadline = monotonic() + _TAKE_OVER
+        while not runs() and monotonic() < deadline:
+            threading.Event().wait(_NAP)
+            await _Turn()
+        response.message = (f'{model} runs' if runs() else
+                            f'{model} is ready and takes over with the next usable image')
+
+
+class _Job(threading.Thread):
+    """Loads one bundle."""
+
+    def __init__(self, path: Path, shadow: bool, host: ModelHost) -> None:
+        # A daemon: a load that takes minutes does not keep the process from ending.
+        super().__init__(name='load_model', daemon=True)
+        self.path, self._shadow, self._host = path, shadow, host
+        self._model: LoadedModel | None = None
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self._model = self._host.load(self.path, shadow=self._shadow)
+        except Exception as error:  # raised again by `result`, in the executor's thread
+            self._error = error
+
+    def result(self) -> LoadedModel:
+        """Return the model, or raise why there is none."""
+        if self._error is not None:
+            raise self._error
+        assert self._model is not None
+        return self._model
+
+
+class _Turn:
+    """Awaited, it lets the executor do what else there is to do."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError('bundle is empty: give the folder of a bundle')
+    if len(text) > payload.TEXT_LENGTH or '\0' in text:
+        raise ValueError('bundle is no path: give the folder of a bundle')
+    return Path(text)

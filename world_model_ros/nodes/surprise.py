@@ -1,0 +1,109 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+How well models foresee: ``~/surprise`` of the active model, ``~/shadow/surprise`` of a shadow.
+
+Both are judged in threads of their own and by the same rule (``monitor.Foresight``), so that the
+active model is not slowed and the two numbers can be compared.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from std_msgs.msg import Header
+
+from world_model_interfaces.msg import Surprise
+from world_model_ros.inference import InferenceError
+from world_model_ros.monitor import ActionLog, Foresight, Health, LatencyWindow, Level, WorkerWatch
+from world_model_ros.nodes.convert import to_stamp
+from world_model_ros.nodes.loaded_model import Float, LoadedModel
+from world_model_ros.nodes.observer import Encoded, Observation, encode
+from world_model_ros.observation import JointStateError
+
+
+class SurpriseMeter:
+    """Holds what one model expected against what it then saw."""
+
+    def __init__(
+        self, steps: int, actions: ActionLog, publish: Callable[[Surprise], None],
+    ) -> None:
+        """Judge over ``steps`` model steps what follows from ``actions``."""
+        self._steps, self._actions, self._publish = steps, actions, publish
+        self._model: LoadedModel | None = None
+        self._foresight: Foresight[Float] | None = None
+        self.watch = WorkerWatch('surprise')
+        self.scores = LatencyWindow(100)
+
+    def see(self, encoded: Encoded) -> None:
+        """Judge with one latent."""
+        model = encoded.model
+        if self._foresight is None or model is not self._model:
+            action = model.manifest.action
+            self._model, self.scores = model, LatencyWindow(100)
+            self._foresight = Foresight(
+                model.imagine, model.distance, step_duration=action.model_step,
+                rows_per_step=action.rows_per_step, steps=self._steps)
+        try:
+            with self.watch.inside('judging its own expectations'):
+                errors = self._foresight.see(
+                    encoded.stamp, encoded.latent, encoded.latent, self._actions)
+        except InferenceError as error:
+            self.watch.failed(str(error))
+            return
+        self.watch.succeeded()
+        if errors is not None:
+            score = float(np.nanmean(errors))
+            self.scores.add(score)
+            self._publish(Surprise(
+                header=Header(stamp=to_stamp(encoded.stamp), frame_id=encoded.frame_id),
+                model=model.name, model_digest=model.digest,
+                step_duration=model.manifest.action.model_step, error=errors.tolist(), score=score,
+                threshold=math.nan, verdict=Surprise.UNKNOWN))
+
+    def forget(self) -> None:
+        """Let go of the model."""
+        self._model = self._foresight = None
+
+
+class Shadow:
+    """A model that sees what the active one sees, and never acts."""
+
+    def __init__(self, model: LoadedModel, meter: SurpriseMeter) -> None:
+        self.model, self._meter = model, meter
+        self.watch = WorkerWatch('shadow')
+        self._encoded = 0
+
+    def observe(self, observation: Observation) -> None:
+        """See and judge; in the shadow's thread."""
+        try:
+            with self.watch.inside('encoding an image'):
+                encoded = encode(observation, self.model)
+        except (InferenceError, JointStateError) as error:
+            self.watch.failed(str(error))
+            return
+        self._encoded += 1
+        self.watch.succeeded()
+        self._meter.see(encoded)
+
+    def health(self, hung_after: float) -> Health:
+        """What /diagnostics says of the shadow."""
+        trouble = self.watch.trouble(hung_after) or self._meter.watch.trouble(hung_after)
+        score = self._meter.scores.percentile(50)
+        values = {'model': str(self.model), 'frames_encoded': str(self._encoded),
+                  'failures': str(self.watch.failures), 'surprise_p50': f'{score:.4g}'}
+        if trouble:
+            return Health('shadow', Level.WARN, f'the shadow is of no use: {trouble}', values)
+        return Health('shadow', Level.OK, 'runs beside the active model', values)
