@@ -87,6 +87,7 @@ class SimulatorNode(ManagedNode):
         self._counts = Counters('velocity_commands', 'trajectories', 'commands_refused')
         self._frames = Counters('frames_published', 'frames_skipped')
         self._overruns = 0
+        self._joint_states = 0
         self._image_rate = Rate()
         self._refusal = ''
 
@@ -202,6 +203,7 @@ class SimulatorNode(ManagedNode):
         self._joints_pub.publish(JointState(
             header=header, name=list(arm.joints), position=arm.positions.tolist(),
             velocity=arm.velocities.tolist(), effort=arm.efforts.tolist()))
+        self._joint_states += 1
         x, y, z = arm.tip().tolist()
         self._tip_pub.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
 
@@ -244,7 +246,8 @@ class SimulatorNode(ManagedNode):
         world = Health(
             'world', Level.WARN if self._overruns else Level.OK,
             f'fell more than {_LATE} s behind real time: give this machine less to do'
-            if self._overruns else 'in real time', {'overruns': str(self._overruns)})
+            if self._overruns else 'in real time', {
+                'overruns': str(self._overruns), 'joint_states_published': str(self._joint_states)})
         return (camera, drives, world)
 
 
