@@ -33,7 +33,7 @@ import numpy as np
 import yaml
 
 from world_model_ros.bundle import PlannerSettings, load_bundle
-from world_model_ros.inference import WorldModel
+from world_model_ros.inference import RuntimeSettings, WorldModel
 from world_model_ros.observation.image import fit_image
 from world_model_ros.planning import Plan, Planner, shift_warm_start
 from world_model_ros.simulation import ArmSimulation
@@ -103,7 +103,7 @@ def run_episode(arm: ArmSimulation, model: WorldModel, planner: Planner, start: 
             if active:
                 warm = shift_warm_start(active[1].actions, now - active[0], dt)
             committed = (idle if warm is None else warm)[:committed_steps]
-            plan = planner.plan(latent, goal_latent, committed=committed, warm_start=warm,
+            plan = planner.plan(model.context(latent), goal_latent, committed=committed, warm_start=warm,
                                 seed=seed * 1_000_003 + tick,
                                 deadline=time.monotonic() + timing.budget)
             pending = (now + timing.latency, now, plan)
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None,
     parser.add_argument('--quiet', action='store_true', help='print the summary only')
     options = parser.parse_args(arguments)
 
-    model = WorldModel(load_bundle(options.bundle), options.threads)
+    model = WorldModel(load_bundle(options.bundle), RuntimeSettings(threads=options.threads))
     overrides = {key: yaml.safe_load(value) for key, _, value in
                  (entry.partition('=') for entry in options.set)}
     defaults = model.bundle.manifest.planner

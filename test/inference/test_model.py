@@ -54,10 +54,11 @@ def test_a_rollout_takes_physical_actions_and_each_sequence_counts_for_itself(
 ) -> None:
     latent = model.encode(toy_image([0.0, 0.0]), state(0, 0, 0, 0))
     actions = np.random.default_rng(0).uniform(-1.5, 1.5, (5, HORIZON, 2)).astype(np.float32)
-    latents = model.rollout(latent, actions)
+    context = model.context(latent)
+    latents = model.imagine(context, actions)
     assert latents.shape == (5, HORIZON, 6)
     np.testing.assert_allclose(latents[:, :, 2:4], STEP * np.cumsum(actions, 1), atol=1e-5)
-    np.testing.assert_array_equal(model.rollout(latent, actions[2:3])[0], latents[2])
+    np.testing.assert_array_equal(model.imagine(context, actions[2:3])[0], latents[2])
 
 
 @pytest.mark.parametrize('image', [

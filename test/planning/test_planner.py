@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from toy_bundle import HORIZON, STEP, VELOCITY_LIMIT, toy_image, write_toy_bundle
 
 from world_model_ros.bundle import PlannerSettings
-from world_model_ros.inference import WorldModel
+from world_model_ros.inference import Context, Scores, WorldModel
 from world_model_ros.planning import Plan, Planner, shift_warm_start
 
 Array = np.ndarray[Any, Any]
@@ -56,18 +56,19 @@ def with_settings(model: WorldModel, **changes: object) -> PlannerSettings:
         {**model.bundle.manifest.planner.model_dump(), **changes})
 
 
-def at(model: WorldModel, position: tuple[float, float]) -> Array:
-    return model.encode(toy_image(position), np.array([*position, 0, 0], np.float32))
+def at(model: WorldModel, position: tuple[float, float]) -> Context:
+    return model.context(
+        model.encode(toy_image(position), np.array([*position, 0, 0], np.float32)))
 
 
 def goal(model: WorldModel, position: tuple[float, float]) -> Array:
     return model.encode_goal(toy_image(position))
 
 
-def plan_cost(model: WorldModel, planner: Planner, latent: Array, target: Array,
-              actions: Array) -> float:
+def plan_cost(model: WorldModel, context: Context, target: Array, actions: Array) -> float:
     """Cost from the formula: the mean over the horizon plus the last step."""
-    distances = np.linalg.norm(model.rollout(latent, actions[None])[0, :, :2] - target, axis=1)
+    imagined = model.imagine(context, actions[None])[0, :, :2]
+    distances = np.linalg.norm(imagined - target, axis=1)
     return float(distances.mean() + distances[-1])
 
 
@@ -111,20 +112,20 @@ def test_a_plan_is_inside_the_bounds_keeps_committed_rows_and_never_loses_to_its
     model: WorldModel, planner: Planner, start: tuple[float, float], target: tuple[float, float],
     seed: int, rows: int, warm: int | None,
 ) -> None:
-    latent, wanted = at(model, start), goal(model, target)
+    context, wanted = at(model, start), goal(model, target)
     committed = actions_of(7, rows)
     warm_start = None if warm is None else actions_of(warm)
-    plan = planner.plan(latent, wanted, committed=committed, warm_start=warm_start, seed=seed,
+    plan = planner.plan(context, wanted, committed=committed, warm_start=warm_start, seed=seed,
                         deadline=NEVER)
     assert plan.actions.shape == (HORIZON, 2)
     assert np.isfinite(plan.actions).all()
     assert (np.abs(plan.actions) <= VELOCITY_LIMIT).all()
     np.testing.assert_array_equal(plan.actions[:rows], committed)
     np.testing.assert_allclose(
-        plan.cost, plan_cost(model, planner, latent, wanted, plan.actions), rtol=1e-4)
+        plan.cost, plan_cost(model, context, wanted, plan.actions), rtol=1e-4)
     rest = np.zeros((HORIZON, 2), np.float32) if warm_start is None else warm_start
     followed = np.concatenate([committed, rest[rows:]])
-    assert plan.cost <= plan_cost(model, planner, latent, wanted, followed) * (1 + 1e-5)
+    assert plan.cost <= plan_cost(model, context, wanted, followed) * (1 + 1e-5)
 
 
 def same(a: Plan, b: Plan) -> bool:
@@ -133,10 +134,10 @@ def same(a: Plan, b: Plan) -> bool:
 
 
 def test_one_seed_gives_one_plan_to_the_byte_whatever_was_planned_before(model: WorldModel) -> None:
-    latent, target = at(model, (0.3, 0.3)), goal(model, (-1.0, 0.5))
+    context, target = at(model, (0.3, 0.3)), goal(model, (-1.0, 0.5))
     first, second = (Planner(model, model.bundle.manifest.planner) for _ in range(2))
     second.plan(at(model, (1.0, 1.0)), target, seed=3, deadline=NEVER)
-    plans = [planner.plan(latent, target, warm_start=actions_of(1), seed=seed, deadline=NEVER)
+    plans = [planner.plan(context, target, warm_start=actions_of(1), seed=seed, deadline=NEVER)
              for planner, seed in ((first, 5), (second, 5), (first, 6))]
     assert same(plans[0], plans[1])
     assert not same(plans[0], plans[2])
@@ -183,9 +184,9 @@ def test_a_model_that_fails_for_every_sequence_leaves_the_warm_start_and_says_so
 ) -> None:
     model = failing_model
     planner = Planner(model, model.bundle.manifest.planner)
-    latent = np.full(6, np.nan, np.float32)
+    context = model.context(np.full(6, np.nan, np.float32))
     warm = actions_of(3)
-    plan = planner.plan(latent, goal(model, (0.0, 0.0)), warm_start=warm, seed=0, deadline=NEVER)
+    plan = planner.plan(context, goal(model, (0.0, 0.0)), warm_start=warm, seed=0, deadline=NEVER)
     assert plan.cost == math.inf
     np.testing.assert_array_equal(plan.actions, warm)
 
@@ -202,9 +203,16 @@ class SlowModel:
     def bundle(self) -> Any:
         return self.model.bundle
 
-    def rollout(self, latent: Array, actions: Array) -> Array:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def score(self, context: Context, target: Array, actions: Array) -> Scores:
         self.now += self.per_sample * len(actions)
-        return self.model.rollout(latent, actions)
+        return self.model.score(context, target, actions)
+
+    def imagine(self, context: Context, actions: Array) -> Array:
+        self.now += self.per_sample * len(actions)
+        return self.model.imagine(context, actions)
 
 
 @pytest.mark.parametrize('fraction', [0.05, 0.3, 0.6, 1.5, 3.0, 10.0])
@@ -217,8 +225,9 @@ def test_a_plan_shrinks_to_keep_its_deadline(model: WorldModel, fraction: float)
     plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0,
                         deadline=started + fraction * batch)
     assert slow.now <= started + fraction * batch + 1e-9
-    assert plan.samples == round((slow.now - started) / 0.001)
-    assert plan.samples >= min(fraction, 1) * settings.samples - 1
+    # The chosen sequence is imagined once more, for its latents.
+    assert plan.samples + 1 == round((slow.now - started) / 0.001)
+    assert plan.samples + 1 >= min(fraction, 1) * settings.samples - 1
     assert plan.planning_time == pytest.approx(slow.now - started)
 
 
@@ -240,10 +249,10 @@ def test_a_machine_that_slows_down_makes_the_next_batch_smaller_not_later(
     settings = model.bundle.manifest.planner
     planner = Planner(slow, settings, clock=lambda: slow.now)  # type: ignore[arg-type]
     slow.per_sample = 0.004
-    latent, target = at(model, (1.0, 0.0)), goal(model, (0.0, 1.0))
-    planner.plan(latent, target, seed=0, deadline=slow.now + 0.1)
+    context, target = at(model, (1.0, 0.0)), goal(model, (0.0, 1.0))
+    planner.plan(context, target, seed=0, deadline=slow.now + 0.1)
     started = slow.now
-    plan = planner.plan(latent, target, seed=0, deadline=started + 0.1)
+    plan = planner.plan(context, target, seed=0, deadline=started + 0.1)
     assert slow.now <= started + 0.1 + 1e-9
     assert plan.samples <= 25
 

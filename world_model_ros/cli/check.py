@@ -11,93 +11,120 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`wmros check`: is this bundle sound, what does it ask of the robot, and how fast is it here?"""
+"""`wmros check`: is a bundle sound, what does it ask of the robot, how fast is it, does it fit?
+
+Exit code 0: it may be used, perhaps with warnings. 1: it is refused, or does not fit this machine
+or these topics; each reason comes with its cure. 2: the command line is wrong.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from world_model_ros.bundle import Bundle, BundleError, load_bundle
-from world_model_ros.inference import InferenceError, WorldModel
+from world_model_ros.cli import topics
+from world_model_ros.inference import InferenceError, RuntimeSettings, WorldModel
+from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.inference.first_latent import time_to_first_latent
+from world_model_ros.inference.measure import measure_all
+from world_model_ros.inference.measurements import Measurement, write_measurements
+from world_model_ros.inference.providers import PRECISIONS, PROVIDERS, cache_folder
+from world_model_ros.inference.report import Report, Section, describe_model
+from world_model_ros.inference.sessions import ProviderError
+
+DEADLINE = 0.05
+"""Default of world_model's parameter `plan_deadline` [s]."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command line."""
     parser.add_argument('bundle', type=Path, help='folder of the bundle, which holds bundle.yaml')
-    parser.add_argument('--threads', type=int, default=1, help='threads of the runtime (default 1)')
+    parser.add_argument('--deadline', type=float, default=DEADLINE, metavar='S',
+                        help='time that one plan may take, as plan_deadline (default %(default)s)')
+    run = parser.add_argument_group('what it runs on, as the parameters of world_model')
+    run.add_argument('--provider', choices=('auto', *PROVIDERS), default='auto',
+                     help='default auto: the fastest as measured by --prebuild, else cpu')
+    run.add_argument('--precision', choices=('auto', *PRECISIONS), default='auto',
+                     help='default auto: less than float32 only if measured and golden')
+    run.add_argument('--threads', type=int, default=1, metavar='N',
+                     help='threads of one graph on the CPU (default 1; 0: as measured)')
+    run.add_argument('--cache', type=Path, metavar='FOLDER',
+                     help='engines and measurements (default ~/.cache/world_model_ros)')
+    run.add_argument('--prebuild', action='store_true',
+                     help='build engines, measure every provider, and keep both for auto')
+    live = parser.add_argument_group('whether a running robot gives what the model needs')
+    live.add_argument('--against-topics', action='store_true',
+                      help='listen to the camera and the joint states of this ROS domain')
+    live.add_argument('--image-topic', default='image', metavar='TOPIC')
+    live.add_argument('--joint-topic', default='joint_states', metavar='TOPIC')
+    live.add_argument('--listen', type=float, default=10.0, metavar='S',
+                      help='listen no longer than this (default %(default)s)')
+    live.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one report; 0 for a sound bundle, 1 for one that is refused."""
-    started = time.perf_counter()
+    """Print one report; 0 if the bundle may be used, 1 if not."""
     try:
+        settings = RuntimeSettings(args.provider, args.precision, args.threads, args.cache)
         bundle = load_bundle(args.bundle)
-        print('\n'.join(_contract(bundle)))
-        model = WorldModel(bundle, args.threads)
-        loaded = time.perf_counter() - started
-        print('\n'.join(_proof(model, loaded)))
-    except (BundleError, InferenceError) as error:
+        measured = _prebuild(bundle, settings) if args.prebuild else None
+        model = WorldModel(bundle, settings, _progress)
+        report = describe_model(model, args.deadline)
+    except (BundleError, InferenceError, ProviderError, topics.ProbeError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    report.sections.insert(-1, Section('Start', (('first latent', _first_latent(args, settings)),)))
+    if measured:
+        report.sections.append(measured)
+    if args.against_topics:
+        _listen(args, bundle, report)
+    print('\n'.join(report.lines()))
+    return 0 if report.fit else 1
 
 
-def _contract(bundle: Bundle) -> list[str]:
-    manifest = bundle.manifest
-    action, image, state = manifest.action, manifest.image, manifest.proprioception
-    planner, latent = manifest.planner, manifest.latent
-    bounds = ', '.join(f'{name} {low:g} to {high:g}' for name, low, high in
-                       zip(action.names, action.lower, action.upper, strict=True))
-    terms = ' + '.join(f'{term.weight:g} {term.metric} ({term.steps})'
-                       for term in getattr(manifest.cost, 'terms', ()))
-    rows = [
-        ('bundle', f'{bundle.path}  {bundle.size / 2**20:.2f} MiB of graphs'),
-        ('model', f'{manifest.model.name} {manifest.model.version}'),
-        ('licence', manifest.model.license),
-        ('source', manifest.model.source),
-        ('digest', bundle.digest),
-        ('action', f'{action.kind} [{" ".join(action.units)}]: {bounds}; '
-                   f'one row lasts {action.step_duration:g} s'),
-        ('image', f'{image.width}x{image.height} {image.color}, crop {image.crop}, '
-                  f'resize {image.interpolation}'),
-        ('joint state', f'{" and ".join(state.fields)} of {", ".join(state.joints)}'),
-        ('latent', f'{latent.size} numbers, a goal holds {" ".join(manifest.goal_parts)}'),
-        ('cost', f'{terms}; reached below {manifest.goal.reached:g}'),
-        ('planner', f'{planner.sampler}: {planner.samples} samples x {planner.iterations} '
-                    'iterations, '
-                    f'{len(planner.knots)} knots over {planner.horizon} steps '
-                    f'({planner.horizon * action.step_duration:g} s)'),
-    ]
-    return [f'{name:13s}{text}' for name, text in rows]
+def _progress(words: str) -> None:
+    print(f'wmros check: {words}', file=sys.stderr, flush=True)
 
 
-def _proof(model: WorldModel, loaded: float) -> list[str]:
-    """Graphs, golden vectors and speed."""
-    bundle, golden = model.bundle, model.bundle.golden
-    settings = bundle.manifest.planner
-    rows = [f'{"graph":13s}{line}' for line in model.describe()]
-    tolerance = bundle.manifest.golden.tolerance
-    rows += [f'{"golden":13s}{graph}: error {error:.1e}, {tolerance:.0e} allowed'
-             for graph, error in model.golden_errors.items()]
-    actions = np.resize(golden.actions, (settings.samples, *golden.actions.shape[1:]))
-    encode = _median_ms(lambda: model.encode(golden.image[0], golden.proprioception[0]))
-    rollout = _median_ms(lambda: model.rollout(golden.latent[0], actions))
-    plan = encode + settings.iterations * rollout
-    return [*rows, f'{"speed here":13s}encode {encode:.1f} ms, imagine {settings.samples} x '
-            f'{settings.horizon} steps {rollout:.1f} ms, a plan about {plan:.0f} ms; '
-            f'loaded and checked in {loaded:.2f} s', f'{"verdict":13s}sound']
+def _first_latent(args: argparse.Namespace, settings: RuntimeSettings) -> str:
+    first = time_to_first_latent(args.bundle, settings)
+    torch = 'with torch' if first.torch else 'without torch'
+    return f'{first.seconds:.2f} s after the start of a process, {torch}'
 
 
-def _median_ms(call: Callable[[], object], repeats: int = 15) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times)) * 1e3
+def _prebuild(bundle: Bundle, settings: RuntimeSettings) -> Section:
+    """Build, measure and keep; raises ProviderError where nothing can be kept."""
+    cache = cache_folder(settings)
+    if cache is None:
+        raise ProviderError('there is no home folder to keep measurements in', 'give --cache')
+    measured = measure_all(bundle, settings, progress=_progress)
+    if not measured:
+        raise ProviderError(f'no installed provider fits {settings.provider}, '
+                            f'{settings.precision}', 'choose auto, or install the provider')
+    try:
+        file = write_measurements(cache, bundle.digest, measured)
+    except OSError as error:
+        raise ProviderError(f'cannot keep the measurement ({error})', 'give --cache') from error
+    return Section('Measured', (*((one.label, _measurement(one)) for one in measured),
+                                ('kept in', str(file))))
+
+
+def _measurement(one: Measurement) -> str:
+    if one.refused:
+        return f'out of the question: {one.refused}'
+    return (f'{one.plan_ms:.1f} ms a plan (encode {one.encode_ms:.1f}, iteration '
+            f'{one.score_ms:.1f}), opened in {one.load_s:.1f} s, deviation {one.golden_error:.0e}')
+
+
+def _listen(args: argparse.Namespace, bundle: Bundle, report: Report) -> None:
+    """Add what a running robot lacks."""
+    try:
+        heard = topics.listen(args.image_topic, args.joint_topic, args.listen, args.use_sim_time)
+    except topics.ProbeError as error:
+        report.findings.append(Finding(Grade.UNFIT, 'topics', str(error), 'see above'))
+        return
+    report.sections.append(Section('Topics', tuple(
+        ('', line) for line in topics.describe(heard))))
+    report.findings += topics.judge(bundle.manifest, heard)

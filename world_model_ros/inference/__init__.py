@@ -13,6 +13,20 @@
 # limitations under the License.
 """Runs a bundle: encodes observations and goals, imagines what actions lead to. No torch."""
 
-from world_model_ros.inference.model import InferenceError, WorldModel
+from world_model_ros.inference.context import Context, ContextBuffer, FrameStack
+from world_model_ros.inference.costs import Scores
+from world_model_ros.inference.errors import InferenceError
+from world_model_ros.inference.model import WorldModel
+from world_model_ros.inference.proof import golden_start
+from world_model_ros.inference.providers import RuntimeSettings
 
-__all__ = ['InferenceError', 'WorldModel']
+__all__ = [
+    'Context',
+    'ContextBuffer',
+    'FrameStack',
+    'InferenceError',
+    'RuntimeSettings',
+    'Scores',
+    'WorldModel',
+    'golden_start',
+]

@@ -11,224 +11,306 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A bundle at work on ONNX Runtime.
+"""A bundle at work: the one place that knows graphs, normalisation and sessions.
 
-The rest of the program speaks physical units and NumPy; this is the one place that knows graphs,
-normalisation and sessions. A model that does not do here what it did where it was exported is
-refused when it is loaded, not when the robot moves.
+The rest of the program speaks physical units and NumPy. A model that does not do here what it did
+where it was exported is refused when it is loaded, not when the robot moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Iterator
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from world_model_ros.bundle import Bundle, BundleError, Fault, Normalization
+from world_model_ros.bundle import Bundle, BundleError, DistanceCost, Fault, ReturnCost
+from world_model_ros.bundle.graphs import WindowRollout
+from world_model_ros.inference.context import Context, first_context, idle_row
+from world_model_ros.inference.costs import (
+    DistanceTally,
+    ReturnTally,
+    Scores,
+    Tally,
+    check_goal,
+    measure,
+)
+from world_model_ros.inference.dynamics import (
+    FLOAT_BYTES,
+    RecurrentLoop,
+    Start,
+    dynamics_of,
+    window_of,
+)
+from world_model_ros.inference.errors import InferenceError
+from world_model_ros.inference.integration import integration
+from world_model_ros.inference.open_graphs import OpenGraphs
+from world_model_ros.inference.proof import golden_start, prove
+from world_model_ros.inference.providers import RuntimeSettings, choose
+from world_model_ros.inference.sessions import Progress, ProviderError, announcing
+from world_model_ros.inference.units import ActionUnits, Affine, image_for_graph
 
 Float = NDArray[np.float32]
 
-_TYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}
-# Name, type and shape of a tensor; a dimension that is a name is dynamic.
-_Tensor = tuple[str, str, tuple[int | str, ...]]
-
-
-class InferenceError(ValueError):
-    """An input that the model cannot take, or an output that is not finite."""
-
 
 class WorldModel:
-    """Encoder, goal encoder and rollout of one bundle.
+    """Encodes observations and goals, imagines what actions lead to, and says what that costs.
 
-    `threads` is ONNX Runtime's intra-op count. One is the safe choice for small models on a machine
-    with other work: two threads that contend for cores double the latency.
+    Actions are rows [N, h * rows_per_step, A] in physical units everywhere. Calls may come from
+    several threads; `interrupt` ends them.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        """Open the graphs, check them, run the golden vectors; raises BundleError."""
+    def __init__(
+        self, bundle: Bundle, settings: RuntimeSettings | None = None,
+        progress: Progress = lambda _: None,
+    ) -> None:
+        """Open the graphs, compare them with the manifest and run the golden vectors.
+
+        `progress` is told what takes long. Raises BundleError.
+        """
         self.bundle = bundle
-        self._run_options = onnxruntime.RunOptions()
-        manifest = bundle.manifest
-        assert manifest.image is not None
-        assert manifest.proprioception is not None
-        self._image_shape = (manifest.image.height, manifest.image.width, 3)
-        image: _Tensor = ('image', 'uint8', ('batch', *self._image_shape))
-        proprioception: _Tensor = ('proprioception', 'float32',
-                                   ('batch', manifest.proprioception.size))
-        latent: _Tensor = ('latent', 'float32', ('batch', manifest.latent.size))
-        goal: _Tensor = ('goal', 'float32', ('batch', *manifest.goal_shape))
-        horizon = ('batch', manifest.planner.horizon)
-        actions: _Tensor = ('actions', 'float32', (*horizon, manifest.action.size))
-        latents: _Tensor = ('latents', 'float32', (*horizon, manifest.latent.size))
-        open_graph = _Opener(bundle, threads)
-        self._encoder = open_graph('encoder', [image, proprioception], latent)
-        self._goal_encoder = open_graph('goal_encoder', [image], goal)
-        self._rollout = open_graph('rollout', [latent, actions], latents)
-        self._proprioception_mean, self._proprioception_scale = _affine(
-            manifest.proprioception.normalization)
-        self._action_mean, self._action_scale = _affine(manifest.action.normalization)
-        self._check_golden()
+        self.manifest = manifest = bundle.manifest
+        try:
+            self.backend = choose(bundle.digest, settings or RuntimeSettings())
+        except ProviderError as error:
+            fault = Fault('provider', error.problem, error.cure)
+            raise BundleError(bundle.path, [fault]) from error
+        self._graphs = OpenGraphs(bundle, self.backend, progress)
+        self._dynamics = dynamics_of(manifest, self._graphs)
+        self._actions = ActionUnits(manifest.action)
+        state = manifest.proprioception
+        self._state_units = Affine(state.normalization) if state else None
+        self._integrate = integration(manifest)
+        self._goal_distance = measure(manifest, manifest.goal) if manifest.goal else None
+        self.golden_errors = prove(self)
+        if self.backend.provider != 'cpu':
+            with announcing(progress, "warming up at the planner's batch size"):
+                self._warm_up()
 
-    def encode(self, image: NDArray[np.uint8], proprioception: Float) -> Float:
-        """Latent [D] of an observation.
+    def encode(self, image: NDArray[np.uint8] | None, proprioception: Float | None) -> Float:
+        """Latent [*S] of an observation.
 
-        image: uint8 [height, width, 3] RGB, cropped and resized as the bundle says
-        proprioception: float32 [P] in physical units, ordered as the bundle says
+        image: uint8 RGB of shape `image.shape`, cropped and resized as the bundle says; None if the
+            model sees none
+        proprioception: float32 [P], ordered as the bundle says; None if the model knows none
         Raises InferenceError for a wrong shape or type, or numbers that are not finite.
         """
-        self._check_image(image)
-        expected = self._proprioception_mean.shape
-        if proprioception.shape != expected or not np.isfinite(proprioception).all():
-            raise InferenceError(f'proprioception {proprioception.tolist()} is not {expected[0]} '
-                                 'finite numbers: check the joint state')
-        state = (proprioception - self._proprioception_mean) * self._proprioception_scale
-        latent = self._run(self._encoder, {'image': image[None],
-                                           'proprioception': state.astype(np.float32)[None]})[0]
-        return _finite('encoder', latent)
+        has_state = self.manifest.proprioception is not None
+        return self._encode('encoder', 'latent', image, proprioception, has_state)
 
-    def encode_goal(self, image: NDArray[np.uint8]) -> Float:
-        """Goal [G], the part of a latent that a picture alone addresses; `image` as in `encode`."""
-        self._check_image(image)
-        return _finite('goal encoder', self._run(self._goal_encoder, {'image': image[None]})[0])
+    def encode_goal(
+        self, image: NDArray[np.uint8] | None, proprioception: Float | None = None,
+    ) -> Float:
+        """Goal [*G] of an observation there; arguments as in `encode`.
 
-    def rollout(self, latent: Float, actions: Float) -> Float:
-        """Imagine the latents [N, H, D] after each action of N sequences.
-
-        latent: float32 [D]; actions: float32 [N, H, A] in physical units. The result is not checked
-        for NaN: whoever compares the sequences decides what a failed one is worth.
+        The proprioception at the goal is needed only where the bundle's goal encoder takes it.
         """
-        normalized = (actions - self._action_mean) * self._action_scale
-        start = np.broadcast_to(latent.astype(np.float32, copy=False), (len(actions), latent.size))
-        return self._run(self._rollout, {'latent': np.ascontiguousarray(start),
-                                         'actions': normalized.astype(np.float32, copy=False)})
+        if not self.manifest.has_goal:
+            raise InferenceError(f'{self.manifest.model.name} has no goals: its cost is a return')
+        encoder = self.manifest.graphs.goal_encoder
+        if encoder is None:
+            return self.encode(image, proprioception)
+        return self._encode('goal_encoder', 'goal', image, proprioception, encoder.proprioception)
+
+    def context(self, latent: Float, proprioception: Float | None = None) -> Context:
+        """The context of one observation with nothing before it; see `ContextBuffer` for more."""
+        return first_context(self.manifest, latent, proprioception)
+
+    def score(self, context: Context, goal: Float | None, actions: Float) -> Scores:
+        """Costs of imagined action sequences [N, H * rows_per_step, A], toward a goal [*G].
+
+        Imagined in chunks that keep to the manifest's memory; no latent is kept. Failed sequences
+        cost infinity. Raises InferenceError.
+        """
+        check_goal(self.manifest, goal)
+        with self._graphs.call():
+            chunks = []
+            for part in self._chunks(actions):
+                tally = self._tally(context, goal)
+                start, steps = self._start(context, part)
+                done = 0
+                for block in self._dynamics.blocks(start, steps):
+                    tally.add(steps[:, done:done + block.shape[1]], block)
+                    done += block.shape[1]
+                chunks.append(tally.scores())
+        return Scores(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
+
+    def imagine(self, context: Context, actions: Float) -> Float:
+        """Latents [N, h, *S] after each model step of action sequences [N, h * rows_per_step, A].
+
+        h is at most the planner's horizon. The result is not checked for NaN: whoever looks at
+        the sequences decides what a failed one is worth. Raises InferenceError.
+        """
+        with self._graphs.call():
+            return np.concatenate([
+                np.concatenate(list(self._blocks(context, part)), axis=1)
+                for part in self._chunks(actions)])
+
+    def advance(self, context: Context, actions: Float) -> Context:
+        """Move a context on by actions [h * rows_per_step, A], without an observation.
+
+        The planner's way over what the robot is already committed to.
+        """
+        with self._graphs.call():
+            states: dict[str, Float] = {}
+            if isinstance(self._dynamics, RecurrentLoop):
+                states = self._dynamics.last_states(*self._start(context, actions[None]))
+            imagined = np.concatenate(list(self._blocks(context, actions[None])), axis=1)[0]
+        later = None
+        if context.proprioception is not None:
+            later = np.repeat(context.proprioception[-1:], len(imagined), axis=0)
+            if self._integrate is not None:
+                later = self._integrate(context.proprioception[-1], actions[None])[0, 1:].astype(
+                    np.float32)
+            later = np.concatenate([context.proprioception, later])
+        moved = Context(np.concatenate([context.latents, imagined]),
+                        np.concatenate([context.past_actions, actions]), later, states)
+        if len(moved.latents) <= self.manifest.history:
+            return moved
+        return window_of(moved, self.manifest.history, actions[-1],
+                         self.manifest.action.rows_per_step)
+
+    def distance(self, latents: Float, goal: Float) -> Float:
+        """Goal distance [...] of latents [..., *S], in the units of `goal.reached`."""
+        if self._goal_distance is None:
+            raise InferenceError(f'{self.manifest.model.name} has no goals: its cost is a return')
+        return self._goal_distance(latents, goal)
+
+    def goal_of(self, latent: Float) -> Float:
+        """The goal [*G] that a latent [*S] would be."""
+        if self.manifest.graphs.goal_encoder is None:
+            return latent
+        parts = self.manifest.latent.parts
+        return np.concatenate([latent[..., parts[name].indices]
+                               for name in self.manifest.goal_parts], axis=-1)
+
+    def deviation(self, expected: Float, seen: Float) -> float:
+        """How far two latents [*S] are apart: the goal's distance, or the root mean square."""
+        if self._goal_distance is None:
+            return math.sqrt(float(np.mean(np.square(expected - seen))))
+        return float(self.distance(expected, self.goal_of(seen)))
+
+    def idle(self, context: Context) -> Float:
+        """The row [A] that asks the robot to stay as it is, in physical units."""
+        state = context.proprioception
+        return idle_row(self.manifest, None if state is None else state[-1])
+
+    def policy(self, latent: Float) -> Float:
+        """The policy's rows [rows_per_step, A] in a latent [*S], in physical units."""
+        if 'policy' not in self._graphs:
+            raise InferenceError(f'{self.manifest.model.name} has no policy')
+        with self._graphs.call():
+            step = self._graphs.run('policy', {'latent': latent[None]})['action']
+        return self._actions.to_rows(_finite('policy', step))
+
+    def chunk_size(self) -> int:
+        """Sequences imagined at once within the manifest's memory, at least 1."""
+        planner = self.manifest.planner
+        per_sequence = self._dynamics.bytes_per_sequence(planner.horizon)
+        per_sequence += FLOAT_BYTES * 2 * planner.horizon * self.manifest.action.step_size
+        return max(1, planner.memory * 2**20 // per_sequence)
+
+    def interrupt(self) -> None:
+        """Make running calls raise InferenceError; safe from any thread.
+
+        Calls that begin after they have ended are not affected.
+        """
+        self._graphs.interrupt()
+
+    def close(self) -> None:
+        """End running calls and let go of the graphs' memory; later calls raise InferenceError."""
+        self._graphs.close()
 
     def describe(self) -> list[str]:
         """One line for each graph: its name, inputs and outputs with types and shapes."""
-        def tensors(nodes: Sequence[Any]) -> str:
-            return ', '.join(f'{node.name} {_TYPES.get(node.type, node.type)} '
-                             f'[{", ".join(map(str, node.shape))}]' for node in nodes)
+        return self._graphs.describe()
 
-        sessions = {'encoder': self._encoder, 'goal_encoder': self._goal_encoder,
-                    'rollout': self._rollout}
-        return [f'{name}: {tensors(session.get_inputs())} -> {tensors(session.get_outputs())}'
-                for name, session in sessions.items()]
+    def _encode(
+        self, graph: str, output: str, image: NDArray[np.uint8] | None,
+        proprioception: Float | None, takes_state: bool,
+    ) -> Float:
+        feeds = {}
+        if (contract := self.manifest.image) is not None:
+            if image is None or image.dtype != np.uint8 or image.shape != contract.shape:
+                what = 'missing' if image is None else f'{image.dtype} {list(image.shape)}'
+                raise InferenceError(f'image is {what}, the model takes uint8 '
+                                     f'{list(contract.shape)}: preprocess it as the bundle says')
+            feeds['image'] = image_for_graph(image, contract)[None]
+        if takes_state:
+            assert self._state_units is not None
+            feeds['proprioception'] = self._state_units.normalize(
+                self._checked_state(proprioception))[None]
+        with self._graphs.call():
+            return _finite(graph, self._graphs.run(graph, feeds)[output][0])
 
-    def _check_image(self, image: NDArray[np.uint8]) -> None:
-        if image.dtype != np.uint8 or image.shape != self._image_shape:
-            raise InferenceError(f'image is {image.dtype} {list(image.shape)}, the model takes '
-                                 f'uint8 {list(self._image_shape)}: preprocess it as the '
-                                 'bundle says')
+    def _checked_state(self, proprioception: Float | None) -> Float:
+        state = self.manifest.proprioception
+        assert state is not None
+        if proprioception is None:
+            raise InferenceError(f'proprioception is missing, the model takes {state.size} numbers')
+        if proprioception.shape != (state.size,) or not np.isfinite(proprioception).all():
+            raise InferenceError(f'proprioception {proprioception.tolist()} is not {state.size} '
+                                 'finite numbers: check the joint state')
+        return proprioception
 
-    def interrupt(self) -> None:
-        """Make running calls raise InferenceError between two operators of their graph.
+    def _chunks(self, actions: Float) -> Iterator[Float]:
+        rows = self.manifest.planner.horizon * self.manifest.action.rows_per_step
+        count, length = len(actions), actions.shape[1]
+        if not count or not 0 < length <= rows or length % self.manifest.action.rows_per_step:
+            raise InferenceError(f'actions {list(actions.shape)} are not whole model steps of '
+                                 f'{self.manifest.action.rows_per_step} rows, at most {rows}')
+        size = self.chunk_size()
+        for first in range(0, count, size):
+            yield actions[first:first + size]
 
-        Safe from any thread; calls that begin later are not affected.
+    def _blocks(self, context: Context, actions: Float) -> Iterator[Float]:
+        """Blocks of latents of actions that may be shorter than the horizon."""
+        start, steps = self._start(context, actions)
+        left = actions.shape[1] // self.manifest.action.rows_per_step
+        for block in self._dynamics.blocks(start, steps):
+            yield block[:, :left]
+            left -= block.shape[1]
+
+    def _tally(self, context: Context, goal: Float | None) -> Tally:
+        cost = self.manifest.cost
+        if isinstance(cost, DistanceCost):
+            assert goal is not None
+            return DistanceTally(self.manifest, cost, goal)
+        assert isinstance(cost, ReturnCost)
+        return ReturnTally(cost, self._graphs, context.latent)
+
+    def _start(self, context: Context, actions: Float) -> tuple[Start, Float]:
+        """Normalised start of a rollout and its steps [B, H, K].
+
+        A rollout graph takes a full window and a full horizon: both are padded.
         """
-        options, self._run_options = self._run_options, onnxruntime.RunOptions()
-        options.terminate = True
+        action = self.manifest.action
+        state = context.proprioception
+        if self.manifest.graphs.rollout is not None:
+            missing = self.manifest.planner.horizon * action.rows_per_step - actions.shape[1]
+            actions = np.concatenate([actions, np.repeat(actions[:, -1:], missing, axis=1)], axis=1)
+        if isinstance(self.manifest.graphs.rollout, WindowRollout):
+            oldest = idle_row(self.manifest, None if state is None else state[0])
+            context = window_of(context, self.manifest.history, oldest, action.rows_per_step)
+            state = context.proprioception
+        past_states = states = None
+        if self._integrate is not None:
+            assert self._state_units is not None
+            if state is None:
+                raise InferenceError('the context lacks the proprioception that rollouts take')
+            past_states = self._state_units.normalize(state[:-1])
+            states = self._state_units.normalize(self._integrate(state[-1], actions))
+        start = Start(context.latents.astype(np.float32, copy=False),
+                       self._actions.to_steps(context.past_actions), past_states, states,
+                       dict(context.states))
+        return start, self._actions.to_steps(actions)
 
-    def _run(self, session: Any, feeds: dict[str, NDArray[Any]]) -> Float:
-        options = self._run_options
-        try:
-            result: Float = session.run(None, feeds, options)[0]
-        except Exception as error:  # the runtime's exceptions share no base class
-            text = 'interrupted' if options.terminate else ' '.join(str(error).split())
-            raise InferenceError(f'the model failed: {text}') from error
-        return result
-
-    def _check_golden(self) -> None:
-        """Compare with what the exporter recorded; it also warms the sessions up."""
-        golden, tolerance = self.bundle.golden, self.bundle.manifest.golden.tolerance
-        assert golden.image is not None
-        assert golden.proprioception is not None
-        assert golden.goal is not None
-        try:
-            encoded = [self.encode(*pair) for pair in
-                       zip(golden.image, golden.proprioception, strict=True)]
-            goals = [self.encode_goal(image) for image in golden.image]
-        except InferenceError as error:
-            fault = Fault('graphs', f'fail on the golden vectors: {error}',
-                          'export the bundle again')
-            raise BundleError(self.bundle.path, [fault]) from error
-        checks = {
-            'encoder': (np.stack(encoded), golden.latent),
-            'goal_encoder': (np.stack(goals), golden.goal),
-            'rollout': (self.rollout(golden.latent[0], golden.actions), golden.latents),
-        }
-        faults = []
-        self.golden_errors: dict[str, float] = {}
-        for graph, (actual, expected) in checks.items():
-            deviation = float(np.abs(actual - expected).max() / np.abs(expected).max().clip(1e-6))
-            self.golden_errors[graph] = deviation
-            if not deviation <= tolerance:
-                faults.append(Fault(
-                    f'graphs.{graph}', f'differs from the golden vectors by {deviation:.1e} of '
-                    f'their largest number, {tolerance:.1e} is allowed', 'check colour order, '
-                    'normalisation and that graph and golden vectors come from one export; '
-                    'else export again'))
-        if faults:
-            raise BundleError(self.bundle.path, faults)
-
-
-class _Opener:
-    """Opens one graph after the other with the same settings."""
-
-    def __init__(self, bundle: Bundle, threads: int) -> None:
-        self._bundle = bundle
-        self._options = options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Idle threads that spin take the core from the controller next door.
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-
-    def __call__(self, name: str, inputs: Sequence[_Tensor], output: _Tensor) -> Any:
-        file = getattr(self._bundle.manifest.graphs, name).file
-        field = f'graphs.{name}.file'
-        try:
-            session = onnxruntime.InferenceSession(
-                self._bundle.read_graph(name).model, self._options, providers=['CPUExecutionProvider'])
-        except Exception as error:  # the runtime's exceptions share no base class
-            text = ' '.join(str(error).split())
-            raise BundleError(self._bundle.path, [Fault(
-                field, f'"{file}" does not load in ONNX Runtime {onnxruntime.__version__} ({text})',
-                'export it for an older opset, or update onnxruntime')]) from error
-        faults = [*_compare(field, 'input', session.get_inputs(), inputs),
-                  *_compare(field, 'output', session.get_outputs(), [output])]
-        if faults:
-            raise BundleError(self._bundle.path, faults)
-        return session
-
-
-def _compare(
-    field: str, role: str, actual: Sequence[Any], expected: Sequence[_Tensor]
-) -> list[Fault]:
-    """Names, types and sizes as expected, except that a graph may leave sizes open."""
-    names = [tensor.name for tensor in actual]
-    wanted = [name for name, _, _ in expected]
-    if sorted(names) != sorted(wanted):
-        return [Fault(field, f'has {role}s {names}', f'export it with {role}s named {wanted}')]
-    faults = []
-    for name, dtype, shape in expected:
-        tensor = actual[names.index(name)]
-        fits = len(tensor.shape) == len(shape) and not isinstance(tensor.shape[0], int) and all(
-            not isinstance(size, int) or size == want
-            for size, want in zip(tensor.shape, shape, strict=True))
-        actual_type = _TYPES.get(tensor.type, tensor.type)
-        if actual_type != dtype or not fits:
-            faults.append(Fault(
-                field, f'{role} "{name}" is {actual_type} {tensor.shape} where the manifest says '
-                f'{dtype} {list(shape)}', 'correct the manifest or export the graph again, with a '
-                'dynamic first dimension'))
-    return faults
-
-
-def _affine(normalization: Normalization) -> tuple[Float, Float]:
-    scale = np.reciprocal(np.array(normalization.std, np.float32))
-    return np.array(normalization.mean, np.float32), scale
+    def _warm_up(self) -> None:
+        """Run a plan's batch once: some providers compile for each size."""
+        actions = self.bundle.golden.actions
+        self.score(*golden_start(self.bundle),
+                   np.resize(actions, (self.manifest.planner.samples, *actions.shape[1:])))
 
 
 def _finite(graph: str, values: Float) -> Float:

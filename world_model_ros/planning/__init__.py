@@ -13,11 +13,10 @@
 # limitations under the License.
 """Chooses actions: scores imagined futures and gives the best plan that time allows.
 
-ROS-free and torch-free. `costs` says what is good, `cem` where to look next, `planner` runs the
-loop.
+ROS-free and torch-free. The model says what sequences are worth, `cem` where to look next,
+`planner` runs the loop.
 """
 
-from world_model_ros.planning.costs import GoalCost
 from world_model_ros.planning.planner import Plan, Planner, shift_warm_start
 
-__all__ = ['GoalCost', 'Plan', 'Planner', 'shift_warm_start']
+__all__ = ['Plan', 'Planner', 'shift_warm_start']

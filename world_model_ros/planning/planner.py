@@ -13,12 +13,13 @@
 # limitations under the License.
 """The anytime planner: the best action sequence toward a goal that a deadline allows.
 
-One loop: propose candidates, imagine all of them with one call of the rollout graph, score, refit.
-The search runs over a few knots instead of every step, in normalised units, inside the bounds.
+One loop: propose candidates, let the model score them all, refit. The search runs over a few knots
+instead of every row, in normalised units, inside the bounds.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,9 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import PlannerSettings
-from world_model_ros.inference import WorldModel
+from world_model_ros.inference import Context, WorldModel, golden_start
 from world_model_ros.planning.cem import CrossEntropy
-from world_model_ros.planning.costs import GoalCost
 
 Float = NDArray[np.float32]
 
@@ -39,11 +39,11 @@ Float = NDArray[np.float32]
 class Plan:
     """An action sequence and what the model expects of it.
 
-    actions: float32 [H, A], physical units; row k is held for one model step
-    latents: float32 [H, D]; row k is the state after action k
-    step_costs: float32 [H], distance of each latent to the goal
+    actions: float32 [H * rows_per_step, A], physical units; each row is held for `step_duration`
+    latents: float32 [H, *S]; row k is the state after model step k
+    step_costs: float32 [H], distance of each latent to the goal, or minus its discounted reward
     cost: what the planner minimised; infinite if the model gave no finite number for any candidate
-    goal_distance: of the latent from which the plan starts
+    goal_distance: of the latent from which the plan starts; NaN without a goal
     samples: action sequences imagined
     planning_time: seconds
     """
@@ -83,39 +83,41 @@ class Planner:
         """`clock` gives the time that deadlines are on, in seconds."""
         manifest = model.bundle.manifest
         self._model, self._settings, self._clock = model, settings, clock
-        self._cost = GoalCost(manifest)
+        self._rows = settings.horizon * manifest.action.rows_per_step
         action = manifest.action
         self._action_mean = np.array(action.normalization.mean, np.float32)
         self._action_std = np.array(action.normalization.std, np.float32)
         self._lower = _inward(action.lower, np.inf)
         self._upper = _inward(action.upper, -np.inf)
+        self._driven = list(action.driven)
+        self._frozen = [action.names.index(name) for name in action.frozen]
+        self._frozen_values = np.array(list(action.frozen.values()), np.float32)
+        self._dead_band = np.array(action.dead_band, np.float32)
         self._lower_knot = self._normalize(self._lower)
         self._upper_knot = self._normalize(self._upper)
-        self._weights = _interpolation(settings)
-        self._constants = self._constant_knots()
+        self._weights = _interpolation(settings, self._rows)
         self._pace = _Pace()
-        self._measure_pace(manifest.latent.size)
+        self._measure_pace()
 
-    def distance(self, latent: Float, goal: Float) -> float:
-        """Distance of a latent [D] to the goal [G] in the units of the bundle's cost."""
-        return float(self._cost.distance(latent, goal))
-
-    def plan(self, latent: Float, goal: Float, *, committed: Float | None = None,
+    def plan(self, context: Context, goal: Float | None, *, committed: Float | None = None,
              warm_start: Float | None = None, seed: int, deadline: float) -> Plan:
-        """Plan from `latent` [D] toward `goal` [G].
+        """Plan from `context` toward `goal` [*G], or for the largest return where it is None.
 
         committed: [K, A] first rows that run whatever is planned now; they are repeated in the plan
-        warm_start: [H, A] earlier plan shifted to now; the result never costs more than it does
+        warm_start: [H * rows_per_step, A] earlier plan shifted to now; the result never costs more
+            than it does
         seed: of everything random here
         deadline: on the planner's clock. Batches shrink or drop out to keep it; one imagined
-        sequence
-            is the least, so the deadline is overrun only where not even that fits.
+            sequence is the least, so the deadline is overrun only where not even that fits.
+        Raises InferenceError.
         """
         started = self._clock()
-        fixed = 0 if committed is None else min(len(committed), self._settings.horizon)
-        weights = self._weights[:self._settings.horizon - fixed]
-        first = self._first_guess(warm_start, committed, fixed)
+        fixed = 0 if committed is None else min(len(committed), self._rows)
+        weights = self._weights[:self._rows - fixed]
+        still = self._inside(self._model.idle(context))
+        first = self._first_guess(warm_start, committed, fixed, still)
         guess = self._knots_of(first[fixed:], weights)
+        constants = self._constant_knots(still)
         search = CrossEntropy(self._settings, guess, self._lower_knot, self._upper_knot,
                               np.random.Generator(np.random.PCG64(seed)))
         best = _Best()
@@ -123,38 +125,48 @@ class Planner:
         for iteration in range(self._settings.iterations + 1):
             polish = iteration == self._settings.iterations
             size = 1 if polish else self._settings.samples
-            size = min(size, self._pace.fitting(deadline - self._clock()))
+            # What is chosen is imagined once more, for its latents.
+            size = min(size, self._pace.fitting(deadline - self._clock() - self._pace.single))
             if iteration == 0:
                 size = max(size, 1)
             worthwhile = 1 if polish or iteration == 0 else self._settings.elites
             if size < worthwhile:
                 continue
-            knots = self._candidates(search, size, iteration, guess)
+            knots = self._candidates(search, size, iteration, guess, constants)
             actions = self._actions(knots, weights, first[:fixed])
             if iteration == 0:
                 actions[0] = first
             before = self._clock()
-            latents = self._model.rollout(latent, actions)
+            costs, steps = self._model.score(context, goal, actions)
             self._pace.record(size, self._clock() - before)
-            distances = self._cost.distance(latents, goal)
-            costs = self._cost.total(distances)
             samples += size
-            best.offer(actions, latents, distances, costs)
+            best.offer(actions, steps, costs)
             search.refit(knots, costs)
-        return Plan(best.actions, best.latents, best.distances, best.cost,
-                    self.distance(latent, goal), samples, self._clock() - started)
+        before = self._clock()
+        latents = self._model.imagine(context, best.actions[None])[0]
+        self._pace.record(1, self._clock() - before)
+        distance = math.nan if goal is None else float(self._model.distance(context.latent, goal))
+        return Plan(best.actions, latents, best.steps, best.cost, distance, samples,
+                    self._clock() - started)
 
-    def _first_guess(self, warm_start: Float | None, committed: Float | None, fixed: int) -> Float:
-        """Warm start, or standing still, behind the committed rows: [H, A], inside the bounds."""
-        first = np.zeros((self._settings.horizon, len(self._lower)), np.float32)
+    def _first_guess(self, warm_start: Float | None, committed: Float | None, fixed: int,
+                     still: Float) -> Float:
+        """Warm start, or standing still, behind the committed rows: inside the bounds."""
+        first = np.tile(still, (self._rows, 1))
         if warm_start is not None:
-            first[:] = warm_start
-        first = np.clip(first, self._lower, self._upper)
+            first[:] = self._inside(warm_start)
         if committed is not None:
             first[:fixed] = committed[:fixed]
         return first
 
-    def _candidates(self, search: CrossEntropy, size: int, iteration: int, guess: Float) -> Float:
+    def _inside(self, actions: Float) -> Float:
+        """Within the bounds, and frozen where they are."""
+        inside: Float = np.clip(actions, self._lower, self._upper)
+        inside[..., self._frozen] = self._frozen_values
+        return inside
+
+    def _candidates(self, search: CrossEntropy, size: int, iteration: int, guess: Float,
+                    constants: Float) -> Float:
         """Knots [size, M, A] to imagine.
 
         The first batch starts with what the search must not lose against (the first guess, standing
@@ -163,16 +175,18 @@ class Planner:
         """
         if iteration > 0:
             return np.concatenate([search.mean[None], search.sample(size - 1)])
-        fixed = np.concatenate([guess[None], self._constants])[:max(2, size // 2)][:size]
+        fixed = np.concatenate([guess[None], constants])[:max(2, size // 2)][:size]
         return np.concatenate([fixed, search.sample(size - len(fixed))])
 
     def _actions(self, knots: Float, weights: Float, committed: Float) -> Float:
-        """Action sequences [N, H, A] in physical units of knots [N, M, A]."""
+        """Action sequences [N, H * rows_per_step, A] in physical units of knots [N, M, A]."""
         fixed = len(committed)
-        actions = np.empty((len(knots), self._settings.horizon, knots.shape[2]), np.float32)
+        actions = np.empty((len(knots), self._rows, knots.shape[2]), np.float32)
         actions[:, :fixed] = committed
         free = (weights @ knots) * self._action_std + self._action_mean
-        np.clip(free, self._lower, self._upper, out=actions[:, fixed:])
+        if self._dead_band.any():
+            free[np.abs(free) < self._dead_band] = 0
+        actions[:, fixed:] = self._inside(free)
         return actions
 
     def _knots_of(self, actions: Float, weights: Float) -> Float:
@@ -183,25 +197,26 @@ class Planner:
             knots[reached:] = knots[reached - 1]
         return np.clip(knots, self._lower_knot, self._upper_knot).astype(np.float32)
 
-    def _constant_knots(self) -> Float:
-        """Standing still and a grid of constant actions as knots [1 + grid^A, M, A]."""
-        still = np.clip(np.zeros_like(self._lower), self._lower, self._upper)
+    def _constant_knots(self, still: Float) -> Float:
+        """Standing still [A] and a grid of constant actions as knots [1 + grid^free, M, A]."""
         grid = self._settings.constant_grid
         axes = [np.linspace(low, high, grid) for low, high in
-                zip(self._lower, self._upper, strict=True)]
-        actions = np.array([still, *(product(*axes) if grid else ())], np.float32)
+                zip(self._lower[self._driven], self._upper[self._driven], strict=True)]
+        combinations = np.array(list(product(*axes)) if grid else [], np.float32)
+        actions = np.tile(still, (1 + len(combinations), 1))
+        if grid:
+            actions[1:, self._driven] = combinations
         return np.repeat(self._normalize(actions)[:, None], self._weights.shape[1], axis=1)
 
     def _normalize(self, actions: Float) -> Float:
         return (actions - self._action_mean) / self._action_std
 
-    def _measure_pace(self, latent_size: int) -> None:
-        latent = np.zeros(latent_size, np.float32)
+    def _measure_pace(self) -> None:
+        context, goal = golden_start(self._model.bundle)
         for size in (1, self._settings.samples, self._settings.samples):
-            shape = (size, self._settings.horizon, len(self._lower))
-            actions = np.broadcast_to(self._action_mean, shape)
+            actions = np.tile(self._inside(self._action_mean), (size, self._rows, 1))
             started = self._clock()
-            self._model.rollout(latent, actions)
+            self._model.score(context, goal, actions)
             self._pace.record(size, self._clock() - started)
 
 
@@ -210,14 +225,13 @@ class _Best:
 
     def __init__(self) -> None:
         self.cost = np.inf
-        self.actions = self.latents = self.distances = np.empty(0, np.float32)
+        self.actions = self.steps = np.empty(0, np.float32)
 
-    def offer(self, actions: Float, latents: Float, distances: Float, costs: Float) -> None:
+    def offer(self, actions: Float, steps: Float, costs: Float) -> None:
         index = int(np.argmin(costs))
         if costs[index] < self.cost or not self.actions.size:
             self.cost = float(costs[index])
-            self.actions, self.latents = actions[index].copy(), latents[index].copy()
-            self.distances = distances[index].copy()
+            self.actions, self.steps = actions[index].copy(), steps[index].copy()
 
 
 class _Pace:
@@ -225,19 +239,19 @@ class _Pace:
 
     def __init__(self) -> None:
         self._per_sample = 0.0
-        self._single = 0.0
+        self.single = 0.0  # seconds for one sequence
 
     def record(self, size: int, seconds: float) -> None:
         """Follow slow-downs at once and recoveries gradually."""
         if size == 1:
-            self._single = max(seconds, 0.8 * self._single + 0.2 * seconds)
+            self.single = max(seconds, 0.8 * self.single + 0.2 * seconds)
         else:
             now = seconds / size
             self._per_sample = max(now, 0.8 * self._per_sample + 0.2 * now)
 
     def fitting(self, seconds: float) -> int:
         """Largest batch that `seconds` have room for, 0 if not even one sequence."""
-        if seconds <= self._single:
+        if seconds <= self.single:
             return 0
         return int(np.clip(seconds / max(self._per_sample, 1e-9), 1, 1e6))
 
@@ -250,9 +264,9 @@ def _inward(bounds: tuple[float, ...], toward: float) -> Float:
     return np.where(outside, np.nextafter(rounded, np.float32(toward)), rounded)
 
 
-def _interpolation(settings: PlannerSettings) -> Float:
-    """Weights [H, M] that turn knots into actions, one row per model step."""
-    steps, knots = np.arange(settings.horizon), np.array(settings.knots)
+def _interpolation(settings: PlannerSettings, rows: int) -> Float:
+    """Weights [rows, M] that turn knots into actions, one for each row of the plan."""
+    steps, knots = np.arange(rows), np.array(settings.knots)
     if settings.interpolation == 'linear':
         columns = [np.interp(steps, knots, unit) for unit in np.eye(len(knots))]
         return np.array(columns, np.float32).T

@@ -1,0 +1,245 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Imagination: one small class for each way in which a bundle predicts the next latents.
+
+All take a context and normalised actions of B sequences, and yield blocks of latents [B, h, *S],
+oldest first: the whole horizon at once where one graph imagines it, one step at a time where the
+runtime loops, so that whoever adds up costs never needs all latents of all sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_model_ros.bundle import Manifest
+from world_model_ros.bundle.graphs import (
+    GrowingPredictor,
+    MarkovPredictor,
+    MarkovRollout,
+    RecurrentPredictor,
+    WindowPredictor,
+    WindowRollout,
+)
+from world_model_ros.inference.context import Context
+from world_model_ros.inference.interface import state_size
+from world_model_ros.inference.open_graphs import OpenGraphs
+
+Float = NDArray[np.float32]
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Start:
+    """Normalised beginning of a rollout of B sequences from T observations.
+
+    latents: [T, *S]
+    past: [T - 1, K], the actions between them
+    past_states: [T - 1, P], of the observations before the last, if the graph takes states
+    states: [B, H + 1, P], before each step and after the last, if the graph takes states
+    recurrent: state tensors [*shape] by name
+    """
+
+    latents: Float
+    past: Float
+    past_states: Float | None
+    states: Float | None
+    recurrent: Mapping[str, Float]
+
+
+class Dynamics(Protocol):
+    """Imagines what actions lead to."""
+
+    def blocks(self, start: Start, actions: Float) -> Iterator[Float]:
+        """Latents [B, h, *S] after actions [B, H, K], in blocks that add up to H steps."""
+
+    def bytes_per_sequence(self, steps: int) -> int:
+        """Memory that the tensors of one sequence of so many steps take at their most."""
+
+
+def dynamics_of(manifest: Manifest, graphs: OpenGraphs) -> Dynamics:
+    """The way in which a bundle predicts."""
+    dynamics = manifest.graphs.dynamics
+    if manifest.graphs.rollout is not None:
+        if isinstance(dynamics, WindowRollout):
+            return WindowRolloutGraph(manifest, graphs, dynamics.length)
+        return MarkovRolloutGraph(manifest, graphs)
+    if isinstance(dynamics, WindowPredictor | GrowingPredictor):
+        return ContextLoop(manifest, graphs, dynamics.length)
+    if isinstance(dynamics, RecurrentPredictor):
+        return RecurrentLoop(manifest, graphs, dynamics.states)
+    assert isinstance(dynamics, MarkovRollout | MarkovPredictor)
+    return RecurrentLoop(manifest, graphs, {})
+
+
+def _repeat(value: Float, batch: int) -> Float:
+    """The same for each of the batch, without a copy."""
+    return np.broadcast_to(value, (batch, *value.shape))
+
+
+class MarkovRolloutGraph:
+    """One call imagines the horizon from one latent."""
+
+    def __init__(self, manifest: Manifest, graphs: OpenGraphs) -> None:
+        self._graphs = graphs
+        self._size = manifest.latent.size
+
+    def blocks(self, start: Start, actions: Float) -> Iterator[Float]:
+        """See `Dynamics`."""
+        batch, steps = actions.shape[:2]
+        feeds = {'latent': _repeat(start.latents[-1], batch), 'actions': actions}
+        if start.states is not None:
+            feeds['states'] = start.states[:, :steps]
+        yield self._graphs.run('rollout', feeds)['latents']
+
+    def bytes_per_sequence(self, steps: int) -> int:
+        """Start, horizon, and differences of the horizon to the goal."""
+        return FLOAT_BYTES * self._size * (1 + 2 * steps)
+
+
+class WindowRolloutGraph:
+    """One call imagines the horizon from a full window.
+
+    While fewer latents were observed, the oldest is repeated, as if the robot had stood still.
+    """
+
+    def __init__(self, manifest: Manifest, graphs: OpenGraphs, length: int) -> None:
+        self._graphs, self._length = graphs, length
+        self._size = manifest.latent.size
+
+    def blocks(self, start: Start, actions: Float) -> Iterator[Float]:
+        """See `Dynamics`; `start` holds `length` observations."""
+        batch, steps = actions.shape[:2]
+        feeds = {'context': _repeat(start.latents, batch), 'actions': actions,
+                 'past_actions': _repeat(start.past, batch)}
+        if start.states is not None and start.past_states is not None:
+            feeds['states'] = np.concatenate(
+                [_repeat(start.past_states, batch), start.states[:, :steps]], axis=1)
+        yield self._graphs.run('rollout', feeds)['latents']
+
+    def bytes_per_sequence(self, steps: int) -> int:
+        """Window, horizon, and differences of the horizon to the goal."""
+        return FLOAT_BYTES * self._size * (self._length + 2 * steps)
+
+
+class ContextLoop:
+    """Predicts step by step from the latents so far, at most `length` of them."""
+
+    def __init__(self, manifest: Manifest, graphs: OpenGraphs, length: int) -> None:
+        self._graphs, self._length = graphs, length
+        self._size = manifest.latent.size
+
+    def blocks(self, start: Start, actions: Float) -> Iterator[Float]:
+        """See `Dynamics`."""
+        batch, steps = actions.shape[:2]
+        observed = len(start.latents)
+        context = _repeat(start.latents, batch)
+        actions = np.concatenate([_repeat(start.past, batch), actions], axis=1)
+        states = None
+        if start.states is not None and start.past_states is not None:
+            states = np.concatenate([_repeat(start.past_states, batch), start.states], axis=1)
+        for step in range(steps):
+            end = observed + step
+            window = slice(end - context.shape[1], end)
+            feeds = {'context': context, 'actions': actions[:, window]}
+            if states is not None:
+                feeds['states'] = states[:, window]
+            latents = self._graphs.run('predictor', feeds)['next_latent'][:, None]
+            yield latents
+            if step + 1 < steps:
+                kept = min(context.shape[1], self._length - 1)
+                context = np.concatenate([context[:, context.shape[1] - kept:], latents], axis=1)
+
+    def bytes_per_sequence(self, steps: int) -> int:
+        """Two contexts while one is made from the other, the step, and its difference."""
+        return FLOAT_BYTES * self._size * (2 * self._length + 2)
+
+
+class RecurrentLoop:
+    """Predicts step by step from the last latent and the state tensors, of which there may be none.
+
+    Where the graph computes in another memory than NumPy's, latent and states stay there from step
+    to step, and only what is yielded is fetched.
+    """
+
+    def __init__(
+        self, manifest: Manifest, graphs: OpenGraphs, shapes: Mapping[str, tuple[int, ...]],
+        bound: bool | None = None,
+    ) -> None:
+        """`bound` overrides whether tensors stay on the device, which any provider can do."""
+        self._graphs = graphs
+        self._bound = graphs.on_device('predictor') if bound is None else bound
+        self._names = tuple(shapes)
+        self._numbers = manifest.latent.size + sum(int(np.prod(s)) for s in shapes.values())
+        self._takes_state = state_size(manifest) > 0
+
+    def blocks(self, start: Start, actions: Float) -> Iterator[Float]:
+        """See `Dynamics`."""
+        for values in self.steps(start, actions):
+            yield _fetched(values['next_latent'])[:, None]
+
+    def steps(self, start: Start, actions: Float) -> Iterator[Mapping[str, Any]]:
+        """Outputs of each step: arrays, or tensors on the device."""
+        batch, steps = actions.shape[:2]
+        run = self._graphs.run_bound if self._bound else self._graphs.run
+        carried: dict[str, Any] = {'latent': _repeat(start.latents[-1], batch)}
+        carried |= {f'state.{name}': _repeat(start.recurrent[name], batch) for name in self._names}
+        for step in range(steps):
+            feeds = {**carried, 'action': actions[:, step]}
+            if self._takes_state and start.states is not None:
+                feeds['proprioception'] = start.states[:, step]
+            values: Mapping[str, Any] = run('predictor', feeds)
+            yield values
+            carried = {'latent': values['next_latent'],
+                       **{f'state.{name}': values[f'next.{name}'] for name in self._names}}
+
+    def last_states(self, start: Start, actions: Float) -> dict[str, Float]:
+        """State tensors [*shape] behind actions [1, H, K]."""
+        values: Mapping[str, Any] = {f'next.{n}': v[None] for n, v in start.recurrent.items()}
+        for step in self.steps(start, actions):
+            values = step
+        return {name: _fetched(values[f'next.{name}'])[0] for name in self._names}
+
+    def bytes_per_sequence(self, steps: int) -> int:
+        """Latent and states before and after a step, and the difference to the goal."""
+        return FLOAT_BYTES * 3 * self._numbers
+
+
+def _fetched(value: Any) -> Float:
+    fetched: Float = value if isinstance(value, np.ndarray) else value.numpy()
+    return fetched
+
+
+def window_of(context: Context, length: int, idle: Float, rows_per_step: int) -> Context:
+    """A context of exactly `length` observations: the oldest repeated, or the newest alone."""
+    missing = length - len(context.latents)
+    if missing == 0:
+        return context
+    if missing < 0:
+        drop = -missing
+        state = context.proprioception
+        return Context(context.latents[drop:], context.past_actions[drop * rows_per_step:],
+                       None if state is None else state[drop:], context.states)
+
+    def padded(values: Float) -> Float:
+        return np.concatenate([np.repeat(values[:1], missing, axis=0), values])
+
+    past = np.concatenate([np.tile(idle, (missing * rows_per_step, 1)), context.past_actions])
+    state = context.proprioception
+    return Context(padded(context.latents), past.astype(np.float32, copy=False),
+                   None if state is None else padded(state), context.states)

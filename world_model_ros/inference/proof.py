@@ -1,0 +1,92 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The proof that a bundle does here what it did where it was exported: its golden vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_model_ros.bundle import Bundle, BundleError, Fault, GoldenVectors, Manifest
+from world_model_ros.inference.context import Context, first_context
+from world_model_ros.inference.errors import InferenceError
+
+if TYPE_CHECKING:
+    from world_model_ros.inference.model import WorldModel
+
+Float = NDArray[np.float32]
+
+_CURE = ('check colour order, normalisation and that graph and golden vectors come from one '
+         'export; else export again')
+
+
+def golden_start(bundle: Bundle) -> tuple[Context, Float | None]:
+    """Context of the golden rollout and the goal [*G] that it is scored for: real observations."""
+    goal = bundle.golden.goal
+    return golden_context(bundle.manifest, bundle.golden), None if goal is None else goal[-1]
+
+
+def golden_context(manifest: Manifest, golden: GoldenVectors) -> Context:
+    """Where the golden rollout starts: the first observations, as many as the model's history."""
+    history = manifest.history
+    state = None if golden.proprioception is None else golden.proprioception[:history]
+    first = first_context(manifest, golden.latent[0])
+    past = first.past_actions if golden.past_actions is None else golden.past_actions
+    return Context(golden.latent[:history], past, state, first.states)
+
+
+def prove(model: WorldModel) -> dict[str, float]:
+    """Largest deviation of each golden vector, as a fraction of its largest number.
+
+    Raises BundleError where it is more than the manifest's tolerance, or a graph fails. It also
+    warms the sessions up.
+    """
+    golden, manifest = model.bundle.golden, model.manifest
+    dynamics = 'rollout' if manifest.graphs.rollout else 'predictor'
+    context, goal = golden_start(model.bundle)
+    none = [None] * len(golden.latent)
+    images = none if golden.image is None else golden.image
+    states = none if golden.proprioception is None else golden.proprioception
+    deviations: dict[str, float] = {}
+    try:
+        deviations['encoder'] = _deviation(
+            [model.encode(*pair) for pair in zip(images, states, strict=True)], golden.latent)
+        if golden.goal is not None:
+            goals = [model.encode_goal(*pair) for pair in zip(images, states, strict=True)]
+            graph = 'goal_encoder' if manifest.graphs.goal_encoder else 'encoder'
+            deviations[graph] = max(_deviation(goals, golden.goal), deviations.get(graph, 0.0))
+        deviations[dynamics] = _deviation(model.imagine(context, golden.actions), golden.latents)
+        if golden.policy is not None:
+            actions = [model.policy(latent) for latent in golden.latent]
+            deviations['policy'] = _deviation(actions, golden.policy)
+        deviations['cost'] = _deviation(
+            model.score(context, goal, golden.actions).costs, golden.costs)
+    except InferenceError as error:
+        fault = Fault('graphs', f'fail on the golden vectors: {error}', 'export the bundle again')
+        raise BundleError(model.bundle.path, [fault]) from error
+    tolerance = manifest.golden.tolerance
+    faults = [
+        Fault('cost' if name == 'cost' else f'graphs.{name}',
+              f'differs from the golden vectors by {deviation:.1e} of their largest number, '
+              f'{tolerance:.1e} is allowed', _CURE)
+        for name, deviation in deviations.items() if not deviation <= tolerance]
+    if faults:
+        raise BundleError(model.bundle.path, faults)
+    return deviations
+
+
+def _deviation(actual: Float | list[Float], expected: Float) -> float:
+    return float(np.abs(np.asarray(actual) - expected).max() / np.abs(expected).max().clip(1e-6))
