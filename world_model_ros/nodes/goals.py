@@ -162,7 +162,9 @@ class Goals:
         reason = (f'goal dropped: it came as a latent of the model before, which means nothing to '
                   f'{model.name}; send it again for this model')
         moved: Goal | None = None
-        if goal.pixels is not None:
+        if not model.manifest.has_goal:
+            reason = f'goal dropped: {model.name} takes none'
+        elif goal.pixels is not None:
             try:
                 moved = _encode(goal.id, goal.pixels, model)
             except InferenceError as error:
@@ -188,6 +190,8 @@ class Goals:
 
 
 def _goal_of(request: GoalRequest, camera: tuple[int, int], model: LoadedModel) -> Goal:
+    if not model.manifest.has_goal:
+        raise ValueError(f'{model.name} takes no goals: it plans for the reward it was trained on')
     if request.picture is None:
         target = request.latent
         expected = model.manifest.goal_shape

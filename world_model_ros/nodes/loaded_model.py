@@ -14,6 +14,7 @@
 
 """A model that is ready to run: its bundle, its graphs and its planner, replaced only together."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import JointState
 
 from world_model_interfaces.msg import ActionProposal, ModelInfo
-from world_model_ros.bundle import Proprioception, load_bundle
-from world_model_ros.inference import WorldModel
+from world_model_ros.bundle import PoseProprioception, load_bundle
+from world_model_ros.inference import Context, RuntimeSettings, WorldModel
 from world_model_ros.observation import fit_image, proprioception
 from world_model_ros.planning import Planner
 
@@ -45,27 +46,36 @@ _WIRE_NAMES = {'x': 'linear.x', 'y': 'linear.y', 'z': 'linear.z',
 class LoadedModel:
     """A bundle that passed every check and is warm. Compared by identity."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        """Load, check and warm up the bundle in ``path``; raises BundleError."""
+    def __init__(
+        self, path: Path, settings: RuntimeSettings, progress: Callable[[str], None],
+    ) -> None:
+        """
+        Load, check and warm up the bundle in ``path``; ``progress`` is told what takes long.
+
+        Raises BundleError, or ValueError for a model that this node cannot feed.
+        """
         self.bundle = load_bundle(path)
-        self.graphs = WorldModel(self.bundle, threads)
-        # Measures how long imagining takes, which runs each size of batch once.
-        self.planner = Planner(self.graphs, self.bundle.manifest.planner)
         self.manifest = self.bundle.manifest
         self.digest = self.bundle.digest
         self.name = self.manifest.model.name
-        image, state = self.manifest.image, self.manifest.proprioception
-        if image is None or not isinstance(state, Proprioception):
-            reads = 'pose of a link, or nothing but pictures' if image else 'state alone'
-            raise ValueError(f'{self.name} reads the {reads}: world_model pairs a camera with '
-                             'joint states and cannot feed it')
-        self._image, self._state = image, state
-        self._goal = self.manifest.goal
+        if self.manifest.image is None:
+            raise ValueError(f'{self.name} sees nothing: world_model works at the rate of a camera '
+                             'and cannot run a model of states alone')
+        self._image = self.manifest.image
+        state = self.manifest.proprioception
+        if isinstance(state, PoseProprioception):
+            raise ValueError(f'{self.name} reads the pose of a link: world_model pairs a camera '
+                             'with joint states and cannot feed it')
+        self._state = state
+        self.graphs = WorldModel(self.bundle, settings, progress)
+        # Measures how long imagining takes, which runs each size of batch once.
+        self.planner = Planner(self.graphs, self.manifest.planner)
+        self.is_closed = False
         action = self.manifest.action
         self.rows = self.manifest.planner.horizon * action.rows_per_step  # H, of a plan
         self.kind = _KINDS[action.kind]
         # What is frozen is the model's own matter: the robot is not asked for it.
-        self._driven = [i for i, name in enumerate(action.names) if name not in action.frozen]
+        self._driven = list(action.driven)
         self.driven_names = [
             action.names[i] if action.frame is None else _WIRE_NAMES.get(
                 action.names[i], action.names[i]) for i in self._driven]
@@ -76,40 +86,45 @@ class LoadedModel:
         return f'{model.name} {model.version} ({model.license}), digest {self.digest[:12]}'
 
     @property
+    def reads_joints(self) -> bool:
+        """Whether the model knows the robot's joints; else pictures are all that it sees."""
+        return self._state is not None
+
+    @property
     def reached(self) -> float:
         """Distance at which a goal counts as reached, in the units of the bundle's cost."""
-        return self._goal.reached if self._goal else 0.0
+        return self.manifest.goal.reached if self.manifest.goal else 0.0
 
-    def proprioception(self, joints: JointState) -> Float:
-        """What the model reads of a joint state [P]; raises JointStateError."""
+    def proprioception(self, joints: JointState) -> Float | None:
+        """What the model reads of a joint state [P], if anything; raises JointStateError."""
+        if self._state is None:
+            return None
         return proprioception(joints.name, joints.position, joints.velocity, self._state)
 
-    def encode(self, pixels: Pixels, state: Float) -> Float:
-        """Latent of a camera's RGB picture [H, W, 3] and a state [P]; raises InferenceError."""
-        return self.graphs.encode(fit_image(pixels, self._image), state)
+    def fit(self, pixels: Pixels) -> Pixels:
+        """A camera's RGB picture [H, W, 3], cropped and resized as the model wants it."""
+        return fit_image(pixels, self._image)
 
     def encode_goal(self, pixels: Pixels) -> Float:
         """Goal that a camera's RGB picture [H, W, 3] shows; raises InferenceError."""
-        return self.graphs.encode_goal(fit_image(pixels, self._image))
+        picture = self.fit(pixels)
+        if self._image.frames > 1:  # a goal stands still
+            picture = np.stack([picture] * self._image.frames)
+        return self.graphs.encode_goal(picture)
 
-    def imagine(self, latent: Float, actions: Float) -> Float:
-        """The latent after actions [k, A], from a latent; raises InferenceError."""
-        padding = np.repeat(actions[-1:], self.rows - len(actions), axis=0)
-        imagined = self.graphs.rollout(latent, np.concatenate([actions, padding])[None])[0]
-        expected: Float = imagined[len(actions) - 1]
+    def imagine(self, context: Context, actions: Float) -> Float:
+        """The latent after actions [k * rows_per_step, A]; raises InferenceError."""
+        expected: Float = self.graphs.imagine(context, actions[None])[0, -1]
         return expected
-
-    def distance(self, expected: Float, seen: Float) -> float:
-        """How far two latents are apart, as a goal would be, in the units of the bundle's cost."""
-        goal = self.manifest.goal
-        if goal is None:
-            return float(np.linalg.norm(expected - seen))
-        part = self.manifest.latent.parts[goal.source].indices
-        return self.planner.distance(expected, seen[part])
 
     def interrupt(self) -> None:
         """Make what runs inside the model raise InferenceError."""
         self.graphs.interrupt()
+
+    def close(self) -> None:
+        """End what runs inside the model and free its memory; nothing runs in it any more."""
+        self.is_closed = True
+        self.graphs.close()
 
     def driven(self, actions: Float) -> Float:
         """The columns of actions [H, A] that the robot is asked for."""

@@ -30,8 +30,9 @@ import numpy.typing as npt
 from rclpy.clock import Clock
 from sensor_msgs.msg import Image, JointState
 
-from world_model_ros.inference import InferenceError
+from world_model_ros.inference import Context, ContextBuffer, FrameStack, InferenceError
 from world_model_ros.monitor import (
+    ActionLog,
     Arrivals,
     Counters,
     FrozenPicture,
@@ -62,28 +63,55 @@ _JOINT_STATES_KEPT = 200  # 2 s at 100 Hz: longer than any image is on its way
 
 @dataclass(frozen=True)
 class Observation:
-    """A picture (RGB, uint8 [H, W, 3]) and the joint state of the same moment; stamp in ns."""
+    """
+    A picture (RGB, uint8 [H, W, 3]) and the joint state of the same moment; stamp in ns.
+
+    joints: None only where the model reads none and the robot has sent none
+    """
 
     stamp: int
     frame_id: str
     pixels: npt.NDArray[np.uint8]
-    joints: JointState
+    joints: JointState | None
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One observation as one model sees it: latent [D]."""
+    """One observation as one model sees it, with what it needs of those before it."""
 
     stamp: int
     frame_id: str
-    latent: Float
+    context: Context
     model: LoadedModel
 
 
-def encode(observation: Observation, model: LoadedModel) -> Encoded:
-    """Encode an observation; raises JointStateError or InferenceError."""
-    latent = model.encode(observation.pixels, model.proprioception(observation.joints))
-    return Encoded(observation.stamp, observation.frame_id, latent, model)
+class Eye:
+    """Encodes what one model sees, with its memory of pictures, latents and actions."""
+
+    def __init__(self, model: LoadedModel, actions: ActionLog) -> None:
+        """``actions`` says what the robot was asked to do between two pictures."""
+        self.model = model
+        self._actions = actions
+        self._frames = FrameStack(model.manifest)
+        self._contexts = ContextBuffer(model.manifest, model.graphs)
+
+    def encode(self, observation: Observation) -> Encoded:
+        """Encode an observation; raises JointStateError or InferenceError."""
+        model, stamp = self.model, observation.stamp
+        state = None
+        if model.reads_joints:
+            if observation.joints is None:
+                raise JointStateError('no joint state at the time of the image')
+            state = model.proprioception(observation.joints)
+        picture = self._frames.add(stamp, model.fit(observation.pixels))
+        latent = model.graphs.encode(picture, state)
+        context = self._contexts.add(stamp, latent, state, self._actions.rows)
+        return Encoded(stamp, observation.frame_id, context, model)
+
+    def forget(self) -> None:
+        """Begin anew: there was a pause."""
+        self._frames.clear()
+        self._contexts.clear()
 
 
 class Observer:
@@ -91,11 +119,12 @@ class Observer:
 
     def __init__(
         self, model: LoadedModel, parameters: WorldModelParameters, clock: Clock, goals: Goals,
-        counts: Counters, troubles: Troubles, *, observed: Callable[[Observation], None],
+        counts: Counters, troubles: Troubles, actions: ActionLog, *,
+        observed: Callable[[Observation], None],
         encoded: Callable[[Encoded], None],
     ) -> None:
-        self.model = model
         self.watch = WorkerWatch('observe')
+        self._eye, self._actions = Eye(model, actions), actions
         self._next: LoadedModel | None = None
         self._parameters, self._clock, self._goals = parameters, clock, goals
         self._counts, self._troubles = counts, troubles
@@ -109,6 +138,11 @@ class Observer:
         self._frozen = FrozenPicture()
         self._stamp, self._clock_read = 0, 0
 
+    @property
+    def model(self) -> LoadedModel:
+        """The model that sees now."""
+        return self._eye.model
+
     # From the executor
 
     def image_came(self) -> None:
@@ -119,6 +153,7 @@ class Observer:
 
     def store(self, joints: JointState) -> None:
         """Keep a joint state, if the model can use it: the last good one stands."""
+        self._counts.add('joint_states_received')
         self._joint_rate.tick(monotonic())
         try:
             self.model.proprioception(joints)
@@ -139,6 +174,7 @@ class Observer:
         self._images.restart()
         self._usable.restart()
         self._stamp = 0
+        self._eye.forget()
         self.watch.succeeded()
         self._troubles.over()
 
@@ -147,7 +183,7 @@ class Observer:
         model, self._next = self._next, None
         if model is not None:
             self._goals.hand_over(model)
-            self.model = model
+            self._eye = Eye(model, self._actions)
 
     # In the worker's thread
 
@@ -176,12 +212,14 @@ class Observer:
         tolerance = int(self._parameters.real('max_skew') * NANOSECONDS)
         with self._joints_lock:
             joints = self._joints.nearest(stamp, tolerance)
-        if joints is None:
+        if joints is None and self.model.reads_joints:
             self._troubles.note(
                 'unpaired', self._joints_problem or 'no joint state within max_skew of the image: '
                 'is "joint_states" published, and stamped with the same clock?')
             return None
-        moved = self._frozen.motion(pixels, dict(zip(joints.name, joints.position, strict=False)))
+        positions = {} if joints is None else dict(
+            zip(joints.name, joints.position, strict=False))
+        moved = self._frozen.motion(pixels, positions)
         if moved > self._parameters.real('frozen_camera_motion'):
             self._troubles.note(
                 'frozen', f'the camera is frozen: its picture has not changed in a single byte '
@@ -216,7 +254,7 @@ class Observer:
         started = monotonic()
         try:
             with self.watch.inside('encoding an image'):
-                encoded = encode(observation, self.model)
+                encoded = self._eye.encode(observation)
         except JointStateError as error:  # stored before the model changed
             self._troubles.note('joint_states_refused', str(error))
             return
@@ -244,7 +282,7 @@ class Observer:
         if (age := self._images.age(now)) > limit:
             return (f'no image {_since(age)}: is the camera running, and "image" remapped to its '
                     'topic?')
-        if (age := self._joint_rate.age(now)) > limit:
+        if (age := self._joint_rate.age(now)) > limit and self.model.reads_joints:
             return (f"no joint state {_since(age)}: is the robot's driver running, and "
                     '"joint_states" remapped to its topic?')
         return self._troubles.headline

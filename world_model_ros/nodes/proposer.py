@@ -54,13 +54,18 @@ class Proposed:
     """A plan on its way to the robot; the stamp of the observation is the time of its first row."""
 
     encoded: Encoded
-    goal: Goal
+    goal: Goal | None
     plan: Plan
 
     @property
     def id(self) -> str:
         """Name of the plan, from stamp and goal."""
-        return f'{self.encoded.stamp:x}-{self.goal.id}'
+        return f'{self.encoded.stamp:x}-{self.goal_id}'
+
+    @property
+    def goal_id(self) -> str:
+        """Name of the goal; empty for a model that has none."""
+        return self.goal.id if self.goal else ''
 
 
 @dataclass(frozen=True)
@@ -111,10 +116,11 @@ class Proposer:
         if encoded.model is not self.model:
             self.adopt(encoded.model)
         goal = self._goals.current
-        if goal is None:
+        if goal is None and encoded.model.manifest.has_goal:
             self.watch.succeeded()
             return
-        if not self._is_due(encoded.stamp) or goal.model is not encoded.model:
+        stranger = goal is not None and goal.model is not encoded.model
+        if not self._is_due(encoded.stamp) or stranger:
             return
         try:
             with self.watch.inside('planning'):
@@ -127,7 +133,8 @@ class Proposer:
             return
         self.watch.succeeded()
         self._troubles.over()
-        if self._goals.reached(goal, plan.goal_distance):  # else replaced while planning
+        # Not for a goal that was replaced while planning.
+        if goal is None or self._goals.reached(goal, plan.goal_distance):
             self._propose(Proposed(encoded, goal, plan))
 
     def adopt(self, model: LoadedModel) -> None:
@@ -135,9 +142,10 @@ class Proposer:
         if not model.drives_like(self.model):
             self._running = None  # its actions mean something else
             self._actions.clear()
-        self.model = model
+        old, self.model = self.model, model
         self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
         self._adopted(model)
+        old.close()
 
     def _is_due(self, stamp: int) -> bool:
         period = int(NANOSECONDS / self._parameters.real('plan_rate'))
@@ -149,17 +157,18 @@ class Proposer:
         self._due = max(self._due, stamp - period // 2) + period
         return True
 
-    def _imagine(self, encoded: Encoded, goal: Goal) -> Plan:
+    def _imagine(self, encoded: Encoded, goal: Goal | None) -> Plan:
         deadline = monotonic() + self._parameters.real('plan_deadline')
         action = encoded.model.manifest.action
         warm_start = self._warm_start(encoded)
         rows = math.ceil(
             self._parameters.real('expected_latency') / action.step_duration - 1e-9)
-        committed = warm_start[:rows] if warm_start is not None else np.zeros(
-            (rows, action.size), np.float32)
+        # Without a plan that runs, the robot stays as it is until the first command.
+        committed = warm_start[:rows] if warm_start is not None else np.tile(
+            encoded.model.graphs.idle(encoded.context), (rows, 1))
         return encoded.model.planner.plan(
-            encoded.latent, goal.target, committed=committed, warm_start=warm_start,
-            seed=encoded.stamp, deadline=deadline)
+            encoded.context, goal.target if goal else None, committed=committed,
+            warm_start=warm_start, seed=encoded.stamp, deadline=deadline)
 
     def _warm_start(self, encoded: Encoded) -> Float | None:
         """The last plan [H, A] as it continues now; None if the controller gave it up."""

@@ -26,11 +26,11 @@ import numpy as np
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import Surprise
-from world_model_ros.inference import InferenceError
+from world_model_ros.inference import Context, InferenceError
 from world_model_ros.monitor import ActionLog, Foresight, Health, LatencyWindow, Level, WorkerWatch
 from world_model_ros.nodes.convert import to_stamp
-from world_model_ros.nodes.loaded_model import Float, LoadedModel
-from world_model_ros.nodes.observer import Encoded, Observation, encode
+from world_model_ros.nodes.loaded_model import LoadedModel
+from world_model_ros.nodes.observer import Encoded, Eye, Observation
 from world_model_ros.observation import JointStateError
 
 
@@ -43,7 +43,7 @@ class SurpriseMeter:
         """Judge over ``steps`` model steps what follows from ``actions``."""
         self._steps, self._actions, self._publish = steps, actions, publish
         self._model: LoadedModel | None = None
-        self._foresight: Foresight[Float] | None = None
+        self._foresight: Foresight[Context] | None = None
         self.watch = WorkerWatch('surprise')
         self.scores = LatencyWindow(100)
 
@@ -54,14 +54,15 @@ class SurpriseMeter:
             action = model.manifest.action
             self._model, self.scores = model, LatencyWindow(100)
             self._foresight = Foresight(
-                model.imagine, model.distance, step_duration=action.model_step,
+                model.imagine, model.graphs.deviation, step_duration=action.model_step,
                 rows_per_step=action.rows_per_step, steps=self._steps)
         try:
             with self.watch.inside('judging its own expectations'):
                 errors = self._foresight.see(
-                    encoded.stamp, encoded.latent, encoded.latent, self._actions)
+                    encoded.stamp, encoded.context, encoded.context.latent, self._actions)
         except InferenceError as error:
-            self.watch.failed(str(error))
+            if not model.is_closed:  # else another model has just taken over
+                self.watch.failed(str(error))
             return
         self.watch.succeeded()
         if errors is not None:
@@ -81,8 +82,9 @@ class SurpriseMeter:
 class Shadow:
     """A model that sees what the active one sees, and never acts."""
 
-    def __init__(self, model: LoadedModel, meter: SurpriseMeter) -> None:
+    def __init__(self, model: LoadedModel, actions: ActionLog, meter: SurpriseMeter) -> None:
         self.model, self._meter = model, meter
+        self._eye = Eye(model, actions)
         self.watch = WorkerWatch('shadow')
         self._encoded = 0
 
@@ -90,9 +92,10 @@ class Shadow:
         """See and judge; in the shadow's thread."""
         try:
             with self.watch.inside('encoding an image'):
-                encoded = encode(observation, self.model)
+                encoded = self._eye.encode(observation)
         except (InferenceError, JointStateError) as error:
-            self.watch.failed(str(error))
+            if not self.model.is_closed:
+                self.watch.failed(str(error))
             return
         self._encoded += 1
         self.watch.succeeded()

@@ -76,10 +76,9 @@ class Worker(Generic[Item]):
             thread.join(_ASK_AGAIN)
         return not thread.is_alive()
 
-    def release(self, interrupt: Callable[[], None]) -> None:
+    def release(self) -> None:
         """End the thread without waiting for it."""
         self.box.close()
-        interrupt()
 
     def _run(self, box: Newest[Item]) -> None:
         while (item := box.take()) is not None:

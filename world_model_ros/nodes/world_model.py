@@ -75,9 +75,9 @@ class WorldModelNode(ManagedNode):
         super().__init__('world_model')
         self._settings = WorldModelParameters(self)
         self._counts = Counters(
-            'frames_received', 'frames_encoded', 'images_refused', 'joint_states_refused',
-            'unpaired', 'stale', 'repeated_stamps', 'frozen', 'encodings_failed', 'plans_refused',
-            'proposals', 'goals_accepted', 'goals_refused')
+            'frames_received', 'joint_states_received', 'frames_encoded', 'images_refused',
+            'joint_states_refused', 'unpaired', 'stale', 'repeated_stamps', 'frozen',
+            'encodings_failed', 'plans_refused', 'proposals', 'goals_accepted', 'goals_refused')
         self._border = Border(self, self._on_border)
         self._active = False
         self._configured = False
@@ -123,7 +123,7 @@ class WorldModelNode(ManagedNode):
         self._goals = Goals(self._counts, logger)
         self._observer = Observer(
             model, self._settings, clock, self._goals, self._counts, self._observing,
-            observed=self._on_observation, encoded=self._on_encoded)
+            self._actions, observed=self._on_observation, encoded=self._on_encoded)
         self._proposer = Proposer(
             model, self._settings, clock, self._goals, self._counts,
             Troubles(self._counts, logger), self._actions,
@@ -182,6 +182,7 @@ class WorldModelNode(ManagedNode):
     def cleanup(self) -> None:
         self._configured = False
         self._run_shadow(None)
+        self._proposer.model.close()
         for destroy in self._owned:
             destroy()
         self._owned = []
@@ -221,7 +222,7 @@ class WorldModelNode(ManagedNode):
         self.set_parameters([Parameter('shadow_bundle', value=path)])
 
     def _load(self, path: Path) -> LoadedModel:
-        model = LoadedModel(path, self._settings.whole('threads'))
+        model = LoadedModel(path, self._settings.runtime(), self._log_info)
         self._settings.check(model.rows * model.manifest.action.step_duration)
         return model
 
@@ -237,9 +238,10 @@ class WorldModelNode(ManagedNode):
         worker, old = self._shadowing, self._shadow
         self._shadowing = self._shadow = None
         if worker is not None and old is not None:
-            worker.release(old.model.interrupt)
+            worker.release()
+            old.model.close()
         if model is not None:
-            shadow = self._shadow = Shadow(model, SurpriseMeter(
+            shadow = self._shadow = Shadow(model, self._actions, SurpriseMeter(
                 self._settings.whole('surprise_steps'), self._actions,
                 self._shadow_surprise_pub.publish))
             worker = Worker(shadow.watch, shadow.observe, self._log_error)
@@ -285,7 +287,7 @@ class WorldModelNode(ManagedNode):
         self._latent_pub.publish(Latent(
             header=Header(stamp=to_stamp(encoded.stamp), frame_id=encoded.frame_id),
             model=encoded.model.name, model_digest=encoded.model.digest,
-            tensor=to_tensor(encoded.latent)))
+            tensor=to_tensor(encoded.context.latent)))
 
     def _on_adopted(self, model: LoadedModel) -> None:
         self._info_pub.publish(model.info(self.get_clock().now().to_msg()))
@@ -298,25 +300,31 @@ class WorldModelNode(ManagedNode):
         step = model.manifest.action.step_duration
         self._proposal_pub.publish(ActionProposal(
             header=header, plan_id=proposed.id, model_digest=model.digest,
-            goal_id=proposed.goal.id, kind=model.kind, names=model.driven_names,
+            goal_id=proposed.goal_id, kind=model.kind, names=model.driven_names,
             step_duration=step, values=to_tensor(model.driven(plan.actions)), cost=plan.cost,
             goal_distance=plan.goal_distance, samples=plan.samples,
             planning_time=plan.planning_time))
         self._forecast_pub.publish(Forecast(
-            header=header, plan_id=proposed.id, goal_id=proposed.goal.id,
+            header=header, plan_id=proposed.id, goal_id=proposed.goal_id,
             step_duration=step, actions=to_tensor(plan.actions),
             latents=to_tensor(plan.latents), cost=plan.step_costs.tolist()))
 
     # Health
+
+    def _log_info(self, text: str) -> None:
+        self.get_logger().info(text)
 
     def _log_error(self, text: str) -> None:
         self.get_logger().error(text)
 
     def _assess(self) -> tuple[Activity, str]:
         goal = self._goals.current
+        purpose = f'pursuing goal {goal.id}' if goal else ''
+        if not self._proposer.model.manifest.has_goal:
+            purpose = 'planning for the reward that the model was trained on'
         return assess(
             (self._observer.watch, self._proposer.watch), self._settings.real('hung_after'),
-            self._observer.sight(), f'pursuing goal {goal.id}' if goal else '')
+            self._observer.sight(), purpose)
 
     def _beat(self) -> None:
         if self._active:

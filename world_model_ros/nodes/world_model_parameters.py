@@ -15,11 +15,13 @@
 """The parameters of ``world_model``: declared, explained and checked in one place."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from world_model_ros.inference import RuntimeSettings
 from world_model_ros.nodes import parameters
 
 
@@ -27,8 +29,8 @@ class WorldModelParameters:
     """
     Values as they are now.
 
-    All but ``bundle``, ``shadow_bundle`` and ``threads`` may change while the node runs. A change
-    that contradicts another parameter is refused.
+    All but those that a model is loaded with may change while the node runs. A change that
+    contradicts another parameter is refused.
     """
 
     def __init__(self, node: Node) -> None:
@@ -65,7 +67,17 @@ class WorldModelParameters:
         declare('surprise_steps', 4, parameters.whole(
             'Model steps over which expectations are compared with what was then seen, for '
             '~/surprise; each costs one imagined sequence per model step.', 1, 64))
-        declare('threads', 1, parameters.whole('Threads of ONNX Runtime per graph.', 1, 64))
+        declare('provider', 'auto', parameters.text(
+            'What runs the graphs: auto (as measured by "wmros check --prebuild", else cpu), '
+            'tensorrt, cuda, openvino or cpu.'))
+        declare('precision', 'auto', parameters.text(
+            'Numbers that the graphs compute in: auto (as measured, else float32), float32, '
+            'float16 or bfloat16.'))
+        declare('threads', 1, parameters.whole(
+            'Threads of one graph on the CPU; 0: as measured. One is the safe choice beside other '
+            'work.', 0, 64))
+        declare('cache', '', parameters.text(
+            'Folder of measurements and compiled engines; empty: ~/.cache/world_model_ros.'))
         node.add_on_set_parameters_callback(self._check_change)
 
     def text(self, name: str) -> str:
@@ -79,6 +91,14 @@ class WorldModelParameters:
     def whole(self, name: str) -> int:
         """Value of an integer parameter."""
         return int(self._node.get_parameter(name).value)
+
+    def runtime(self) -> RuntimeSettings:
+        """How graphs are to be run; raises ProviderError for words that mean nothing."""
+        cache = self.text('cache')
+        return RuntimeSettings(
+            provider=self.text('provider'),  # type: ignore[arg-type]  # checked by RuntimeSettings
+            precision=self.text('precision'),  # type: ignore[arg-type]
+            threads=self.whole('threads'), cache=Path(cache) if cache else None)
 
     def check(self, horizon_duration: float) -> None:
         """
