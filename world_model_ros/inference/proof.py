@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,28 +56,37 @@ def prove(model: WorldModel) -> dict[str, float]:
     warms the sessions up.
     """
     golden, manifest = model.bundle.golden, model.manifest
-    dynamics = 'rollout' if manifest.graphs.rollout else 'predictor'
     context, goal = golden_start(model.bundle)
-    none = [None] * len(golden.latent)
-    images = none if golden.image is None else golden.image
-    states = none if golden.proprioception is None else golden.proprioception
+    observations = list(zip(
+        [None] * len(golden.latent) if golden.image is None else golden.image,
+        [None] * len(golden.latent) if golden.proprioception is None else golden.proprioception,
+        strict=True))
+
+    def goals() -> Float:
+        return np.stack([model.encode_goal(*observation) for observation in observations])
+
+    checks: list[tuple[str, Callable[[], Float], Float]] = [
+        ('encoder', lambda: np.stack([model.encode(*it) for it in observations]), golden.latent)]
+    if golden.goal is not None:
+        checks.append(('goal_encoder' if manifest.graphs.goal_encoder else 'encoder', goals,
+                       golden.goal))
+    checks.append(('rollout' if manifest.graphs.rollout else 'predictor',
+                   lambda: model.imagine(context, golden.actions), golden.latents))
+    if golden.policy is not None:
+        checks.append(('policy', lambda: np.stack([model.policy(it) for it in golden.latent]),
+                       golden.policy))
+    checks.append(('cost', lambda: model.score(context, goal, golden.actions).costs, golden.costs))
+
     deviations: dict[str, float] = {}
-    try:
-        deviations['encoder'] = _deviation(
-            [model.encode(*pair) for pair in zip(images, states, strict=True)], golden.latent)
-        if golden.goal is not None:
-            goals = [model.encode_goal(*pair) for pair in zip(images, states, strict=True)]
-            graph = 'goal_encoder' if manifest.graphs.goal_encoder else 'encoder'
-            deviations[graph] = max(_deviation(goals, golden.goal), deviations.get(graph, 0.0))
-        deviations[dynamics] = _deviation(model.imagine(context, golden.actions), golden.latents)
-        if golden.policy is not None:
-            actions = [model.policy(latent) for latent in golden.latent]
-            deviations['policy'] = _deviation(actions, golden.policy)
-        deviations['cost'] = _deviation(
-            model.score(context, goal, golden.actions).costs, golden.costs)
-    except InferenceError as error:
-        fault = Fault('graphs', f'fail on the golden vectors: {error}', 'export the bundle again')
-        raise BundleError(model.bundle.path, [fault]) from error
+    for name, compute, expected in checks:
+        try:
+            deviation = _deviation(compute(), expected)
+        except InferenceError as error:
+            field = name if name == 'cost' else f'graphs.{name}.file'
+            raise BundleError(model.bundle.path, [Fault(
+                field, f'fails on the golden vectors: {error}', 'export the bundle again',
+            )]) from error
+        deviations[name] = float(np.maximum(deviation, deviations.get(name, 0.0)))
     tolerance = manifest.golden.tolerance
     faults = [
         Fault('cost' if name == 'cost' else f'graphs.{name}',
@@ -88,5 +98,5 @@ def prove(model: WorldModel) -> dict[str, float]:
     return deviations
 
 
-def _deviation(actual: Float | list[Float], expected: Float) -> float:
-    return float(np.abs(np.asarray(actual) - expected).max() / np.abs(expected).max().clip(1e-6))
+def _deviation(actual: Float, expected: Float) -> float:
+    return float(np.abs(actual - expected).max() / np.abs(expected).max().clip(1e-6))
