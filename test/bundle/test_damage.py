@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -182,6 +183,60 @@ def swapped_graphs(folder: Path) -> None:
     (folder / 'bundle.yaml').write_text(yaml.safe_dump(data))
 
 
+def rebuilt(change: Callable[[onnx.ModelProto], None]) -> Damage:
+    """Change the rollout graph and sign it: only what it says about itself can give it away."""
+    def damage(folder: Path) -> None:
+        model = onnx.load(folder / 'rollout.onnx')
+        change(model)
+        (folder / 'rollout.onnx').write_bytes(model.SerializeToString())
+        sign(folder, 'rollout.onnx')
+    return damage
+
+
+def custom_operator(model: onnx.ModelProto) -> None:
+    model.opset_import.append(onnx.helper.make_opsetid('com.acme', 1))
+    model.graph.node[0].domain = 'com.acme'
+    model.graph.node[0].op_type = 'Phone'
+
+
+def future_opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 999
+
+
+def claimed_tensor(model: onnx.ModelProto) -> None:
+    """40 bytes that say they are a terabyte."""
+    model.graph.initializer[0].dims[:] = [2**38]
+
+
+def unfolding_constant(model: onnx.ModelProto) -> None:
+    """A node that asks for 4 TB as soon as the graph is optimised."""
+    shape = onnx.numpy_helper.from_array(np.array([2**40], np.int64), 'vast')
+    model.graph.initializer.append(shape)
+    model.graph.node.extend([
+        onnx.helper.make_node('ConstantOfShape', ['vast'], ['desert']),
+        onnx.helper.make_node('ReduceMax', ['desert'], ['grain'], keepdims=0),
+        onnx.helper.make_node('Add', ['buried', 'grain'], ['latents'])])
+    next(node for node in model.graph.node if 'latents' in node.output).output[0] = 'buried'
+
+
+def instead(name: str, make: Callable[[Path], object]) -> Damage:
+    """Put something that is no file where a file is expected."""
+    def damage(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+    return damage
+
+
+def swapped_colours(folder: Path) -> None:
+    golden(image=toy_golden().image * np.array([1, 0, 0], np.uint8))(folder)
+    WorldModel(load_bundle(folder))  # it is sound so far: the toy sees red alone
+    put('image', 'color', value='bgr')(folder)
+
+
+def nested(folder: Path) -> None:
+    (folder / 'bundle.yaml').write_text('schema_version: 1\nmodel: ' + '[' * 5000 + ']' * 5000)
+
+
 DAMAGES: dict[str, tuple[Damage, str, str]] = {
     'no manifest': (lambda f: (f / 'bundle.yaml').unlink(), 'bundle.yaml', 'give the folder'),
     'not YAML': (text('model:', 'model: ]'), 'bundle.yaml', 'correct the file'),
@@ -237,6 +292,41 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
     'wrong colour order': (
         golden(image=toy_golden().image * np.array([0, 1, 1], np.uint8)),
         'graphs.encoder', 'colour order'),
+    'manifest says bgr where the model learned rgb': (
+        swapped_colours, 'graphs.encoder', 'colour order'),
+    'other statistics of actions': (
+        put('action', 'normalization', 'std', value=[1.0, 1.0]), 'graphs.rollout', 'normalisation'),
+    'other statistics of the joints': (
+        put('proprioception', 'normalization', 'mean', value=[0.0, 0.5, 0.0, 0.0]),
+        'graphs.encoder', 'normalisation'),
+    'degrees': (put('action', 'units', value=['deg/s', 'deg/s']), 'action.units.0', 'correct'),
+    'cost of another weight': (
+        edit(lambda d: d['cost']['terms'][0].update(weight=3.0)), 'cost', 'golden'),
+    'custom operator': (rebuilt(custom_operator), 'graphs.rollout.file', 'without custom'),
+    'opset from the future': (rebuilt(future_opset), 'graphs.rollout.file', 'older opset'),
+    'tensor that claims a terabyte': (rebuilt(claimed_tensor), 'graphs.rollout.file', 'export'),
+    'constant that unfolds': (rebuilt(unfolding_constant), 'graphs.rollout.file', 'export'),
+    'pipe in place of a graph': (instead('rollout.onnx', os.mkfifo), 'files.rollout.onnx', 'copy'),
+    'folder in place of a graph': (
+        instead('rollout.onnx', Path.mkdir), 'files.rollout.onnx', 'copy'),
+    'device in place of golden vectors': (
+        instead('golden.npz', lambda p: p.symlink_to('/dev/zero')), 'files.golden.npz', 'link'),
+    'pipe in place of the manifest': (instead('bundle.yaml', os.mkfifo), 'bundle.yaml', 'folder'),
+    'endless manifest': (instead('bundle.yaml', lambda p: p.symlink_to('/dev/zero')),
+                         'bundle.yaml', 'folder'),
+    'link in a circle': (instead('golden.npz', lambda p: p.symlink_to(p)),
+                         'files.golden.npz', 'replace the link'),
+    'Python object': (text('model:', 'model: !!python/object/apply:os.abort []\nother:'),
+                      'bundle.yaml', 'correct the file'),
+    'two documents': (text('latent:', '---\nlatent:'), 'bundle.yaml', 'correct the file'),
+    'brackets without end': (nested, 'bundle.yaml', 'correct the file'),
+    'key twice, further in': (text('lower:', 'lower: [-9.0, -9.0]\n  lower:'), 'lower', 'correct'),
+    'yes for a number': (put('action', 'step_duration', value=True), 'action.step_duration',
+                         'correct the value'),
+    'digest cut short': (put('files', 'golden.npz', value='abc'), 'files.golden.npz',
+                         'write_manifest'),
+    'path of another system': (put('golden', 'file', value='..\\golden.npz'), 'golden.file',
+                               'relative'),
     'other weights': (
         golden(latents=toy_golden().latents * np.float32(1.01)), 'graphs.rollout', 'one export'),
 }

@@ -11,35 +11,157 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`wmros check` tells a sound bundle from a damaged one, in words and in its exit code."""
+"""`wmros check` reports what a person must know, ends with the right code, and names cures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dds import Graph
 from toy_bundle import write_toy_bundle
 
+from world_model_ros.bundle import load_bundle
+from world_model_ros.cli.check import DEADLINE
 from world_model_ros.cli.main import main
+from world_model_ros.inference import RuntimeSettings, WorldModel
+from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.inference.first_latent import time_to_first_latent
+from world_model_ros.inference.measure import measure_all
+from world_model_ros.inference.measurements import read_measurements
+from world_model_ros.inference.providers import available, choose
+from world_model_ros.inference.report import Report, describe_bundle, describe_model
+
+Capture = pytest.CaptureFixture[str]
+FAMILIES = Path(__file__).parents[1] / 'bundle' / 'families'
 
 
-def test_a_sound_bundle_gets_a_full_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
-) -> None:
+def change(*path: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def apply(data: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            data = data[key]
+        data[path[-1]] = value
+    return apply
+
+
+def test_a_sound_bundle_gets_a_full_report(tmp_path: Path, capsys: Capture) -> None:
     bundle = write_toy_bundle(tmp_path)
-    assert main(['check', str(tmp_path)]) == 0
+    assert main(['check', str(tmp_path), '--deadline', '5']) == 0
     report = capsys.readouterr().out
-    for part in ('toy 1.0.0', 'Apache-2.0', bundle.digest, 'shoulder -1.5 to 1.5', '32x32 rgb',
-                 'rollout: latent float32', 'encoder: error', 'speed here', 'sound'):
-        assert part in report
+    for part in ('toy 1.0.0', 'Apache-2.0', bundle.digest, 'shoulder -1.5 to 1.5 rad/s',
+                 '32x32 rgb', 'position and velocity of shoulder, elbow',
+                 'latent float32 [batch, 6], actions float32', 'encoder       deviation ',
+                 'rollout       deviation ', 'cost          deviation ', 'the cheapest first',
+                 'without torch', 'plans per second', 'provider      cpu', 'Verdict: fit'):
+        assert part in report, part
+    assert '\x1b' not in report  # reads without colour
 
 
-def test_a_damaged_bundle_ends_with_code_1_field_and_cure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_damaged_bundle_ends_with_code_1_field_and_cure(tmp_path: Path, capsys: Capture) -> None:
     write_toy_bundle(tmp_path)
     (tmp_path / 'encoder.onnx').write_bytes(b'')
     assert main(['check', str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert 'files.encoder.onnx: sha256' in error
     assert 'Cure: copy the bundle again' in error
+
+
+@pytest.mark.parametrize(('name', 'warned'), [
+    ('CC-BY-NC-4.0', True), ('cc-by-nc-sa-4.0', True), ('PolyForm-Noncommercial-1.0.0', True),
+    ('FAIR Noncommercial Research License', True), ('Apache-2.0', False), ('MIT', False),
+    ('NCSA', False), ('CC-BY-4.0', False), ('BSD-3-Clause', False),
+])
+def test_a_licence_that_forbids_commerce_is_flagged(
+    tmp_path: Path, name: str, warned: bool,
+) -> None:
+    bundle = write_toy_bundle(tmp_path, change('model', 'license', value=name))
+    findings = describe_bundle(bundle).findings
+    assert [finding.about for finding in findings] == ['model.license'] * warned
+
+
+def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    model = WorldModel(write_toy_bundle(tmp_path))
+    tight = describe_model(model, deadline=1e-6, seconds=0.1)
+    assert not tight.fit
+    assert 'raise plan_deadline' in '\n'.join(tight.lines())
+    assert describe_model(model, deadline=60.0, seconds=0.1).findings == []
+
+
+def test_a_provider_that_is_not_there_is_refused_with_what_to_install(
+    tmp_path: Path, capsys: Capture,
+) -> None:
+    write_toy_bundle(tmp_path)
+    missing = next(one for one in ('tensorrt', 'cuda', 'openvino') if one not in available())
+    assert main(['check', str(tmp_path), '--provider', missing]) == 1
+    error = capsys.readouterr().err
+    assert f'provider {missing} is not installed' in error
+    assert 'Cure: install' in error
+
+
+def test_prebuild_measures_what_is_installed_and_auto_follows(
+    tmp_path: Path, capsys: Capture,
+) -> None:
+    bundle, cache = write_toy_bundle(tmp_path / 'bundle'), tmp_path / 'cache'
+    assert main(['check', str(tmp_path / 'bundle'), '--prebuild', '--cache', str(cache),
+                 '--deadline', '5']) == 0
+    said = capsys.readouterr()
+    measured = read_measurements(cache, bundle.digest)
+    assert {one.provider for one in measured} == set(available())
+    assert not any(one.refused for one in measured)
+    fastest = min(measured, key=lambda one: one.plan_ms)
+    chosen = choose(bundle.digest, RuntimeSettings(cache=cache))
+    assert (chosen.provider, chosen.precision) == (fastest.provider, fastest.precision)
+    assert f'provider      {fastest.provider}' in said.out
+    assert 'fastest here' in said.out
+    assert str(cache) in said.out
+    assert 'measuring cpu, float32' in said.err
+    # What the next process runs on is what was chosen.
+    assert WorldModel(bundle, RuntimeSettings(cache=cache)).backend.provider == fastest.provider
+
+
+def test_what_fails_the_golden_vectors_is_measured_as_out_of_the_question(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path)
+    # No float32 arithmetic agrees with itself to 1e-12 once the sums are taken in another order.
+    manifest = tmp_path / 'bundle.yaml'
+    manifest.write_text(manifest.read_text().replace('tolerance: 0.0001', 'tolerance: 1.0e-12'))
+    measured = measure_all(load_bundle(tmp_path), RuntimeSettings(cache=tmp_path), seconds=0.05)
+    assert measured
+    assert all('differs from the golden vectors' in one.refused for one in measured)
+
+
+def test_the_robots_side_gives_its_first_latent_without_torch() -> None:
+    reach = Path(__file__).parents[2] / 'models' / 'reach'
+    first = time_to_first_latent(reach)
+    assert not first.torch
+    with pytest.raises(RuntimeError, match=r'bundle\.yaml: not found'):
+        time_to_first_latent(reach.parent)
+
+
+def test_topics_without_a_robot_make_a_bundle_unfit(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_toy_bundle(tmp_path / 'bundle')
+    with Graph(tmp_path) as graph:
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(graph.domain))
+        assert main(['check', str(tmp_path / 'bundle'), '--deadline', '5', '--against-topics',
+                     '--image-topic', '/eye', '--listen', '1']) == 1
+    report = capsys.readouterr().out
+    assert 'unfit: /eye: nobody publishes there' in report
+    assert 'unfit: /joint_states: nobody publishes there' in report
+    assert 'Verdict: unfit, for 2 reasons' in report
+
+
+def test_the_worst_comes_first_and_the_verdict_last() -> None:
+    report = Report(findings=[Finding(Grade.WARNING, 'a', 'b', 'c'),
+                              Finding(Grade.UNFIT, 'd', 'e', 'f')])
+    assert [line.strip() for line in report.lines()] == [
+        'To do', 'unfit: d: e. Cure: f.', 'warning: a: b. Cure: c.', 'Verdict: unfit, for 1 reason']
+
+
+def test_the_deadline_is_the_nodes() -> None:
+    node = Path(__file__).parents[2] / 'world_model_ros' / 'nodes' / 'world_model_parameters.py'
+    assert f"declare('plan_deadline', {DEADLINE}, " in node.read_text()

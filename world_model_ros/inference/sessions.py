@@ -97,7 +97,7 @@ class Session(Protocol):
         """Outputs by name, left where the session computes; `.numpy()` fetches one."""
 
     def interrupt(self) -> None:
-        """Make every call, those running and those to come, raise InterruptedRunError until `resume`."""
+        """Make all calls, running or to come, raise InterruptedRunError until `resume`."""
 
     def resume(self) -> None:
         """Take calls again after `interrupt`."""
