@@ -79,3 +79,11 @@ def test_the_resize_averages_over_areas() -> None:
     np.testing.assert_array_equal(fit_image(noise, contract()), expected)
     blocks = noise.reshape(32, 2, 32, 2, 3).mean((1, 3))
     assert np.abs(expected - blocks).max() <= 1
+
+
+@pytest.mark.parametrize('name, flag', [
+    ('area', cv2.INTER_AREA), ('bilinear', cv2.INTER_LINEAR), ('bicubic', cv2.INTER_CUBIC)])
+def test_the_resize_uses_the_filter_that_the_bundle_names(name: str, flag: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
+    expected = cv2.resize(noise, (32, 32), interpolation=flag)
+    np.testing.assert_array_equal(fit_image(noise, contract(interpolation=name)), expected)

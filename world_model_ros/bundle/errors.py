@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from world_model_ros.payload import shorten
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -30,7 +32,8 @@ class Fault:
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f'{self.field}: {self.problem}. Cure: {self.cure}.'
+        # Field and problem quote a stranger's text.
+        return shorten(f'{self.field}: {self.problem}. Cure: {self.cure}.', 1000)
 
 
 class BundleError(Exception):

@@ -25,8 +25,7 @@ changes after that was never going to be read.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,9 +39,10 @@ from world_model_ros.bundle.fields import is_plain_path
 from world_model_ros.bundle.golden import GoldenVectors, read_golden
 from world_model_ros.bundle.graph_file import GraphFileError, external_extents
 from world_model_ros.bundle.manifest import SCHEMA_VERSION, Manifest
+from world_model_ros.bundle.strict_yaml import read_yaml
 
 MANIFEST_NAME = 'bundle.yaml'
-_MAX_MANIFEST_BYTES = 2**20
+_MAX_MANIFEST_KIB = 128  # half a second's work for the parser; manifests have 4 KiB
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def _read_manifest(path: Path) -> bytes:
     if not file.is_file():
         raise BundleError(path, [Fault(MANIFEST_NAME, 'not found',
                                        'give the folder of a bundle, which holds bundle.yaml')])
-    if file.stat().st_size > _MAX_MANIFEST_BYTES:
-        raise BundleError(path, [Fault(MANIFEST_NAME, 'larger than 1 MiB',
+    if file.stat().st_size > 1024 * _MAX_MANIFEST_KIB:
+        raise BundleError(path, [Fault(MANIFEST_NAME, f'larger than {_MAX_MANIFEST_KIB} KiB',
                                        'keep tensors in the graphs and golden vectors')])
     return file.read_bytes()
 
@@ -167,8 +167,8 @@ def _read_manifest(path: Path) -> bytes:
 def parse_manifest(path: Path, text: bytes) -> Manifest:
     """Check the text of a manifest alone; `path` is what messages call it. Raises BundleError."""
     try:
-        data = yaml.load(text, Loader=_StrictLoader)  # derives from SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        data = read_yaml(text)
+    except ValueError as error:
         problem = ' '.join(str(error).split())
         raise BundleError(path, [Fault(MANIFEST_NAME, f'is not valid YAML: {problem}',
                                        'correct the file there')]) from error
@@ -311,27 +311,3 @@ def _field(detail: ErrorDetails, data: Any) -> str:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f'{text[:57]}...'
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys and aliases, and reads 1e-4 as the number it is."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError('aliases (*name) are not allowed')
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f'the key "{key}" appears twice')
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$'),
-    list('-+0123456789'))

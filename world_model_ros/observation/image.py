@@ -41,6 +41,13 @@ _TO_RGB = {
 }
 
 
+_FILTERS = {
+    'area': cv2.INTER_AREA,
+    'bilinear': cv2.INTER_LINEAR,
+    'bicubic': cv2.INTER_CUBIC,
+}
+
+
 class ImageError(ValueError):
     """An image message that contradicts itself or that no model here can read; says the cure."""
 
@@ -84,7 +91,7 @@ def fit_image(rgb: UInt8Array, contract: ImageContract) -> UInt8Array:
         top, left = (height - side) // 2, (width - side) // 2
         rgb = rgb[top:top + side, left:left + side]
     size = (contract.width, contract.height)
-    return _as_uint8(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    return _as_uint8(cv2.resize(rgb, size, interpolation=_FILTERS[contract.interpolation]))
 
 
 def _as_uint8(array: npt.NDArray[np.generic]) -> UInt8Array:
