@@ -26,18 +26,20 @@ from faults.trial import (
     Fault,
     Step,
     at_once,
+    clock_stands,
     heartbeat_failed,
     joints_stale,
     observation_late,
-    setpoint_left_robot,
+    setpoint_left_frozen_joint,
     whichever_first,
 )
 
 from world_model_interfaces.srv import LoadModel, Reset, Stop
 
 MODEL_SILENT = 'the last observation behind a plan is older than late_after'
-PUSHED = 'the robot is further than following_tolerance from its setpoint'
-CLOCK = 'the clock has moved by more than half a second, or back, since the last tick'
+CLOCK_JUMPS = 'the ROS clock moves back, or by over 0.2 s more than steady time does'
+CLOCK_STANDS = 'the ROS clock has not moved for 0.15 s of steady time'
+MODEL_FAILED = 'its heartbeat says FAILED, or, if that is sooner, ' + MODEL_SILENT
 JOINTS_SILENT = 'the last good joint state is older than joint_state_timeout'
 
 
@@ -187,25 +189,29 @@ FAULTS = (
         _stop_model, _continue_model, observation_late,
         ('controller: ladder', 'proposals stopped')),
     Fault(
-        'inference hangs', 'the encoder works on one picture for seconds', MODEL_SILENT, Step.HOLD,
+        'inference hangs', 'the encoder works on one picture for seconds', MODEL_FAILED, Step.HOLD,
         _spoil(camera={'paint': HANG}), Cell.repair,
-        whichever_first(observation_late, heartbeat_failed), ('world_model: ', 'hung|hang')),
+        whichever_first(observation_late, heartbeat_failed),
+        ('controller: ladder', 'the model failed: the model is hung')),
     Fault(
-        'latents are NaN', 'the encoder gives NaN', MODEL_SILENT, Step.HOLD,
+        'latents are NaN', 'the encoder gives NaN', MODEL_FAILED, Step.HOLD,
         _spoil(camera={'paint': NAN_LATENT}), Cell.repair,
-        whichever_first(observation_late, heartbeat_failed), ('world_model: ', 'NaN')),
+        whichever_first(observation_late, heartbeat_failed),
+        ('controller: ladder', 'the model failed: .*NaN')),
     Fault(
-        'rollouts are NaN', 'every imagined future is NaN', MODEL_SILENT, Step.HOLD,
+        'rollouts are NaN', 'every imagined future is NaN', MODEL_FAILED, Step.HOLD,
         _spoil(camera={'paint': NAN_ROLLOUT}), Cell.repair,
-        whichever_first(observation_late, heartbeat_failed), ('world_model: ', 'NaN')),
+        whichever_first(observation_late, heartbeat_failed),
+        ('controller: ladder', 'the model failed: .*NaN')),
     Fault(
         'camera unplugged', 'no picture passes', MODEL_SILENT, Step.HOLD,
         _spoil(camera={'drop': 1.0}), Cell.repair, observation_late,
         ('world_model: ', 'no image')),
     Fault(
-        'camera frozen', 'the same picture with new stamps while the arm moves', MODEL_SILENT,
+        'camera frozen', 'the same picture with new stamps while the arm moves',
+        'a joint has moved by over 0.05 rad and no byte has changed; then ' + MODEL_SILENT,
         Step.HOLD, _spoil(camera={'frozen': True}), Cell.repair, observation_late,
-        ('world_model: ', 'frozen|same picture')),
+        ('world_model: ', 'the camera is frozen')),
     Fault(
         "camera's stamps frozen", 'new pictures with one stamp', MODEL_SILENT, Step.HOLD,
         _spoil(camera={'stamp': True}), Cell.repair, observation_late,
@@ -220,8 +226,9 @@ FAULTS = (
         ('controller: ladder', 'joint state is older')),
     Fault(
         'joints frozen', 'the same joint positions with new stamps while the arm moves',
-        PUSHED, Step.HOLD, _spoil(joints={'frozen': True}), Cell.repair, setpoint_left_robot,
-        ('controller: ', 'joint')),
+        'the setpoint has moved by half of following_tolerance, the joint not at all', Step.HOLD,
+        _spoil(joints={'frozen': True}), Cell.repair, setpoint_left_frozen_joint,
+        ('controller: ladder', 'has not changed at all')),
     Fault(
         '30 % of pictures lost', 'each with that chance', 'nothing: plans need no more', Step.TRACK,
         _spoil(camera={'drop': 0.3}), Cell.repair, at_once),
@@ -242,12 +249,13 @@ FAULTS = (
         'two publishers on the topic', Step.TRACK, _rogue('proposals'), _end_rogues, at_once,
         ('controller: proposals', 'nodes publish proposals')),
     Fault(
-        'two robots report joints', 'the same stamps, half a radian apart', PUSHED, Step.HOLD,
-        _rogue('joint_states'), _end_rogues, setpoint_left_robot, ('controller: ', 'joint')),
+        'two robots report joints', 'the same stamps, half a radian apart',
+        'a joint jumps further than it can move', Step.HOLD, _rogue('joint_states'), _end_rogues,
+        at_once, ('controller: ladder', 'joint states contradict each other')),
     Fault(
         'two controllers command', '50 more commands per second, of another node',
         'two publishers on the topic', Step.TRACK, _rogue('commands'), _end_rogues, at_once,
-        ('controller: ', 'command')),
+        ('controller: commands', 'nodes')),
     Fault(
         'model deleted', 'its folder, while it runs; then a hot swap to it is asked',
         'nothing: what runs is in memory; the swap is refused', Step.TRACK, _delete_model,
@@ -266,13 +274,13 @@ FAULTS = (
         'emergency stop', '~/stop, then ~/reset', 'the request', Step.HOLD, _emergency_stop, _reset,
         at_once, ('controller: ', 'person stepped into the cell')),
     Fault(
-        'clock set back', 'by 5 s', CLOCK, Step.BRAKE, _spoil(clock={'jump': -5.0}), _nothing,
+        'clock set back', 'by 5 s', CLOCK_JUMPS, Step.BRAKE, _spoil(clock={'jump': -5.0}), _nothing,
         at_once, ('controller: ladder', 'clock jumped back'), simulated_time=True),
     Fault(
-        'clock set ahead', 'by 5 s', CLOCK, Step.BRAKE, _spoil(clock={'jump': 5.0}), _nothing,
+        'clock set ahead', 'by 5 s', CLOCK_JUMPS, Step.BRAKE, _spoil(clock={'jump': 5.0}), _nothing,
         at_once, ('controller: ladder', 'clock jumped ahead'), simulated_time=True),
     Fault(
-        'clock stands still', '/clock pauses while the robot moves on', CLOCK, Step.HOLD,
-        _spoil(clock={'rate': 0.0}), _spoil(clock={}), at_once, ('controller: ladder', 'clock'),
-        simulated_time=True),
+        'clock stands still', '/clock pauses while the robot moves on', CLOCK_STANDS, Step.HOLD,
+        _spoil(clock={'rate': 0.0}), _spoil(clock={}), clock_stands,
+        ('controller: ladder', 'the ROS clock stands'), simulated_time=True),
 )

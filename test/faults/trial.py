@@ -39,6 +39,7 @@ from faults.relay import CLOCK_PERIOD
 from world_model_interfaces.msg import ControllerState
 
 REACTION = 0.150  # s from detectable to decelerating, at most
+CLOCK_PAUSE = 0.15  # s without a new time on /clock
 STARVED = 0.1  # s without a processor, of the nodes between camera and plan, that make a plan late
 NODES = ('simulator', 'relay', 'world_model')
 REST = 0.050  # s beyond reaction and braking that standstill may take: five control periods
@@ -144,18 +145,21 @@ def heartbeat_failed(recording: Recording, numbers: Numbers, since: int) -> int 
     return line.sent if line else None
 
 
-def setpoint_left_robot(recording: Recording, numbers: Numbers, since: int) -> int | None:
-    """The setpoint is further than following_tolerance from where the joint states say it is."""
-    states = recording.states(since)
-    index = 0
-    for line in recording.lines('joints', since):
-        while index + 1 < len(states) and states[index + 1].sent <= line.sent:
-            index += 1
-        if index < len(states) and len(states[index].position):
-            distance = np.abs(states[index].position - vector(line.fields[1])).max()
-            if distance > numbers.following_tolerance:
-                return line.sent
-    return None
+def setpoint_left_frozen_joint(
+    recording: Recording, numbers: Numbers, since: int
+) -> int | None:
+    """The setpoint has moved by half of following_tolerance since the joints last changed."""
+    joints = recording.lines('joints', since - NANOSECONDS)
+    frozen = [line for line in joints if line.fields[1] == joints[-1].fields[1]]
+    states = [state for state in recording.states(frozen[0].sent) if len(state.position)]
+    moved = first(states, lambda state: bool(
+        np.abs(state.position - states[0].position).max() > numbers.following_tolerance / 2))
+    return moved.sent if moved else None
+
+
+def clock_stands(recording: Recording, numbers: Numbers, since: int) -> int | None:
+    """The clock has stood for as long as a pause may take."""
+    return since + round(CLOCK_PAUSE * NANOSECONDS)
 
 
 def at_once(recording: Recording, numbers: Numbers, since: int) -> int | None:

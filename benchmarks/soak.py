@@ -1,0 +1,425 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Soak: the whole chain for a long time, and whether it is still what it was at the beginning.
+
+Simulator (30 Hz images, 100 Hz joint states), world_model (10 Hz plans with models/reach) and
+controller (100 Hz commands) run as the demo runs them, toward one goal after the other. A witness
+listens, reads the memory of each process every second, and checks at the end:
+
+- memory: each process' resident set stays within 3 % of its median, once warm;
+- ticks: at most 1 command in 10,000 comes more than 5 ms late, by the publisher's own time stamps;
+- counts: images, joint states, proposals and commands received are as many as were published.
+
+    python benchmarks/soak.py --minutes 30 --json soak.json --plot docs/images/soak.png
+
+The exit code is 0 if all three hold. Late ticks say something about the software only where the
+machine has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from numpy.typing import NDArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64MultiArray, Header
+
+from world_model_interfaces.msg import ActionProposal
+from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.processes import Child, Children
+from world_model_ros.demo import graph
+from world_model_ros.simulation import ArmSimulation
+
+GOAL_PERIOD = 6.0  # s
+GOALS = 12
+MARGIN = 0.1  # rad that goals keep from the ends of the joints' ranges
+FLAT = 0.03  # of the median, to either side
+LATE = 0.005  # s
+LATE_SHARE = 1e-4
+PERIOD = 0.01  # s, of the controller
+WARM_UP = 0.25  # of the run, at most 60 s
+MEGABYTE = 1 << 20
+
+EVERY = QoSProfile(depth=5000, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE,
+                     durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+# Who counts what: a topic of the witness (the wire's sequence numbers), or a status in /diagnostics
+# and the keys that add up.
+Place = str | tuple[str, ...]
+COUNTED: dict[str, tuple[Place, Place]] = {
+    'images': (('simulator: camera', 'frames_published'),
+               ('world_model: observation', 'frames_received')),
+    'joint states, by world_model': (('simulator: world', 'joint_states_published'),
+                                     ('world_model: observation', 'joint_states_received')),
+    'joint states, by controller': (('simulator: world', 'joint_states_published'),
+                                    ('controller: joint_states', 'received')),
+    'proposals': ('proposals', ('controller: proposals', 'received')),
+    'commands': ('commands', ('simulator: drives', 'velocity_commands', 'commands_refused')),
+}
+Counts = dict[str, tuple[int, int]]
+
+
+class SoakError(Exception):
+    """The run could not be completed; the message says why."""
+
+
+@dataclass
+class Stream:
+    """What the witness sees of one topic: the newest sequence number, and when each was sent."""
+
+    sequence: int = 0
+    heard: int = 0
+    sent: list[int] = field(default_factory=list)
+    """Source time stamps [ns], kept for commands alone."""
+
+
+class Witness(Node):
+    """Shows goals and listens; what it hears are the publishers' own numbers."""
+
+    def __init__(self, context: rclpy.Context) -> None:
+        super().__init__('soak', context=context, start_parameter_services=False)
+        self.streams = {name: Stream() for name in ('proposals', 'commands')}
+        self.diagnostics: dict[str, tuple[float, int, str, dict[str, str]]] = {}
+        self._goal = self.create_publisher(Image, 'goal_image', LATCHED)
+        for name, kind, topic in (
+            ('proposals', ActionProposal, 'world_model/proposal'),
+            ('commands', Float64MultiArray, 'velocity_controller/commands'),
+        ):
+            self.create_subscription(kind, topic, self._listener(name), EVERY, raw=True)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, EVERY)
+        self._clients = {
+            node.name: self.create_client(ChangeState, f'{node.name}/change_state')
+            for node in graph.ROBOT}
+
+    def _listener(self, name: str) -> Callable[[bytes, Any], None]:
+        stream, keep = self.streams[name], name == 'commands'
+
+        def listen(_: bytes, info: Any) -> None:
+            stream.heard += 1
+            stream.sequence = max(stream.sequence, info['publication_sequence_number'])
+            if keep:
+                stream.sent.append(info['source_timestamp'])
+        return listen
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        now = time.monotonic()
+        for status in message.status:
+            self.diagnostics[status.name] = (
+                now, ord(status.level), status.message,
+                {pair.key: pair.value for pair in status.values})
+
+    def show(self, pixels: NDArray[np.uint8]) -> None:
+        """Publish a picture to reach."""
+        height, width, channels = pixels.shape
+        message = Image(header=Header(stamp=self.get_clock().now().to_msg()), height=height,
+                        width=width, encoding='rgb8', step=width * channels)
+        message.data.frombytes(pixels.tobytes())
+        self._goal.publish(message)
+
+    def change(self, node: str, transition: int) -> Any:
+        """Ask for a lifecycle transition; return the future answer, None while nobody serves."""
+        client = self._clients[node]
+        if not client.service_is_ready():
+            return None
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return client.call_async(request)
+
+
+@dataclass
+class Record:
+    """What was measured, second by second."""
+
+    times: list[float] = field(default_factory=list)
+    memory: dict[str, list[float]] = field(default_factory=dict)
+
+
+class Soak:
+    """One run, from top to bottom."""
+
+    def __init__(self, children: Children, folder: Path) -> None:
+        self._folder = folder
+        self._environment = {
+            **os.environ, **graph.environment(), 'ROS_DOMAIN_ID': str(free_domain()),
+            'ROS_LOG_DIR': str(folder), 'PYTHONUNBUFFERED': '1'}
+        # The witness is a process of the same graph.
+        os.environ.update(self._environment)
+        self._children = {node.name: self._start(children, node) for node in graph.ROBOT}
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.witness = Witness(self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.witness)
+        self.record = Record(memory={node.name: [] for node in graph.ROBOT})
+
+    def _start(self, children: Children, node: graph.GraphNode) -> Child:
+        command = [sys.executable, '-m', node.module, '--ros-args', '--disable-external-lib-logs',
+                   '--params-file', str(graph.parameters_file())]
+        for name, target in node.remappings.items():
+            command += ['-r', f'{name}:={target}']
+        if node is graph.WORLD_MODEL:
+            command += ['-p', f'bundle:={graph.default_bundle()}']
+        return children.start(
+            node.name, command, self._environment, self._folder / f'{node.name}.log')
+
+    def run(self, duration: float) -> dict[str, Any]:
+        """Return the report of a run of `duration` seconds."""
+        before = self._prepare()
+        self.witness.streams['commands'].sent.clear()
+        started = time.monotonic()
+        for node in (graph.SIMULATOR, graph.CONTROLLER, graph.WORLD_MODEL):
+            self._change(node.name, Transition.TRANSITION_ACTIVATE)
+        pictures = _pictures()
+        shown, sampled = 0, 0
+        while (elapsed := time.monotonic() - started) < duration:
+            self._executor.spin_once(timeout_sec=0.1)
+            if elapsed >= shown * GOAL_PERIOD:
+                self.witness.show(pictures[shown % len(pictures)])
+                shown += 1
+            if elapsed >= sampled:
+                self._sample(elapsed)
+                sampled += 1
+        lasted = time.monotonic() - started
+        sent = np.array(self.witness.streams['commands'].sent, np.int64)
+        after = self._wind_up()
+        self._executor.shutdown()
+        self.witness.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+        return report(lasted, self.record, sent, before, after)
+
+    def _prepare(self) -> Counts:
+        """Wait for everybody, have all stand still, and return what was counted so far."""
+        def awake() -> bool:
+            states = [self.witness.diagnostics.get(f'{node.name}: lifecycle')
+                      for node in graph.ROBOT]
+            for state in states:
+                if state is not None and state[1] > 0:
+                    raise SoakError(state[2])
+            return (all(state is not None and state[2] == 'active' for state in states)
+                    and self.witness.streams['commands'].heard > 0)
+
+        self._wait(awake, 60.0, 'all nodes to be active')
+        return self._wind_up()
+
+    def _wind_up(self) -> Counts:
+        """Stop the nodes, those who send before those who listen; return what was counted."""
+        for node in (graph.WORLD_MODEL, graph.CONTROLLER, graph.SIMULATOR):
+            self._change(node.name, Transition.TRANSITION_DEACTIVATE)
+            self._spin(0.5)  # for what is on its way, and for the controller to come to rest
+        counted: list[tuple[float, Counts]] = []
+
+        def settled() -> bool:
+            now = self._count()
+            if now is not None and (not counted or now[0] > counted[-1][0]):
+                counted.append(now)
+            return len(counted) > 1 and counted[-1][1] == counted[-2][1]
+
+        self._wait(settled, 15.0, 'the counts of what was sent and received')
+        return counted[-1][1]
+
+    def _count(self) -> tuple[float, Counts] | None:
+        """Return (time of the oldest diagnostics used, counts); None while something is missing."""
+        times, counts = [], {}
+        for what, (sender, receiver) in COUNTED.items():
+            numbers = []
+            for place in (sender, receiver):
+                if isinstance(place, str):
+                    numbers.append(self.witness.streams[place].sequence)
+                    continue
+                heard = self.witness.diagnostics.get(place[0])
+                if heard is None:
+                    return None
+                missing = [key for key in place[1:] if key not in heard[3]]
+                if missing:
+                    raise SoakError(f'"{place[0]}" in /diagnostics counts no {missing[0]}')
+                times.append(heard[0])
+                numbers.append(sum(int(heard[3][key]) for key in place[1:]))
+            counts[what] = (numbers[0], numbers[1])
+        return min(times), counts
+
+    def _change(self, node: str, transition: int) -> None:
+        future: Any = None
+
+        def done() -> bool:
+            nonlocal future
+            if future is None:
+                future = self.witness.change(node, transition)
+            return future is not None and future.done()
+
+        self._wait(done, 15.0, f'{node} to change its state')
+        if not future.result().success:
+            raise SoakError(f'{node} refused to change its state: see its log in {self._folder}')
+
+    def _sample(self, elapsed: float) -> None:
+        self.record.times.append(elapsed)
+        for name, child in self._children.items():
+            if child.process.poll() is not None:
+                raise SoakError(f'{name} ended with exit code {child.process.returncode}:\n'
+                                f'{child.tail()}')
+            self.record.memory[name].append(resident(child.process.pid) / MEGABYTE)
+
+    def _spin(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def _wait(self, condition: Callable[[], bool], within: float, what: str) -> None:
+        deadline = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > deadline:
+                raise SoakError(f'waited {within:g} s in vain for {what}')
+            for name, child in self._children.items():
+                if child.process.poll() is not None:
+                    raise SoakError(f'{name} ended with exit code {child.process.returncode}:\n'
+                                    f'{child.tail()}')
+            self._executor.spin_once(timeout_sec=0.05)
+
+
+def report(
+    duration: float, record: Record, sent: NDArray[np.int64], before: Counts, after: Counts
+) -> dict[str, Any]:
+    """Return the run's figures and verdicts. `sent`: when each command was [ns]."""
+    warm = min(WARM_UP * duration, 60.0)
+    memory = {name: _memory(np.array(record.times), np.array(megabytes), warm)
+              for name, megabytes in record.memory.items()}
+    counts = {what: {'published': after[what][0] - before[what][0],
+                     'received': after[what][1] - before[what][1]} for what in COUNTED}
+    gaps = np.diff(sent) / 1e9
+    late = int(np.count_nonzero(gaps > PERIOD + LATE))
+    verdicts = {
+        'memory': all(each['deviation'] <= FLAT for each in memory.values()),
+        'counts': all(each['published'] == each['received'] > 0 for each in counts.values()),
+        'ticks': late <= LATE_SHARE * len(gaps)}
+    return {
+        'duration_s': round(duration, 1), 'passed': all(verdicts.values()), 'verdicts': verdicts,
+        'memory_mb': memory, 'counts': counts,
+        'ticks': {'commands': len(sent), 'late': late,
+                  'per_10000': round(1e4 * late / len(gaps), 2),
+                  'latest_ms': round(1e3 * float(gaps.max() - PERIOD), 2),
+                  'p99_9_ms': round(1e3 * float(np.percentile(gaps, 99.9) - PERIOD), 2)},
+        'load_average': [round(load, 2) for load in os.getloadavg()],
+        'series': {
+            'time_s': [round(each, 1) for each in record.times],
+            'memory_mb': {name: [round(each, 2) for each in megabytes]
+                          for name, megabytes in record.memory.items()},
+            'latest_tick_ms': _latest_per_second(sent, gaps)}}
+
+
+def _memory(
+    times: NDArray[np.float64], megabytes: NDArray[np.float64], warm: float
+) -> dict[str, float]:
+    """Return the median once warm, and the largest deviation from it as a share of it."""
+    steady = megabytes[times >= warm]
+    median = float(np.median(steady))
+    return {'median': round(median, 1), 'at_first': round(float(steady[0]), 1),
+            'at_last': round(float(steady[-1]), 1),
+            'deviation': round(float(np.max(np.abs(steady - median))) / median, 4)}
+
+
+def _latest_per_second(sent: NDArray[np.int64], gaps: NDArray[np.float64]) -> list[float]:
+    seconds = (sent[1:] - sent[0]) // 1_000_000_000
+    latest = np.zeros(int(seconds[-1]) + 1)
+    np.maximum.at(latest, seconds, 1e3 * (gaps - PERIOD))
+    return [round(float(each), 2) for each in latest]
+
+
+def resident(process: int) -> int:
+    """Return the resident set of a process in bytes."""
+    return int(Path(f'/proc/{process}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Draw memory and late ticks over time."""
+    from matplotlib.figure import Figure
+
+    series = result['series']
+    figure = Figure(figsize=(8, 5.5), layout='constrained')
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    minutes = np.array(series['time_s']) / 60
+    for name, megabytes in series['memory_mb'].items():
+        upper.plot(minutes, megabytes, label=f'{name}: {result["memory_mb"][name]["median"]:.0f} MB'
+                   f' ± {100 * result["memory_mb"][name]["deviation"]:.1f} %')
+    upper.set_ylabel('resident memory [MB]')
+    upper.set_ylim(bottom=0)
+    upper.legend(loc='lower right')
+    latest = series['latest_tick_ms']
+    lower.plot(np.arange(len(latest)) / 60, latest, '.', markersize=2, color='tab:gray')
+    lower.axhline(1e3 * LATE, color='tab:red', linewidth=0.8)
+    ticks, counts = result['ticks'], result['counts']
+    lower.set_ylabel('latest tick of each second [ms]')
+    lower.set_xlabel('time [min]')
+    lower.set_title(f'{ticks["late"]} of {ticks["commands"]:,} commands more than '
+                    f'{1e3 * LATE:.0f} ms late', fontsize=10)
+    lost = sum(each['published'] - each['received'] for each in counts.values())
+    sent = ', '.join(f'{each["published"]:,} {what.partition(",")[0]}'
+                     for what, each in counts.items() if not what.endswith('by controller'))
+    figure.suptitle(f'{result["duration_s"] / 60:.0f} minutes: {sent}; {lost} lost', fontsize=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def _pictures() -> list[NDArray[np.uint8]]:
+    simulation = ArmSimulation()
+    chance = np.random.default_rng(0)
+    limits = simulation.limits
+    try:
+        return [simulation.render_at(chance.uniform(limits.lower + MARGIN, limits.upper - MARGIN))
+                for _ in range(GOALS)]
+    finally:
+        simulation.close()
+
+
+def main() -> int:
+    """Run and tell; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--minutes', type=float, default=30.0, help='default: %(default)s')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='where the report goes')
+    parser.add_argument('--plot', type=Path, metavar='PNG', help='where the plot goes')
+    args = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix='soak_'))
+    try:
+        with Children() as children:
+            result = Soak(children, folder).run(60 * args.minutes)
+    except SoakError as error:
+        print(f'soak: {error}', file=sys.stderr)
+        return 1
+    if args.json:
+        args.json.write_text(json.dumps(result) + '\n', encoding='utf-8')
+    if args.plot:
+        plot(result, args.plot)
+    del result['series']
+    print(json.dumps(result, indent=2))
+    return 0 if result['passed'] else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
