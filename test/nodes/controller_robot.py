@@ -79,7 +79,7 @@ class Robot:
         self.infos = graph.publisher(ModelInfo, 'model_info', LATCHED)
         self.heartbeats = graph.publisher(Heartbeat, 'heartbeat', HEARTBEAT)
         self.now: Callable[[], int] = graph.now
-        self.kind, self.names = ActionProposal.JOINT_VELOCITY, JOINTS
+        self.kind, self.names, self.digest = ActionProposal.JOINT_VELOCITY, JOINTS, DIGEST
         self.activity: int | None = None
         self.position = np.zeros(2)
         self.sees_joints = True
@@ -89,7 +89,7 @@ class Robot:
 
     def announce(self, **changes: Any) -> None:
         contract = {
-            'name': 'toy', 'version': '1', 'digest': DIGEST, 'action_kind': self.kind,
+            'name': 'toy', 'version': '1', 'digest': self.digest, 'action_kind': self.kind,
             'action_names': self.names, 'action_lower': [-2.0] * 2, 'action_upper': [2.0] * 2,
             'step_duration': 0.1, 'horizon': 8,
         }  # fmt: skip
@@ -123,7 +123,7 @@ class Robot:
         self.plans += 1
         message = ActionProposal(
             header=Header(stamp=stamp_of(self.now() - 80_000_000)),
-            plan_id=f'plan{self.plans}', model_digest=DIGEST, kind=self.kind, names=self.names,
+            plan_id=f'plan{self.plans}', model_digest=self.digest, kind=self.kind, names=self.names,
             step_duration=0.1,
             values=Tensor(shape=list(rows.shape), data=rows.ravel().tolist()),
         )  # fmt: skip
@@ -134,6 +134,14 @@ class Robot:
     def propose(self) -> None:
         if self.wanted is not None:
             self.proposals.publish(self.proposal(self.wanted))
+
+    def wait_for_cause(self, cause: str, within: float = 5.0) -> None:
+        """Wait for a state, from now on, with ``cause`` in its text."""
+        since = len(self.states)
+        self.graph.wait_for(
+            lambda: any(cause in state.cause for state in self.states[since:]),
+            within, f'the cause "{cause}"; {self.states[-1:]}',
+        )  # fmt: skip
 
     def wait_for_rung(self, rung: int, cause: str = '', within: float = 5.0) -> ControllerState:
         """Return the next state on ``rung`` with ``cause`` in its text.
@@ -178,12 +186,13 @@ def start(
 
 
 def parameters_of(interface: str = 'velocity', **changes: Any) -> dict[str, Any]:
-    return {
+    given = {
         'autostart': True, 'joints': JOINTS, 'robot_description': URDF,
         'command_interface': interface,
         'joint_limits': {joint: {'max_acceleration': ACCELERATION} for joint in JOINTS},
         **changes,
     }  # fmt: skip
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def assert_commands_are_continuous(commands: list[Float64MultiArray]) -> None:

@@ -212,6 +212,7 @@ class ControllerNode(ManagedNode):
 
     def _on_joint_state(self, state: JointState) -> None:
         self._monitor.joint_states.tick(time.monotonic())
+        self._monitor.counts.add('joint_states_received')
         problem = self._trusted.observe(
             to_nanoseconds(state.header.stamp), state.name, state.position, state.velocity,
             self._now())
@@ -220,6 +221,7 @@ class ControllerNode(ManagedNode):
 
     def _on_proposal(self, message: ActionProposal) -> None:
         self._monitor.proposals.tick(time.monotonic())
+        self._monitor.counts.add('proposals_received')
         if not self._active:
             return
         refusal = self._trusted.accept(to_proposal(message), self._now())

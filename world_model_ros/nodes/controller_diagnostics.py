@@ -47,7 +47,8 @@ class ControllerMonitor:
         self.latency = LatencyWindow()
         self.periods = LatencyWindow()
         self.counts = Counters(
-            'callback_errors', 'heartbeat_deadlines_missed', 'model_info_refused')
+            'callback_errors', 'heartbeat_deadlines_missed', 'model_info_refused',
+            'joint_states_received', 'proposals_received')
         self.last_error = ''
         self._period = period
         self._ticked: float | None = None
@@ -76,7 +77,7 @@ class ControllerMonitor:
         reports = [
             self._limits(control),
             self._stream('joint_states', self.joint_states, now, {
-                **control.robot.refused.values('refused_'),
+                'received': str(self.counts['joint_states_received']), **control.robot.refused.values('refused_'),
                 'publishers': str(wiring.joint_state_publishers)}),
             self._proposals(control, wiring, now),
             self._model(control, wiring, now),
@@ -101,6 +102,7 @@ class ControllerMonitor:
     def _proposals(self, control: SafetyController, wiring: Wiring, now: float) -> Health:
         count = wiring.proposal_publishers
         values = {
+            'received': str(self.counts['proposals_received']),
             'accepted': str(control.accepted), **control.refused.values('refused_'),
             'publishers': str(count)}
         if count > 1:

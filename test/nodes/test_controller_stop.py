@@ -1,0 +1,136 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Emergency stop and heartbeat on the wire: who stops the robot, and who may let it go on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from controller_robot import Robot, assert_commands_are_continuous, assert_limits_held, seconds
+from dds import values
+from lifecycle_msgs.msg import Transition
+
+from world_model_interfaces.msg import ControllerState, Heartbeat
+from world_model_interfaces.srv import Reset, Stop
+
+Begin = Callable[..., tuple[Robot, Any]]
+
+
+def call(robot: Robot, kind: type, name: str, reason: str) -> Any:
+    graph = robot.graph
+    client = graph.node.create_client(kind, name)
+    graph.wait_for(client.service_is_ready, 10.0, f'service {name}')
+    future = client.call_async(kind.Request(reason=reason))
+    graph.wait_for(future.done, 10.0, f'the answer of {name}')
+    graph.node.destroy_client(client)
+    return future.result()
+
+
+def stop(robot: Robot, reason: str) -> Any:
+    return call(robot, Stop, 'controller/stop', reason)
+
+
+def reset(robot: Robot, reason: str) -> Any:
+    return call(robot, Reset, 'controller/reset', reason)
+
+
+def test_a_stop_is_latched_in_every_state_of_the_lifecycle_until_a_reset(begin: Begin) -> None:
+    robot, process = begin(active=False, autostart=False)
+    graph = robot.graph
+    assert stop(robot, 'a hand in the cell').success  # nothing is configured yet
+    graph.wait_for(
+        lambda: 'a hand in the cell' in getattr(
+            robot.diagnostic('controller: emergency_stop'), 'message', ''),
+        5.0, 'the stop in /diagnostics',
+    )  # fmt: skip
+    assert robot.diagnostic('controller: emergency_stop').level == b'\2'
+    answer = reset(robot, 'all clear')
+    assert not answer.success and 'configure the controller first' in answer.message
+
+    assert graph.transition('controller', Transition.TRANSITION_CONFIGURE)
+    stop(robot, 'again')
+    graph.wait_for(lambda: bool(robot.states), 5.0, 'a state although it is inactive')
+    assert robot.states[-1].stopped and robot.states[-1].stop_reason == 'a hand in the cell'
+    assert graph.transition('controller', Transition.TRANSITION_ACTIVATE)
+    robot.wait_for_rung(ControllerState.HOLD, 'emergency stop: a hand in the cell')
+    robot.wait_for_count('refused_not_ready')
+    assert not any(any(command.data) for command in robot.velocities), 'nothing moved'
+
+    answer = reset(robot, '  ')
+    assert not answer.success and 'give a reason' in answer.message
+    assert reset(robot, 'the hand is gone, says A. Person').success
+    robot.wait_for_rung(ControllerState.TRACK)
+    assert not robot.states[-1].stopped
+    graph.wait_for(
+        lambda: robot.diagnostic('controller: emergency_stop').level == b'\0', 3.0, 'OK again')
+
+    # In motion: it brakes inside the limits, and a stop outlives cleanup and configuration.
+    graph.wait_for(lambda: max(robot.states[-1].velocity) > 0.9, 5.0, 'motion')
+    asked = graph.now() * 1e-9
+    stop(robot, 'smoke')
+    robot.wait_for_rung(ControllerState.HOLD, 'smoke')
+    braking = next(state for state in robot.states if state.stop_reason == 'smoke')
+    assert braking.rung == ControllerState.DECELERATE
+    assert seconds(braking.header.stamp) - asked < 0.5
+    for transition in (
+        Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
+    ):  # fmt: skip
+        assert graph.transition('controller', transition)
+    robot.wait_for_rung(ControllerState.HOLD, 'smoke')
+    assert graph.end(process) == 0
+    assert_limits_held(robot.states)
+    assert_commands_are_continuous(robot.velocities)
+
+
+def test_a_goal_that_ends_a_model_that_fails_and_one_that_dies_are_told_apart(
+    begin: Begin,
+) -> None:
+    robot, process = begin(late_after=2.0)
+    robot.activity = Heartbeat.PLANNING
+    robot.wait_for_rung(ControllerState.TRACK)
+    robot.graph.wait_for(lambda: max(robot.states[-1].velocity) > 0.9, 5.0, 'motion')
+
+    robot.activity = Heartbeat.FAILED  # while plans with two seconds to go still come
+    robot.wait_for_cause('the model failed: says the test')
+    robot.wait_for_rung(ControllerState.HOLD, 'the model failed')
+    robot.wait_for_count('refused_not_ready')
+    assert robot.diagnostic('controller: model').level == b'\2'
+
+    robot.activity = Heartbeat.PLANNING
+    robot.wait_for_rung(ControllerState.TRACK)
+    robot.wanted, robot.activity = None, Heartbeat.IDLE
+    held = robot.wait_for_rung(ControllerState.HOLD, 'the model has no goal (says the test)')
+    assert not np.any(held.velocity)
+    robot.graph.wait_for(
+        lambda: values(robot.diagnostic('controller: ladder')).get('cause') == 'model_idle',
+        2.0, 'an end that is no fault',
+    )  # fmt: skip
+    assert robot.diagnostic('controller: ladder').level == b'\0'
+
+    robot.activity = Heartbeat.BLIND
+    robot.wait_for_rung(ControllerState.HOLD, 'lacks usable observations')
+    robot.activity = None
+    robot.wait_for_rung(ControllerState.HOLD, 'has gone silent')
+    robot.graph.wait_for(
+        lambda: int(values(robot.diagnostic('controller: model'))['heartbeat_deadlines_missed'])
+        > 0, 3.0, 'missed deadlines',
+    )  # fmt: skip
+    robot.graph.wait_for(
+        lambda: 'no heartbeat for' in robot.diagnostic('controller: model').message,
+        3.0, 'the silence in /diagnostics',
+    )  # fmt: skip
+    assert robot.diagnostic('controller: model').level == b'\1'
+    assert robot.graph.end(process) == 0
+    assert_limits_held(robot.states)
