@@ -43,6 +43,7 @@ _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12
          14: 64, 15: 128, 16: 16, 17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2,
          26: 2, 27: 6, 28: 6}
 _MAX_DEPTH = 64
+_MAX_DIMENSIONS = 16
 
 _Value = int | memoryview
 
@@ -89,6 +90,8 @@ def _examine(tensor: memoryview) -> tuple[str, int] | None:
     for number, value in _split(tensor):
         if number == _DIMS:
             dims += [value] if isinstance(value, int) else _varints(value)
+            if len(dims) > _MAX_DIMENSIONS:  # their product would keep a core busy for minutes
+                raise GraphFileError(f'a tensor has over {_MAX_DIMENSIONS} dimensions')
         elif number == _TYPE:
             kind = _int(value)
         elif number == _NAME:
