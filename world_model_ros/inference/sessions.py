@@ -32,7 +32,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -49,9 +49,9 @@ ORT_NAMES = {'tensorrt': 'TensorrtExecutionProvider', 'cuda': 'CUDAExecutionProv
               'cpu': 'CPUExecutionProvider'}
 INSTALL = {
     'tensorrt': "install onnxruntime-gpu in place of onnxruntime, and NVIDIA's TensorRT and CUDA "
-                'libraries (pip install onnxruntime-gpu tensorrt-cu12)',
+                'libraries (pip install "onnxruntime-gpu[cuda,cudnn]" "tensorrt-cu13<11")',
     'cuda': "install onnxruntime-gpu in place of onnxruntime, and NVIDIA's CUDA and cuDNN "
-            'libraries (pip install onnxruntime-gpu[cuda,cudnn])',
+            'libraries (pip install "onnxruntime-gpu[cuda,cudnn]")',
     'openvino': 'pip install openvino',
 }
 _REPORT_EVERY = 5.0  # s between two words of progress
@@ -261,17 +261,19 @@ class _OnnxRuntime:
         wanted = ORT_NAMES[backend.provider]
         if backend.provider == 'tensorrt':
             _engine_folder(backend)
-        # What the accelerator cannot take runs on the CPU, within the same session.
-        chain: list[Any] = [(wanted, provider_options(backend))]
-        if wanted != ORT_NAMES['cpu']:
-            chain.append(ORT_NAMES['cpu'])
+        if backend.provider != 'cpu':
+            _find_cuda()
         options = session_options(backend.threads)
         try:
             if external:
                 options.add_external_initializers_from_files_in_memory(
                     list(external), list(external.values()), list(map(len, external.values())))
-            self._session = onnxruntime.InferenceSession(graph, options, providers=chain)
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=_chain(backend), enable_fallback=0)
         except Exception as error:  # the runtime's exceptions share no base class
+            if backend.provider != 'cpu' and _opens_on_cpu(graph, options):
+                raise ProviderError(f'{backend.provider} does not start ({_text(error)})',
+                                    INSTALL[backend.provider]) from error
             raise ProviderError(
                 f'"{name}" does not load in ONNX Runtime {onnxruntime.__version__} on '
                 f'{backend.provider} ({_text(error)})',
@@ -312,6 +314,31 @@ class _OnnxRuntime:
 
     def resume(self) -> None:
         self._calls.resume()
+
+
+def _chain(backend: Backend) -> list[Any]:
+    """Providers of one session: what the first one cannot take goes to the next."""
+    after: dict[Provider, tuple[Provider, ...]] = {
+        'tensorrt': ('tensorrt', 'cuda', 'cpu'), 'cuda': ('cuda', 'cpu'), 'cpu': ('cpu',)}
+    return [(ORT_NAMES[provider], provider_options(replace(backend, provider=provider)))
+            for provider in after[backend.provider]]
+
+
+def _find_cuda() -> None:
+    """Load NVIDIA's libraries where pip put them, which the dynamic linker does not know."""
+    preload = getattr(onnxruntime, 'preload_dlls', None)  # since 1.21
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+            preload()
+
+
+def _opens_on_cpu(graph: bytes, options: Any) -> bool:
+    """Whether it is the provider that fails, not the graph."""
+    try:
+        onnxruntime.InferenceSession(graph, options, providers=[ORT_NAMES['cpu']])
+    except Exception:
+        return False
+    return True
 
 
 def _ort_tensor(node: Any) -> Tensor:
