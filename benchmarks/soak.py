@@ -116,7 +116,7 @@ class Witness(Node):
         ):
             self.create_subscription(kind, topic, self._listener(name), EVERY, raw=True)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, EVERY)
-        self._clients = {
+        self._transitions = {
             node.name: self.create_client(ChangeState, f'{node.name}/change_state')
             for node in graph.ROBOT}
 
@@ -147,7 +147,7 @@ class Witness(Node):
 
     def change(self, node: str, transition: int) -> Any:
         """Ask for a lifecycle transition; return the future answer, None while nobody serves."""
-        client = self._clients[node]
+        client = self._transitions[node]
         if not client.service_is_ready():
             return None
         request = ChangeState.Request()
@@ -196,7 +196,7 @@ class Soak:
         before = self._prepare()
         self.witness.streams['commands'].sent.clear()
         started = time.monotonic()
-        for node in (graph.SIMULATOR, graph.CONTROLLER, graph.WORLD_MODEL):
+        for node in (graph.SIMULATOR, graph.CONTROLLER):
             self._change(node.name, Transition.TRANSITION_ACTIVATE)
         pictures = _pictures()
         shown, sampled = 0, 0
@@ -231,8 +231,12 @@ class Soak:
         return self._wind_up()
 
     def _wind_up(self) -> Counts:
-        """Stop the nodes, those who send before those who listen; return what was counted."""
-        for node in (graph.WORLD_MODEL, graph.CONTROLLER, graph.SIMULATOR):
+        """Stop what sends while all listen, and return what was counted.
+
+        Without images there are no plans, so the world model goes on. The controller comes to rest
+        and falls silent, but still counts what it hears.
+        """
+        for node in (graph.CONTROLLER, graph.SIMULATOR):
             self._change(node.name, Transition.TRANSITION_DEACTIVATE)
             self._spin(0.5)  # for what is on its way, and for the controller to come to rest
         counted: list[tuple[float, Counts]] = []

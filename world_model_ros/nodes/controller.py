@@ -40,7 +40,7 @@ from world_model_ros.nodes.controller_diagnostics import ControllerMonitor, Wiri
 from world_model_ros.nodes.controller_messages import to_contract, to_proposal, to_state
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.process import ManagedNode, run_node
-from world_model_ros.nodes.qos import HEARTBEAT, LATCHED, PROPOSALS, SENSOR
+from world_model_ros.nodes.qos import HEARTBEAT, JOINTS, LATCHED, PROPOSALS
 from world_model_ros.payload import TEXT_LENGTH, shorten
 
 Message = TypeVar('Message')
@@ -99,7 +99,7 @@ class ControllerNode(ManagedNode):
         self._proposals = subscribe(
             ActionProposal, 'proposal', self._guarded(self._on_proposal), PROPOSALS)
         self._joint_states = subscribe(
-            JointState, 'joint_states', self._guarded(self._on_joint_state), SENSOR)
+            JointState, 'joint_states', self._guarded(self._on_joint_state), JOINTS)
         self._heartbeats = subscribe(
             Heartbeat, 'heartbeat', self._guarded(self._on_heartbeat), HEARTBEAT,
             SubscriptionEventCallbacks(

@@ -20,12 +20,19 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profi
 # Joint states and the like: the newest counts, a lost one is not sent again.
 SENSOR = qos_profile_sensor_data
 
+# Joint states: the same, with room for half a second at 100 Hz: with five, a busy machine lost 12
+# of 3,034 (benchmarks/soak.py).
+JOINTS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+
 # Images: the same, with room for a third of a second at 30 Hz. The five of the sensor profile
 # overflow when other processes keep both cores busy (4 of 11,991 images lost at a load of 8).
 IMAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 # Commands and proposals: each one arrives, and only the newest is worth having.
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+# Commands as a drive takes them: ros2_control's depth, so that none is overwritten unread.
+DRIVE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 # Proposals as the controller takes them: each one is judged, so that a flood of bad ones does not
 # push a good one out of the queue.

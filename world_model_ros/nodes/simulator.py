@@ -43,7 +43,7 @@ from world_model_ros.nodes import parameters
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds, to_stamp
 from world_model_ros.nodes.newest import Newest
 from world_model_ros.nodes.process import ManagedNode, run_node
-from world_model_ros.nodes.qos import COMMAND, IMAGE, SENSOR
+from world_model_ros.nodes.qos import DRIVE, IMAGE, JOINTS, SENSOR
 from world_model_ros.simulation import (
     ArmSimulation,
     CameraIntrinsics,
@@ -100,7 +100,7 @@ class SimulatorNode(ManagedNode):
         if seed := self.get_parameter('seed').value:
             limits = self._arm.limits
             self._arm.reset(np.random.default_rng(seed).uniform(limits.lower, limits.upper))
-        self._joints_pub = self.create_publisher(JointState, 'joint_states', SENSOR)
+        self._joints_pub = self.create_publisher(JointState, 'joint_states', JOINTS)
         self._tip_pub = self.create_publisher(PointStamped, '~/tip', SENSOR)
         self._image_pub = self.create_publisher(Image, 'camera/image_raw', IMAGE)
         self._info_pub = self.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
@@ -109,10 +109,10 @@ class SimulatorNode(ManagedNode):
                 self._joints_pub, self._tip_pub, self._image_pub, self._info_pub)),
             *(partial(self.destroy_subscription, subscription) for subscription in (
                 self.create_subscription(
-                    Float64MultiArray, 'velocity_controller/commands', self._on_velocity, COMMAND),
+                    Float64MultiArray, 'velocity_controller/commands', self._on_velocity, DRIVE),
                 self.create_subscription(
                     JointTrajectory, 'joint_trajectory_controller/joint_trajectory',
-                    self._on_trajectory, COMMAND)))]
+                    self._on_trajectory, DRIVE)))]
 
     def activate(self) -> None:
         self._stop.clear()

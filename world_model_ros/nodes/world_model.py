@@ -57,7 +57,7 @@ from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Observation, Observer
 from world_model_ros.nodes.process import ManagedNode, run_node
 from world_model_ros.nodes.proposer import Proposed, Proposer
-from world_model_ros.nodes.qos import COMMAND, HEARTBEAT, IMAGE, LATCHED, SENSOR
+from world_model_ros.nodes.qos import COMMAND, HEARTBEAT, IMAGE, JOINTS, LATCHED, SENSOR
 from world_model_ros.nodes.reach_goal import ReachGoalServer
 from world_model_ros.nodes.surprise import Shadow, SurpriseMeter
 from world_model_ros.nodes.troubles import Troubles
@@ -144,7 +144,7 @@ class WorldModelNode(ManagedNode):
         subscribe = self._border.subscribe
         subscriptions = (
             subscribe(Image, 'image', self._on_image, IMAGE),
-            subscribe(JointState, 'joint_states', self._observer.store, SENSOR),
+            subscribe(JointState, 'joint_states', self._observer.store, JOINTS),
             subscribe(Image, 'goal_image', self._on_goal_image, LATCHED,
                       event_callbacks=goal_events))
         self._reach_goal = ReachGoalServer(
