@@ -16,7 +16,7 @@
 
 Each subcommand lives in a module of its own with ``add_arguments(parser)`` and
 ``run(args) -> int``, imported only when it is asked for: help appears at once, and torch is loaded
-by ``train`` alone.
+by ``train`` and ``export`` alone.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ SUBCOMMANDS = (
           'say whether a model bundle is complete, unaltered and right on this machine'),
     Entry('train', 'world_model_ros.cli.train',
           'train a world model and export it as a bundle (needs the train extra)'),
+    Entry('export', 'world_model_ros.cli.export',
+          'bring LeWM, PLDM, DINO-WM, TD-MPC2, V-JEPA 2(-AC) or your own model as a bundle'),
 )
 
 EXAMPLES = """\

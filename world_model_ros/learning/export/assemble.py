@@ -1,0 +1,175 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Writes a bundle from a model and a robot file: manifest, graphs, golden vectors, in this order.
+
+The manifest is checked first, because it takes no time and what is wrong with it is the user's to
+mend. The bundle appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from world_model_ros.bundle import (
+    MANIFEST_NAME,
+    Bundle,
+    GoldenVectors,
+    Manifest,
+    load_bundle,
+    write_manifest,
+)
+from world_model_ros.bundle.inputs import PoseProprioception
+from world_model_ros.bundle.load import parse_manifest
+from world_model_ros.bundle.manifest import SCHEMA_VERSION
+from world_model_ros.learning.export.graphs import ExportError, GraphSource, write_graph
+from world_model_ros.learning.export.reference import Reference
+from world_model_ros.learning.export.robot import Robot, manifest_sections
+from world_model_ros.learning.export.source import ModelSource
+
+TOLERANCE = 1e-4
+"""Of golden vectors, as the manifest records it: other processors round otherwise."""
+
+_GOLDEN = 'golden.npz'
+_SMALL_LATENT = 10_000  # numbers; larger ones get fewer golden sequences
+
+Float = NDArray[np.float32]
+Report = Callable[[str], None]
+
+
+def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) -> Bundle:
+    """Write the bundle `folder` and load it; `report` gets one line for each thing done.
+
+    Raises ExportError or BundleError.
+    """
+    if folder.exists() and not (folder / MANIFEST_NAME).is_file() and any(folder.iterdir()):
+        raise ExportError(f'{folder} holds other things: give --out a new folder')
+    entries = {name: {'file': f'{name}.onnx', **source.entries.get(name, {})}
+               for name in source.graphs}
+    sections = manifest_sections(source, robot)
+    manifest = draft_manifest(folder, {**sections, 'graphs': entries})
+    partial = folder.with_name(f'.{folder.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        write_graphs(source.graphs, partial, report)
+        golden = golden_vectors(Reference(source.graphs, manifest), manifest,
+                                *example_inputs(manifest))
+        write_bundle(partial, {**sections, 'graphs': entries}, golden)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return load_bundle(folder)
+
+
+def draft_manifest(folder: Path, sections: Mapping[str, Any]) -> Manifest:
+    """Check a manifest whose files are still to be written; raises BundleError."""
+    files = {entry['file']: '0' * 64 for entry in sections['graphs'].values()}
+    draft = {'schema_version': SCHEMA_VERSION, **sections, 'files': {**files, _GOLDEN: '0' * 64},
+             'golden': {'file': _GOLDEN, 'tolerance': TOLERANCE}}
+    return parse_manifest(folder, json.dumps(draft).encode())  # JSON is YAML
+
+
+def write_graphs(graphs: Mapping[str, GraphSource], folder: Path, report: Report) -> None:
+    """Export each graph, compared with torch."""
+    for name, graph in graphs.items():
+        report(str(write_graph(name, graph, folder)))
+
+
+def write_bundle(folder: Path, sections: Mapping[str, Any], golden: GoldenVectors) -> Bundle:
+    """Write golden vectors and manifest beside graphs that are there; raises BundleError."""
+    golden.save(folder / _GOLDEN)
+    return write_manifest(
+        folder, {**sections, 'golden': {'file': _GOLDEN, 'tolerance': TOLERANCE}})
+
+
+def golden_vectors(
+    reference: Reference, manifest: Manifest, image: NDArray[np.uint8] | None,
+    proprioception: Float | None, past_actions: Float | None, actions: Float,
+) -> GoldenVectors:
+    """Record what torch makes of observations and of action sequences from the first of them."""
+    history = manifest.history
+    latent = reference.encode(image, proprioception)
+    goal = reference.encode_goal(image, proprioception) if manifest.has_goal else None
+    latents = reference.imagine(
+        latent[:history], past_actions, actions,
+        None if proprioception is None else proprioception[:history])
+    return GoldenVectors(
+        latent=latent, actions=actions, latents=latents,
+        costs=reference.costs(latent[:history], None if goal is None else goal[-1], latents,
+                              actions),
+        image=image, proprioception=proprioception, goal=goal, past_actions=past_actions,
+        policy=reference.policy(latent) if manifest.graphs.policy is not None else None)
+
+
+def example_inputs(
+    manifest: Manifest, sequences: int | None = None
+) -> tuple[NDArray[np.uint8] | None, Float | None, Float | None, Float]:
+    """Pictures, states, past actions and action sequences that a model can be asked about."""
+    generator = np.random.default_rng(0)
+    count = manifest.history + 1
+    image = None
+    if manifest.image is not None:
+        image = np.stack([example_picture(generator, manifest.image.height, manifest.image.width)
+                          for _ in range(count)])
+    state = None
+    if manifest.proprioception is not None:
+        normal = manifest.proprioception.normalization
+        state = (np.array(normal.mean) + np.array(normal.std) * generator.uniform(
+            -0.5, 0.5, (count, len(normal.mean)))).astype(np.float32)
+        if isinstance(manifest.proprioception, PoseProprioception):
+            state[:, 6:] = np.abs(state[:, 6:])  # a gripper is between 0 and 1
+    if sequences is None:
+        sequences = 8 if manifest.latent.size <= _SMALL_LATENT else 3
+    action = manifest.action
+    rows = manifest.planner.horizon * action.rows_per_step
+    actions = random_actions(generator, manifest, (sequences, rows))
+    past_rows = (manifest.history - 1) * action.rows_per_step
+    past = random_actions(generator, manifest, (past_rows,)) if past_rows else None
+    return image, state, past, actions
+
+
+def random_actions(
+    generator: np.random.Generator, manifest: Manifest, shape: tuple[int, ...]
+) -> Float:
+    """Actions [*shape, A] in physical units as a planner proposes them: in bounds, some frozen."""
+    action = manifest.action
+    lower, upper = np.array(action.lower), np.array(action.upper)
+    actions = generator.uniform(lower, upper, (*shape, action.size))
+    actions[np.abs(actions) < np.array(action.dead_band)] = 0.0
+    for name, value in action.frozen.items():
+        actions[..., action.names.index(name)] = value
+    return actions.astype(np.float32)
+
+
+def example_picture(
+    generator: np.random.Generator, height: int, width: int
+) -> NDArray[np.uint8]:
+    """Picture [height, width, 3]: soft patches of colour, each channel its own, and a little noise.
+
+    Channels differ, so that red taken for blue does not pass.
+    """
+    coarse = generator.uniform(0.0, 255.0, (6, 6, 3)).astype(np.float32)
+    picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = picture + generator.normal(0.0, 4.0, picture.shape)
+    pixels: NDArray[np.uint8] = np.clip(picture, 0.0, 255.0).astype(np.uint8)
+    return pixels

@@ -1,0 +1,98 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""LeWM and PLDM of stable-worldmodel: one vector per picture, a predictor over a window of three.
+
+LeWM: Maes et al., 2026 (le-wm.github.io); PLDM: Sobal et al., 2025. Both classes have the same
+parts, and both plan with the squared error of the last latent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from world_model_ros.learning.export.graphs import ExportError, GraphSource
+from world_model_ros.learning.export.pixels import Pixels
+from world_model_ros.learning.export.source import ModelSource
+
+HORIZON = 5  # model steps; both publish it
+PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30}
+
+
+class Encoder(nn.Module):
+    """Picture uint8 `[B, H, W, 3]` to latent `[B, D]`."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.pixels = Pixels()
+        self.model: Any = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        encoded: Tensor = self.model.encode({'pixels': self.pixels(image)[:, None]})['emb']
+        return encoded[:, 0]
+
+
+class Rollout(nn.Module):
+    """`context [B, n, D]`, `past_actions [B, n-1, K]`, `actions [B, H, K]` to `[B, H, D]`."""
+
+    def __init__(self, model: Any, window: int) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.window = window
+
+    def forward(self, context: Tensor, past_actions: Tensor, actions: Tensor) -> Tensor:
+        embedded = self.model.action_encoder(torch.cat([past_actions, actions], dim=1))
+        latents = list(context.unbind(dim=1))
+        for step in range(actions.shape[1]):
+            frames = torch.stack(latents[-self.window:], dim=1)
+            action = embedded[:, step:step + self.window]
+            latents.append(self.model.predict(frames, action)[:, -1])
+        return torch.stack(latents[self.window:], dim=1)
+
+
+def build(model: Any, name: str, horizon: int) -> ModelSource:
+    """Graphs of a LeWM or PLDM; raises ExportError if the model lacks their parts."""
+    try:
+        window = int(model.predictor.num_frames)
+        width = int(model.predictor.output_dim)
+        step_size = int(model.action_encoder.input_dim)
+        side = int(model.encoder.config.image_size)
+    except AttributeError as error:
+        raise ExportError(f'{name}: {error}: the model is not built as in stable-worldmodel 0.1.1; '
+                          'export it with "wmros export module"') from error
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (2, side, side, 3), generator=generator, dtype=torch.uint8)
+    with torch.no_grad():
+        latent = Encoder(model).eval()(image)
+    context = latent[:, None] + 0.1 * torch.randn(2, window, width, generator=generator)
+    actions = torch.randn(2, window - 1 + horizon, step_size, generator=generator)
+    distance = {'source': 'all', 'metric': 'squared_l2', 'reduction': 'sum'}
+    return ModelSource(
+        identity={'source': f'stable-worldmodel, {type(model).__name__}'},
+        image={'width': side, 'height': side},
+        proprioception=0, rule='none', step_size=step_size,
+        latent={'shape': [width], 'parts': {'all': {'start': 0, 'stop': width}}},
+        graphs={
+            'encoder': GraphSource(Encoder(model), {'image': image}, ['latent']),
+            'rollout': GraphSource(
+                Rollout(model, window),
+                {'context': context, 'past_actions': actions[:, :window - 1],
+                 'actions': actions[:, window - 1:]}, ['latents']),
+        },
+        entries={'rollout': {'kind': 'window', 'length': window}},
+        cost={'objective': 'goal', 'terms': [{**distance, 'steps': 'last', 'weight': 1.0}]},
+        goal=distance, planner=PLANNER,
+    )

@@ -1,0 +1,247 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""V-JEPA 2 (Assran et al., 2025), and V-JEPA 2-AC from a checkout of its own repository.
+
+The encoder takes clips whose frames it joins in pairs (tubelets). A robot has one picture, so each
+is doubled, as V-JEPA 2-AC was trained to expect. Its tokens are normalised one by one, of the
+encoder's output as of the predictor's, because planning compares the two.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from world_model_ros.bundle.action import CARTESIAN_UNITS
+from world_model_ros.learning.export.checkpoint import load_state, read_tensors
+from world_model_ros.learning.export.graphs import ExportError, GraphSource
+from world_model_ros.learning.export.pixels import Pixels
+from world_model_ros.learning.export.source import ModelSource
+
+HORIZON = 2
+FRAMES = 8  # that the predictor's graph takes at most; its mask grows with their square
+PLANNER: dict[str, Any] = {
+    'samples': 400, 'iterations': 10, 'elites': 10, 'momentum': 0.15, 'memory': 4096,
+    'sigma': [0.05] * 6 + [0.5], 'sigma_min': [0.005] * 6 + [0.05]}
+DISTANCE = {'source': 'tokens', 'metric': 'l1', 'reduction': 'mean'}
+_CARTESIAN = tuple(CARTESIAN_UNITS)
+
+
+class Encoder(nn.Module):
+    """Picture uint8 `[B, H, W, 3]` to normalised tokens `[B, N, D]`.
+
+    `channels_first`: whether the clip is `[B, 3, T, H, W]` (the authors') or `[B, T, 3, H, W]`
+    (`transformers`).
+    """
+
+    def __init__(self, model: nn.Module, tubelet: int, *, channels_first: bool) -> None:
+        super().__init__()
+        self.pixels = Pixels()
+        self.model: Any = model
+        self.tubelet = tubelet
+        self.time = 2 if channels_first else 1
+
+    def forward(self, image: Tensor) -> Tensor:
+        clip = self.pixels(image).unsqueeze(self.time)
+        clip = torch.cat([clip] * self.tubelet, dim=self.time)
+        tokens = self.model(clip)
+        tokens = getattr(tokens, 'last_hidden_state', tokens)
+        return functional.layer_norm(tokens, (tokens.shape[-1],))
+
+
+class Predictor(nn.Module):
+    """`context [B, T, N, D]`, `actions [B, T, 7]`, `states [B, T, 7]` to the next `[B, N, D]`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def forward(self, context: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        tokens = self.model(context.flatten(1, 2), actions, states)[:, -context.shape[2]:]
+        return functional.layer_norm(tokens, (tokens.shape[-1],))
+
+
+def read_encoder(folder: Path) -> nn.Module:
+    """V-JEPA 2 as `transformers` saves it (config.json and safetensors); raises ExportError."""
+    try:
+        import transformers  # type: ignore[import-not-found, unused-ignore]
+    except ModuleNotFoundError as error:
+        raise ExportError('needs transformers: pip install transformers') from error
+    if not (folder / 'config.json').is_file():
+        raise ExportError(f'{folder}: give the folder of a V-JEPA 2 of transformers, which holds '
+                          'config.json and model.safetensors ("hf download '
+                          'facebook/vjepa2-vitl-fpc64-256 --local-dir FOLDER")')
+    try:
+        model = transformers.VJEPA2Model.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
+            attn_implementation='sdpa')
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ExportError(f'{folder}: {" ".join(str(error).split())}') from error
+    encoder: nn.Module = model.encoder
+    return encoder
+
+
+def encoder_source(encoder: nn.Module) -> tuple[GraphSource, int, Tensor]:
+    """Graph of a V-JEPA 2 encoder of `transformers`, the picture's side and example latents."""
+    config: Any = encoder.config
+    side = int(config.crop_size)
+    module = Encoder(encoder, int(config.tubelet_size), channels_first=False).eval()
+    image = _pictures(side)
+    with torch.no_grad():
+        latent = module(image)
+    return GraphSource(module, {'image': image}, ['latent']), side, latent
+
+
+def build_ac(
+    repo: Path, checkpoint: Path | None, trust: bool, *, side: int = 256,
+    encoder: dict[str, Any] | None = None, predictor: dict[str, Any] | None = None,
+) -> ModelSource:
+    """Encoder and predictor of V-JEPA 2-AC from a checkout; raises ExportError.
+
+    `checkpoint` is `vjepa2-ac-vitg.pt`; None leaves random weights, for tests. `encoder` and
+    `predictor` change the constructors' arguments, for tests at reduced depth.
+    """
+    tensors = None if checkpoint is None else read_tensors(checkpoint, trust)
+    with _checkout(repo) as (vision, conditioned):
+        common = {'img_size': (side, side), 'patch_size': 16, 'num_frames': 64, 'tubelet_size': 2}
+        torch.manual_seed(0)
+        seer = vision.vit_giant_xformers(**{
+            **common, 'use_sdpa': True, 'use_SiLU': False, 'wide_SiLU': True,
+            'uniform_power': False, 'use_rope': True, **(encoder or {})})
+        dreamer = conditioned.vit_ac_predictor(**{
+            **common, 'embed_dim': seer.embed_dim, **(predictor or {})})
+        if tensors is not None:
+            for module, part in ((seer, 'encoder'), (dreamer, 'predictor')):
+                if part not in tensors:
+                    raise ExportError(f'{checkpoint}: lacks "{part}": give vjepa2-ac-vitg.pt')
+                # RoPE took the place of a table that the file still holds.
+                state = {key.replace('module.', '').replace('backbone.', ''): value
+                         for key, value in tensors[part].items()}
+                state.pop('pos_embed', None)
+                load_state(module, state, f'{checkpoint}, {part}')
+    tokens = (side // 16) ** 2
+    # The mask is block-causal, so a part of it is the mask of fewer frames.
+    dreamer.attn_mask = dreamer.attn_mask[:FRAMES * (tokens + 2), :FRAMES * (tokens + 2)].clone()
+
+    image = _pictures(side)
+    seen = Encoder(seer, 2, channels_first=True).eval()
+    with torch.no_grad():
+        latent = seen(image)
+    generator = torch.Generator().manual_seed(0)
+    context = latent[:, None].repeat(1, 2, 1, 1)
+    context = context + 0.1 * torch.randn(context.shape, generator=generator)
+    actions = 0.05 * torch.randn(2, 2, len(_CARTESIAN), generator=generator)
+    states = torch.rand(2, 2, len(_CARTESIAN), generator=generator)
+    width = int(seer.embed_dim)
+    frames = dict.fromkeys(('context', 'actions', 'states'), FRAMES)
+    return ModelSource(
+        identity={'source': 'facebookresearch/vjepa2, V-JEPA 2-AC'},
+        image={'width': side, 'height': side},
+        proprioception=len(_CARTESIAN), rule='integrate_pose', step_size=len(_CARTESIAN),
+        latent={'shape': [tokens, width], 'parts': {'tokens': {'start': 0, 'stop': width}}},
+        graphs={
+            'encoder': GraphSource(seen, {'image': image}, ['latent']),
+            'predictor': GraphSource(
+                Predictor(dreamer),
+                {'context': context, 'actions': actions, 'states': states}, ['next_latent'],
+                frames=frames),
+        },
+        entries={'predictor': {'kind': 'growing', 'length': FRAMES, 'history': 1}},
+        cost={'objective': 'goal', 'terms': [{**DISTANCE, 'steps': 'last', 'weight': 1.0}]},
+        goal=DISTANCE, planner=PLANNER,
+        # DROID, of which it has seen 62 hours: deltas of the gripper's pose at 4 Hz, as they are.
+        action={
+            'kind': 'pose_delta', 'names': list(_CARTESIAN),
+            'units': [unit for unit, _ in CARTESIAN_UNITS.values()], 'step_duration': 0.25,
+            'normalization': {'mean': [0.0] * 7, 'std': [1.0] * 7},
+            'frozen': {'angular.x': 0.0, 'angular.y': 0.0, 'angular.z': 0.0},
+            'dead_band': [0.0] * 6 + [0.25],
+        },
+    )
+
+
+@contextmanager
+def _checkout(repo: Path) -> Iterator[tuple[Any, Any]]:
+    """The modules of a checkout's encoder and predictor, with what hinders their export mended.
+
+    Nothing in the checkout changes. Its package is called `src`, so it is on the path for as long
+    as this lasts; its one use of timm, stochastic depth, has no part in evaluation.
+    """
+    if not (repo / 'src' / 'models' / 'ac_predictor.py').is_file():
+        raise ExportError(f'{repo}: no checkout of facebookresearch/vjepa2: git clone it and give '
+                          'its folder to --repo')
+    present = {name for name in sys.modules if name == 'src' or name.startswith('src.')}
+    if present:
+        raise ExportError('a package called "src" is loaded already: run the export on its own')
+    stand_ins = {}
+    try:
+        importlib.import_module('timm.models.layers')
+    except Exception:  # absent, or without the torchvision that it wants
+        layers = types.ModuleType('timm.models.layers')
+        layers.drop_path = _no_stochastic_depth  # type: ignore[attr-defined]
+        stand_ins = {'timm': types.ModuleType('timm'), 'timm.models': types.ModuleType('models'),
+                     'timm.models.layers': layers}
+    sys.modules.update(stand_ins)
+    sys.path.insert(0, str(repo.resolve()))
+    try:
+        blocks: Any = importlib.import_module('src.models.utils.modules')
+        blocks.rotate_queries_or_keys = rotate
+        # int() would freeze the number of frames into the graph.
+        blocks.int = lambda number: number if isinstance(number, torch.SymInt) else int(number)
+        yield (importlib.import_module('src.models.vision_transformer'),
+               importlib.import_module('src.models.ac_predictor'))
+    except ImportError as error:
+        raise ExportError(f'{repo}: {error}: pip install it, or check the checkout') from error
+    finally:
+        sys.path.remove(str(repo.resolve()))
+        for name in [*stand_ins, *sys.modules]:
+            if name in stand_ins or name == 'src' or name.startswith('src.'):
+                sys.modules.pop(name, None)
+
+
+def rotate(x: Tensor, pos: Tensor) -> Tensor:
+    """Rotary embedding of `x [B, heads, N, D]` at positions `pos [N]`, as V-JEPA 2 trained it.
+
+    Frequencies run over the half width and are repeated as a block, not pair by pair: the trained
+    weights expect it. Positions take the type of `x`, and no axis is squeezed away: these two are
+    what the checkout's own function cannot be exported for.
+    """
+    half = x.shape[-1] // 2
+    frequency = 1.0 / 10000 ** (torch.arange(half, dtype=x.dtype, device=x.device) / half)
+    angle = pos.to(x.dtype).unsqueeze(-1) * frequency
+    sine = torch.cat([angle.sin()] * 2, dim=-1)
+    cosine = torch.cat([angle.cos()] * 2, dim=-1)
+    first, second = x.unflatten(-1, (-1, 2)).unbind(dim=-1)
+    turned = torch.stack((-second, first), dim=-1).flatten(-2)
+    return x * cosine + turned * sine
+
+
+def _no_stochastic_depth(x: Tensor, drop_prob: float = 0.0, training: bool = False) -> Tensor:
+    if training and drop_prob:
+        raise ExportError('stochastic depth needs timm; the exporter only evaluates')
+    return x
+
+
+def _pictures(side: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (2, side, side, 3), generator=generator, dtype=torch.uint8)
