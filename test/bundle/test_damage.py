@@ -234,7 +234,7 @@ def swapped_colours(folder: Path) -> None:
 
 
 def nested(folder: Path) -> None:
-    (folder / 'bundle.yaml').write_text('schema_version: 1\nmodel: ' + '[' * 5000 + ']' * 5000)
+    (folder / 'bundle.yaml').write_text('schema_version: 1\nmodel: ' + '[' * 1000 + ']' * 1000)
 
 
 DAMAGES: dict[str, tuple[Damage, str, str]] = {

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,6 +26,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from world_model_ros.inference import measurements
@@ -218,15 +222,30 @@ def test_threads_are_measured_when_they_are_left_open_and_kept_when_set(tmp_path
 def test_measurements_of_other_bundles_machines_and_versions_do_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = write_measurements(tmp_path, DIGEST, [measured('cpu', 10.0)])
+    write_measurements(tmp_path, DIGEST, [measured('cpu', 10.0)])
     assert read_measurements(tmp_path, DIGEST) == (measured('cpu', 10.0),)
     assert not read_measurements(tmp_path, '1' * 64)
     newer = {**measurements.machine(), 'onnxruntime': '99.0'}
     with monkeypatch.context() as context:
         context.setattr(measurements, 'machine', lambda: newer)
         assert not read_measurements(tmp_path, DIGEST)
-    file.write_bytes(file.read_bytes()[:-9])
-    assert not read_measurements(tmp_path, DIGEST)
+
+
+@settings(max_examples=100, deadline=None)
+@given(content=st.binary(max_size=80) | st.text(max_size=80).map(str.encode) | st.lists(
+    st.fixed_dictionaries({}, optional={
+        'provider': st.sampled_from(['cpu', 'gpu']), 'precision': st.just('float32'),
+        'threads': st.integers(), 'plan_ms': st.floats() | st.text(max_size=3),
+        'clamp': st.booleans()}), max_size=2).map(lambda found: json.dumps(found).encode()))
+def test_a_file_of_measurements_is_sound_or_counts_as_none(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        write_measurements(cache, DIGEST, [measured('cpu', 10.0)]).write_bytes(content)
+        for one in read_measurements(cache, DIGEST):
+            assert one.threads > 0
+            assert one.plan_ms >= 0
+        chosen = choose(DIGEST, RuntimeSettings(threads=0, cache=cache))
+    assert (chosen.provider, chosen.precision) == ('cpu', 'float32')
 
 
 @needs_openvino

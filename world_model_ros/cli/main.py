@@ -64,6 +64,8 @@ examples:
   wmros demo                                  five goals, live progress, a film at the end
   wmros demo --episodes 50 --seed 7 --json report.json --headless
   wmros check models/reach                    before a model goes on a robot
+  wmros check models/reach --prebuild         measure what runs it fastest here
+  wmros check models/reach --against-topics   what this robot lacks for it
   wmros train reach                           make models/reach again, from data to bundle
 
 "wmros COMMAND --help" tells each command's options.
