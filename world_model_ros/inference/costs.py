@@ -65,9 +65,9 @@ def measure(manifest: Manifest, distance: Distance) -> Measure:
     """A distance of the manifest as a function."""
     part = manifest.latent.parts[distance.source].indices
     of_goal = manifest.goal_indices(distance.source)
-    # [..., tokens, C]: a vector latent has no axis of tokens.
+    # Of [..., *tokens, C] and, once C is summed over, of [..., *tokens], of which a vector has none.
     axes = tuple(range(-len(manifest.latent.shape), 0))
-    tokens = axes[:-1]
+    tokens = axes[1:]
 
     def reduce(values: Float, over: tuple[int, ...]) -> Float:
         if not over:

@@ -1,0 +1,197 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Contexts hold what the model needs, whatever the camera's rhythm; nothing here knows ROS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import KINDS, Kind, Reference, write_small_bundle
+
+from world_model_ros.bundle.load import parse_manifest
+from world_model_ros.inference import Context, ContextBuffer, FrameStack, WorldModel
+from world_model_ros.inference.context import SpacedHistory
+
+Array = np.ndarray[Any, Any]
+MS = 1_000_000
+
+
+@pytest.fixture(scope='module')
+def window(tmp_path_factory: pytest.TempPathFactory) -> WorldModel:
+    """Three latents half a second apart, five rows of 0.1 s between them."""
+    return WorldModel(write_small_bundle(tmp_path_factory.mktemp('w'), KINDS['window rollout']))
+
+
+@pytest.fixture(scope='module')
+def recurrent(tmp_path_factory: pytest.TempPathFactory) -> WorldModel:
+    return WorldModel(write_small_bundle(tmp_path_factory.mktemp('r'), KINDS['recurrent']))
+
+
+def latent(index: int) -> Array:
+    return np.full(6, index, np.float32)
+
+
+def state(index: int) -> Array:
+    return np.full(6, 10 + index, np.float32)
+
+
+def executed(start: int, end: int, count: int) -> Array:
+    """Rows that tell their own beginning [s], and count as asked for."""
+    begins = np.linspace(start, end, count, endpoint=False) / 1e9
+    return np.stack([begins, begins], axis=1).astype(np.float32)
+
+
+def nothing(start: int, end: int, count: int) -> None:
+    """No plan is known."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), rate=st.sampled_from([2.0, 5.0, 10.0, 30.0]))
+def test_latents_are_a_model_step_apart_at_any_rate_and_jitter(
+    window: WorldModel, data: st.DataObject, rate: float,
+) -> None:
+    buffer = ContextBuffer(window.manifest, window)
+    jitter = data.draw(st.lists(st.floats(-0.1, 0.1), min_size=40, max_size=40))
+    period = 1 / rate
+    stamps: list[int] = []
+    for index, off in enumerate(jitter):
+        stamps.append(round((100 + (index + min(max(off, -0.1), 0.1)) * period) * 1e9))
+        context = buffer.add(stamps[-1], latent(index), state(index), executed)
+        chosen = [stamps[int(it[0])] / 1e9 for it in context.latents]
+        assert chosen[-1] == stamps[-1] / 1e9
+        gaps = np.diff(chosen)
+        assert len(chosen) <= 3
+        assert (np.abs(chosen[-1] - np.array(chosen)[::-1] - 0.5 * np.arange(len(chosen)))
+                <= 0.125 + 1e-6).all()
+        assert (gaps > 0.2).all()
+        if stamps[-1] - stamps[0] > 1.3e9:
+            assert len(chosen) == 3
+        np.testing.assert_array_equal(
+            context.proprioception, context.latents + 10)
+        assert context.past_actions.shape == (5 * (len(chosen) - 1), 2)
+        if len(chosen) > 1:
+            # The rows lie between the latents that were chosen.
+            begins = context.past_actions[::5, 0]
+            np.testing.assert_allclose(begins, chosen[:-1], rtol=1e-6)
+
+
+def test_the_context_begins_after_what_nobody_knows(window: WorldModel) -> None:
+    buffer = ContextBuffer(window.manifest, window)
+
+    def known_late(start: int, end: int, count: int) -> Array | None:
+        return executed(start, end, count) if start >= 500 * MS else None
+
+    for index in range(3):
+        context = buffer.add((1 + index * 500) * MS, latent(index), None, known_late)
+    assert [int(it[0]) for it in context.latents] == [1, 2]
+    assert context.proprioception is None
+    assert len(buffer.add(2000 * MS, latent(4), None, nothing).latents) == 1
+
+
+def test_a_gap_in_the_camera_ends_the_context(window: WorldModel) -> None:
+    buffer = ContextBuffer(window.manifest, window)
+    for stamp in (0, 500, 1000):
+        full = buffer.add((1 + stamp) * MS, latent(stamp), None, executed)
+    assert len(full.latents) == 3
+    assert len(buffer.add(1801 * MS, latent(9), None, executed).latents) == 1
+
+
+def test_a_clock_that_is_set_back_starts_afresh(window: WorldModel) -> None:
+    buffer = ContextBuffer(window.manifest, window)
+    buffer.add(500 * MS, latent(0), None, executed)
+    assert len(buffer.add(1000 * MS, latent(1), None, executed).latents) == 2
+    assert len(buffer.add(400 * MS, latent(2), None, executed).latents) == 1
+    assert len(buffer.add(900 * MS, latent(3), None, executed).latents) == 2
+    buffer.clear()
+    assert len(buffer.add(1400 * MS, latent(3), None, executed).latents) == 1
+
+
+def test_what_is_kept_does_not_grow(window: WorldModel) -> None:
+    history: SpacedHistory[int] = SpacedHistory(3, 0.5)
+    for index in range(1000):
+        history.add(index * 33 * MS, index)
+        assert len(history._items) <= 1.25 / 0.033 + 2
+
+
+@pytest.mark.parametrize('rate', [10.0, 30.0])
+def test_recurrent_states_hold_every_whole_step_since_the_first_observation(
+    recurrent: WorldModel, rate: float,
+) -> None:
+    reference = Reference(KINDS['recurrent'])
+    buffer = ContextBuffer(recurrent.manifest, recurrent)
+    generator = np.random.default_rng(3)
+    per_step = round(rate * 0.1)
+    memory, before = np.zeros(3), None
+    for index in range(6 * per_step):
+        seen = generator.normal(size=6).astype(np.float32)
+        stamp = round(index / rate * 1e9)
+        context = buffer.add(stamp, seen, None, executed)
+        if index % per_step == 0:
+            if before is not None:
+                rows = executed(round((index - per_step) / rate * 1e9), stamp, 1)
+                _, following = reference.rollout([before], np.empty((0, 2)), None, rows, memory)
+                assert following is not None
+                memory = following
+            before = seen
+            np.testing.assert_allclose(context.states['memory'], memory, atol=1e-5)
+        np.testing.assert_array_equal(context.latent, seen)
+
+
+def test_a_recurrent_model_forgets_after_a_horizon_without_pictures(recurrent: WorldModel) -> None:
+    buffer = ContextBuffer(recurrent.manifest, recurrent)
+    buffer.add(0, latent(1), None, executed)
+    later = buffer.add(100 * MS, latent(1), None, executed)
+    assert np.abs(later.states['memory']).max() > 0
+    gone = buffer.add(700 * MS, latent(1), None, executed)
+    np.testing.assert_array_equal(gone.states['memory'], np.zeros(3))
+    idle = buffer.add(800 * MS, latent(1), None, nothing)
+    assert np.abs(idle.states['memory']).max() > 0
+
+
+def test_a_context_is_ready_to_imagine_from(window: WorldModel) -> None:
+    buffer = ContextBuffer(window.manifest, window)
+    reference = Reference(KINDS['window rollout'])
+    context: Context | None = None
+    for index in range(3):
+        image, known = reference.images(1, index)[0], reference.states(1, index)[0]
+        context = buffer.add((1 + index * 500) * MS, window.encode(image, known), known, executed)
+    assert context is not None
+    assert window.imagine(context, reference.actions(2)).shape == (2, 4, 6)
+
+
+def test_frames_are_stacked_a_model_step_apart_with_the_oldest_repeated(tmp_path: Path) -> None:
+    write_small_bundle(tmp_path, Kind(rows=2))
+    data = yaml.safe_load((tmp_path / 'bundle.yaml').read_text())
+    data['image']['frames'] = 4
+    manifest = parse_manifest(tmp_path, yaml.safe_dump(data).encode())
+    stack = FrameStack(manifest)
+    picture = np.zeros((6, 6, 3), np.uint8)
+    seen = [stack.add(1 + index * 100 * MS, picture + index)[:, 0, 0, 0].tolist()
+            for index in range(8)]
+    assert seen[0] == [0, 0, 0, 0]
+    assert seen[2] == [0, 0, 0, 2]
+    assert seen[7] == [1, 3, 5, 7]
+    stack.clear()
+    assert stack.add(900 * MS, picture + 9)[:, 0, 0, 0].tolist() == [9] * 4
+
+
+def test_one_frame_is_the_picture_itself(window: WorldModel) -> None:
+    picture = np.zeros((6, 6, 3), np.uint8)
+    assert FrameStack(window.manifest).add(0, picture) is picture
