@@ -27,7 +27,7 @@ from trajectory_msgs.msg import JointTrajectory
 from world_model_ros.control import Motion, SafetyController, Setpoint
 from world_model_ros.control.limits import Vector
 from world_model_ros.nodes.controller_messages import to_trajectory, to_twist
-from world_model_ros.nodes.qos import COMMAND
+from world_model_ros.nodes.qos import DRIVE
 
 _FLUSH = Duration(seconds=0.2)  # for the last command to arrive before its publisher goes
 
@@ -48,7 +48,7 @@ class VelocityCommands:
     """Joint velocities for ros2_control's forward command controllers [rad/s]."""
 
     def __init__(self, node: Node, control: SafetyController) -> None:
-        self.publisher = node.create_publisher(Float64MultiArray, 'commands', COMMAND)
+        self.publisher = node.create_publisher(Float64MultiArray, 'commands', DRIVE)
         self._joints = len(control.limits.names)
 
     def send(self, setpoint: Setpoint, now: int) -> None:
@@ -62,7 +62,7 @@ class TrajectoryCommands:
     """The setpoint and the way to rest after it, for joint_trajectory_controller."""
 
     def __init__(self, node: Node, control: SafetyController) -> None:
-        self.publisher = node.create_publisher(JointTrajectory, 'joint_trajectory', COMMAND)
+        self.publisher = node.create_publisher(JointTrajectory, 'joint_trajectory', DRIVE)
         self._control = control
         self._position: Vector | None = None
 
@@ -88,7 +88,7 @@ class TwistCommands:
     """Twists for diff_drive_controller, MoveIt Servo and their like [m/s, rad/s]."""
 
     def __init__(self, node: Node, control: SafetyController) -> None:
-        self.publisher = node.create_publisher(TwistStamped, 'cmd_vel', COMMAND)
+        self.publisher = node.create_publisher(TwistStamped, 'cmd_vel', DRIVE)
         self._control = control
         self._frame = ''
 

@@ -28,10 +28,11 @@ JOINTS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 # overflow when other processes keep both cores busy (4 of 11,991 images lost at a load of 8).
 IMAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
-# Commands and proposals: each one arrives, and only the newest is worth having.
+# Proposals and the like: each one arrives, and only the newest is worth having.
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
-# Commands as a drive takes them: ros2_control's depth, so that none is overwritten unread.
+# Commands to a drive, at both ends: ros2_control's depth, so that none is overwritten unsent or
+# unread.
 DRIVE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 # Proposals as the controller takes them: each one is judged, so that a flood of bad ones does not
