@@ -37,7 +37,7 @@ DDS_QUOTAS = {
     'DDS: proposals, one by one': 3_000,
     'DDS: proposals, in a burst': 3_000,
     'DDS: joint states to the controller': 1_500,
-    'DDS: model announcements': 500,
+    'DDS: model announcements': 300,
     'DDS: bytes that are no message': 600,
     'DDS: images': 1_500,
     'DDS: joint states to the model': 1_000,
