@@ -351,7 +351,7 @@ class Reference:
         return generator.uniform(-1, 1.5, shape).astype(np.float32)
 
     def golden(self) -> GoldenVectors:
-        kind, count = self.kind, max(3, self.kind.history)
+        kind, count = self.kind, self.kind.history + 2
         images = self.images(count) if kind.image else None
         states = self.states(count) if kind.rule is not None else None
         observations = [(None if images is None else images[i], None if states is None else

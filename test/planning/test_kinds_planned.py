@@ -1,0 +1,146 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The planner drives every kind of bundle: blocks of rows, frozen numbers, dead bands, no goal."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import HORIZON, KINDS, Reference, write_small_bundle
+
+from world_model_ros.inference import WorldModel, golden_start
+from world_model_ros.planning import Plan, Planner
+
+Array = np.ndarray[Any, Any]
+NEVER = math.inf
+
+
+@pytest.fixture(scope='module', params=list(KINDS))
+def planned(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[WorldModel, Reference, Plan, Plan]:
+    """A model, and two plans with one seed from its golden start."""
+    kind = KINDS[request.param]
+    model = WorldModel(write_small_bundle(tmp_path_factory.mktemp('small'), kind))
+    context, goal = golden_start(model.bundle)
+    plans = [Planner(model, model.manifest.planner).plan(context, goal, seed=4, deadline=NEVER)
+             for _ in range(2)]
+    return model, Reference(kind), plans[0], plans[1]
+
+
+Planned = tuple[WorldModel, Reference, Plan, Plan]
+
+
+def test_a_plan_has_a_row_for_each_control_step_and_a_latent_for_each_model_step(
+    planned: Planned,
+) -> None:
+    model, reference, plan, _ = planned
+    rows = HORIZON * reference.kind.rows
+    assert plan.actions.shape == (rows, len(reference.kind.names))
+    assert plan.latents.shape == (HORIZON, *reference.kind.shape)
+    assert plan.step_costs.shape == (HORIZON,)
+    assert (plan.actions >= np.array(model.manifest.action.lower)).all()
+    assert (plan.actions <= np.array(model.manifest.action.upper)).all()
+
+
+def test_a_plan_costs_what_the_reference_says_and_less_than_standing_still(
+    planned: Planned,
+) -> None:
+    model, reference, plan, _ = planned
+    context, goal = golden_start(model.bundle)
+    states = None if context.proprioception is None else list(context.proprioception)
+    still = np.tile(model.idle(context), (len(plan.actions), 1))
+
+    def cost(rows: Array) -> float:
+        imagined = reference.rollout(list(context.latents), context.past_actions, states, rows)[0]
+        return reference.cost(context.latent, goal, rows, imagined)
+
+    assert plan.cost == pytest.approx(cost(plan.actions), rel=1e-4, abs=1e-5)
+    assert plan.cost < cost(still)
+
+
+def test_one_seed_gives_one_plan_to_the_byte(planned: Planned) -> None:
+    _, _, first, second = planned
+    assert first.actions.tobytes() == second.actions.tobytes()
+    assert first.latents.tobytes() == second.latents.tobytes()
+
+
+def test_frozen_numbers_keep_their_value_in_every_row(planned: Planned) -> None:
+    model, reference, plan, _ = planned
+    for name, value in reference.kind.frozen.items():
+        column = plan.actions[:, model.manifest.action.names.index(name)]
+        np.testing.assert_array_equal(column, np.full(len(column), value, np.float32))
+    assert np.ptp(plan.actions[:, list(model.manifest.action.driven)], axis=0).min() > 0
+
+
+def test_a_plan_without_goal_seeks_the_return_and_has_no_distance(planned: Planned) -> None:
+    model, reference, plan, _ = planned
+    if reference.kind.discount is None:
+        assert plan.goal_distance > 0
+        assert plan.step_costs[0] > 0
+    else:
+        assert math.isnan(plan.goal_distance)
+        _, goal = golden_start(model.bundle)
+        assert goal is None
+
+
+def test_numbers_in_the_dead_band_are_planned_as_nothing(tmp_path: Path) -> None:
+    def banded(manifest: dict[str, Any]) -> None:
+        manifest['action']['dead_band'] = [0.4, 0.0]
+
+    model = WorldModel(write_small_bundle(tmp_path, KINDS['markov'], banded))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    rows = np.concatenate([
+        planner.plan(context, goal, seed=seed, deadline=NEVER).actions for seed in range(8)])
+    assert ((rows[:, 0] == 0) | (np.abs(rows[:, 0]) >= 0.4)).all()
+    assert (rows[:, 0] == 0).any()
+    assert ((np.abs(rows[:, 1]) < 0.4) & (rows[:, 1] != 0)).any()
+
+
+def test_a_constant_grid_varies_only_what_is_not_frozen(tmp_path: Path) -> None:
+    def gridded(manifest: dict[str, Any]) -> None:
+        manifest['planner'].update(constant_grid=3, samples=100, iterations=1)
+
+    model = WorldModel(write_small_bundle(tmp_path, KINDS['growing'], gridded))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    plan = planner.plan(context, goal, seed=0, deadline=NEVER)
+    frozen = [3, 4, 5]
+    np.testing.assert_allclose(plan.actions[:, frozen], np.tile([0, 0, 0.1], (HORIZON, 1)))
+
+
+def test_positions_are_planned_from_where_the_joints_are(tmp_path: Path) -> None:
+    kind = KINDS['growing beyond its length']
+    model = WorldModel(write_small_bundle(tmp_path, kind))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    plan = planner.plan(context, goal, seed=0, deadline=-NEVER)
+    assert plan.samples == 1
+    np.testing.assert_allclose(
+        plan.actions, np.tile(model.idle(context), (HORIZON, 1)), atol=1e-6)
+
+
+def test_committed_rows_may_end_within_a_model_step(tmp_path: Path) -> None:
+    kind = KINDS['window']
+    model = WorldModel(write_small_bundle(tmp_path, kind))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    committed = Reference(kind).actions(1, seed=3)[0, :7]
+    plan = planner.plan(context, goal, committed=committed, seed=0, deadline=NEVER)
+    np.testing.assert_array_equal(plan.actions[:7], committed)
