@@ -21,6 +21,7 @@ from world_model_ros.control import (
     Kind,
     Limits,
     Proposal,
+    Refusal,
     Rung,
     SafetyController,
     Setpoint,
@@ -54,7 +55,8 @@ ROUNDING = 1e-9
 class Bench:
     """A controller with a robot that follows its setpoints exactly, and two clocks to turn.
 
-    It begins active, with a robot that has been seen for 0.2 s and a model that is announced.
+    It begins active, with a robot that has been seen for 0.2 s and a model that is announced. Plans
+    are remembered when they are accepted, to see that none is followed after a pause.
     """
 
     def __init__(
@@ -71,6 +73,9 @@ class Bench:
         self.robot = np.zeros(2)
         self.last: Setpoint | None = None
         self.plans = 0
+        self.moving = True  # whether the controller is active and not stopped
+        self.fit: set[str] = set()  # plans accepted since it last braked
+        self.since = START  # observations from before are leftovers
         self.credit = 0.01
         self.control.enable(self.now)
         self.control.announce(contract)
@@ -90,6 +95,8 @@ class Bench:
             real = max(elapsed, 0) if steady is None else steady
             self.now += elapsed
             self.steady += real
+            if elapsed < 0 or elapsed - real > SECOND // 4:
+                self.since = self.now  # stamps of another time mean nothing any more
             if see:
                 self.see()
             setpoint = self.control.step(self.now, self.steady)
@@ -104,10 +111,19 @@ class Bench:
 
     def judge(self, setpoint: Setpoint, real: int) -> None:
         limits, before = self.limits, self.last
+        if setpoint.rung >= Rung.DECELERATE:
+            assert not setpoint.plan_id
+            self.fit.clear()
+        else:
+            assert setpoint.plan_id in self.fit, 'a leftover of a plan is followed'
+            assert setpoint.observation_stamp >= self.since
+            assert self.moving
         assert np.all(np.isfinite(setpoint.velocity))
         assert np.all(np.abs(setpoint.velocity) <= limits.velocity)
         assert setpoint.rung is not Rung.HOLD or not np.any(setpoint.velocity)
         was = before.velocity if before is not None else np.zeros(2)
+        if setpoint.rung >= Rung.DECELERATE:
+            assert np.all(np.abs(setpoint.velocity) <= np.abs(was) + ROUNDING), 'it only brakes'
         # A token bucket: velocity may change as long as the steady clock has granted, which it may
         # save up for what one tick may use at most, and not for longer.
         self.credit = min(self.credit + real / SECOND, STRETCH * 0.01)
@@ -137,8 +153,14 @@ class Bench:
             data=values.ravel(),
         )
 
+    def accept(self, proposal: Proposal) -> Refusal | None:
+        refusal = self.control.accept(proposal, self.now)
+        if refusal is None:
+            self.fit.add(proposal.plan_id)
+        return refusal
+
     def propose(self, velocity: tuple[float, float] = (1.0, -0.5), age: float = 0.1) -> None:
-        assert self.control.accept(self.proposal([velocity] * 16, age), self.now) is None
+        assert self.accept(self.proposal([velocity] * 16, age)) is None
 
     def run(self, seconds: float, velocity: tuple[float, float] = (1.0, -0.5)) -> Setpoint:
         """Track plans at 10 Hz for a while."""

@@ -46,7 +46,7 @@ def test_a_failed_model_brakes_at_once_passes_its_text_on_and_is_refused() -> No
     setpoint = bench.tick()
     assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'model_failed')
     assert 'hung for 1.3 s: restart world_model' in setpoint.cause.text
-    refusal = bench.control.accept(bench.proposal([[1.0, 0.0]] * 8), bench.now)
+    refusal = bench.accept(bench.proposal([[1.0, 0.0]] * 8))
     assert refusal is not None and 'hung' in refusal.text
     for _ in range(30):
         beat(bench, Activity.FAILED, 'hung')

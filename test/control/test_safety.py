@@ -57,7 +57,7 @@ def test_rows_are_followed_when_they_are_due() -> None:
     bench = Bench(Settings(late_after=2.0))
     bench.tick()
     rows = [[0.0, 0.0], [0.4, -0.4], [0.4, -0.4], [-0.2, 0.2], [-0.2, 0.2]]
-    bench.control.accept(bench.proposal(rows, age=0.05), bench.now)
+    bench.accept(bench.proposal(rows, age=0.05))
     at = {milliseconds: bench.tick().velocity[0] for milliseconds in range(10, 450, 10)}
     assert at[40] == 0.0  # row 0 applies until 50 ms from here
     assert at[60] > 0.0
@@ -96,7 +96,7 @@ def test_one_missed_plan_does_not_brake_the_robot() -> None:
 def test_the_end_of_a_plan_is_the_end_of_its_motion() -> None:
     bench = Bench()
     bench.run(0.5)
-    bench.control.accept(bench.proposal([[1.0, 0.0]] * 2, age=0.0), bench.now)
+    bench.accept(bench.proposal([[1.0, 0.0]] * 2, age=0.0))
     setpoint = bench.tick(22)
     assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'plan_ended')
 
@@ -113,7 +113,7 @@ def test_leftovers_of_a_plan_never_play_after_a_pause() -> None:
     bench.tick()
     bench.control.enable(bench.now)
     assert bench.tick(5).rung is Rung.HOLD
-    refusal = bench.control.accept(bench.proposal(GOOD, age=0.1), bench.now)
+    refusal = bench.accept(bench.proposal(GOOD, age=0.1))
     assert refusal is not None and refusal.reason is Reason.LEFTOVER
     bench.propose(age=0.02)
     assert bench.tick().rung is Rung.TRACK
@@ -149,7 +149,7 @@ def test_while_the_clock_stands_it_comes_to_rest_by_the_steady_clock_and_recover
     assert rungs == sorted(rungs) and rungs[-1] is Rung.HOLD
     assert bench.last is not None and bench.last.cause.code == 'clock_stands'
     assert rungs.index(Rung.DECELERATE) <= 16, 'it notices within 0.15 s'
-    refusal = bench.control.accept(bench.proposal(GOOD), bench.now)
+    refusal = bench.accept(bench.proposal(GOOD))
     assert refusal is not None and 'nobody publishes /clock' in refusal.text
     # In simulated time the plan is as fresh as it was; it is a leftover all the same.
     setpoint = bench.tick(30)
@@ -217,7 +217,7 @@ def test_a_robot_that_reports_no_change_at_all_is_not_driven_any_further(loop: b
     for tick in range(300):
         bench.robot = frozen
         if tick % 10 == 0:
-            bench.control.accept(bench.proposal([[1.0, 0.0]] * 16), bench.now)
+            bench.accept(bench.proposal([[1.0, 0.0]] * 16))
         setpoint = bench.tick()
         travelled += setpoint.velocity[0] * 0.01
         rungs.append(setpoint.rung)
@@ -236,7 +236,7 @@ def test_a_robot_outside_its_limits_is_not_driven() -> None:
         bench.robot = np.array([0.0, 0.9])
         setpoint = bench.tick()
     assert setpoint.cause.code == 'outside_limits' and 'elbow' in setpoint.cause.text
-    refusal = bench.control.accept(bench.proposal(GOOD), bench.now)
+    refusal = bench.accept(bench.proposal(GOOD))
     assert refusal is not None and 'move it back by hand' in refusal.text
 
 
@@ -250,7 +250,7 @@ def test_positions_and_deltas_arrive_where_they_say(kind: Kind) -> None:
         rows = [[0.1, -0.05]] * 3 + [[0.0, 0.0]] * 17
     goal = np.array([0.3, -0.2] if kind == Kind.JOINT_POSITION else [0.3, -0.15])
     proposal = replace(bench.proposal(rows, age=0.0), kind=int(kind))
-    assert bench.control.accept(proposal, bench.now) is None
+    assert bench.accept(proposal) is None
     setpoint = bench.tick(190)
     assert setpoint.rung is Rung.TRACK
     assert setpoint.position is not None
@@ -294,7 +294,7 @@ def test_a_proposal_is_refused_with_a_reason_a_count_and_no_motion_if_it_has(wha
     bench = Bench()
     bench.tick()
     proposal = replace(bench.proposal(GOOD), **changes)  # type: ignore[arg-type]
-    refusal = bench.control.accept(proposal, bench.now)
+    refusal = bench.accept(proposal)
     assert refusal is not None and refusal.reason is reason
     with pytest.raises(AssertionError, match=text):
         raise AssertionError(refusal.text)
@@ -311,9 +311,9 @@ def test_older_and_repeated_proposals_are_refused_and_reordered_joints_are_not()
     bench.tick()
     first = bench.proposal(GOOD, age=0.1)
     reordered = replace(first, names=('elbow', 'shoulder'), data=np.array([0.1, 0.9] * 8, 'f4'))
-    assert bench.control.accept(reordered, bench.now) is None
+    assert bench.accept(reordered) is None
     for again in (reordered, replace(first, stamp=first.stamp - 1, plan_id='older')):
-        refusal = bench.control.accept(again, bench.now)
+        refusal = bench.accept(again)
         assert refusal is not None and refusal.reason is Reason.OUT_OF_ORDER
     np.testing.assert_allclose(bench.tick(14).velocity, [0.9, 0.1], rtol=1e-6)
 
@@ -339,7 +339,7 @@ def test_a_model_that_does_not_fit_the_robot_stops_it(
     setpoint = bench.tick(40)
     assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'mismatch')
     assert setpoint.cause.level is Level.ERROR
-    refusal = bench.control.accept(bench.proposal(GOOD), bench.now)
+    refusal = bench.accept(bench.proposal(GOOD))
     assert refusal is not None and refusal.reason is Reason.NO_MODEL
 
 
@@ -399,7 +399,7 @@ def test_ten_thousand_hostile_proposals_move_nothing_and_are_all_counted() -> No
             replace(good, step_duration=float(random.choice([0, -1, 1e-300, 1e300, *nasty[:3]]))),
             replace(good, stamp=int(random.choice([0, -(2**62), 2**62, bench.now + 10**8]))),
         ][k % 8]
-        refusal = bench.control.accept(hostile, bench.now)
+        refusal = bench.accept(hostile)
         assert refusal is not None and refusal.text and len(refusal.text) < 600
         if k % 10 == 0:
             setpoint = bench.tick()

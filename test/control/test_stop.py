@@ -31,14 +31,14 @@ def test_a_stop_brakes_inside_the_limits_and_stays_whatever_is_proposed() -> Non
     assert 'smoke' in setpoint.cause.text and '~/reset' in setpoint.cause.text
     bench.tick(20)
     for _ in range(100):
-        refusal = bench.control.accept(bench.proposal([[1.0, 1.0]] * 8, age=0.0), bench.now)
+        refusal = bench.accept(bench.proposal([[1.0, 1.0]] * 8, age=0.0))
         assert refusal is not None and 'smoke' in refusal.text
         assert bench.tick().rung is Rung.HOLD
     bench.control.disable()
     bench.tick()
     bench.control.enable(bench.now)
     bench.tick(20)
-    assert bench.control.accept(bench.proposal([[1.0, 1.0]] * 8, age=0.0), bench.now) is not None
+    assert bench.accept(bench.proposal([[1.0, 1.0]] * 8, age=0.0)) is not None
 
 
 def test_after_a_reset_only_an_observation_after_it_moves_anything() -> None:
@@ -48,7 +48,7 @@ def test_after_a_reset_only_an_observation_after_it_moves_anything() -> None:
     bench.tick(30)
     before = bench.proposal([[1.0, 0.0]] * 8, age=0.01)
     assert bench.control.reset('the area is clear, A. Person', bench.now) == ''
-    refusal = bench.control.accept(before, bench.now)
+    refusal = bench.accept(before)
     assert refusal is not None and refusal.reason.value == 'leftover'
     setpoint = bench.tick(30)
     assert setpoint.rung is Rung.HOLD and not np.any(setpoint.velocity)
@@ -100,7 +100,7 @@ def test_a_reset_lets_a_robot_go_on_whose_joint_states_never_changed() -> None:
     for tick in range(100):
         bench.robot = np.zeros(2)
         if tick % 10 == 5:
-            bench.control.accept(bench.proposal([[1.0, 0.0]] * 16), bench.now)
+            bench.accept(bench.proposal([[1.0, 0.0]] * 16))
         bench.tick()
     assert bench.last is not None and bench.last.cause.code == 'frozen_joint_states'
     bench.robot = np.zeros(2)

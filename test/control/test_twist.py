@@ -71,7 +71,7 @@ def test_a_base_whose_wheels_never_turn_stops() -> None:
     for tick in range(100):
         bench.robot = np.zeros(2)
         if tick % 10 == 5:
-            bench.control.accept(bench.proposal([[1.0, 0.0]] * 16), bench.now)
+            bench.accept(bench.proposal([[1.0, 0.0]] * 16))
         setpoint = bench.tick()
     assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'frozen_joint_states')
 
@@ -101,7 +101,7 @@ def test_a_model_for_another_robot_is_refused_with_the_cure(
 def test_a_gripper_in_a_proposal_is_refused_with_the_cure() -> None:
     bench = Bench(contract=BASE, limits=TWIST)
     proposal = replace(bench.proposal([[0.1, 0.1]] * 8, age=0.0), names=('linear.x', 'gripper'))
-    refusal = bench.control.accept(proposal, bench.now)
+    refusal = bench.accept(proposal)
     assert refusal is not None and refusal.reason is Reason.NAMES
     assert 'freeze it' in refusal.text
 

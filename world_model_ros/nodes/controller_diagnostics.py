@@ -77,7 +77,8 @@ class ControllerMonitor:
         reports = [
             self._limits(control),
             self._stream('joint_states', self.joint_states, now, {
-                'received': str(self.counts['joint_states_received']), **control.robot.refused.values('refused_'),
+                'received': str(self.counts['joint_states_received']),
+                **control.robot.refused.values('refused_'),
                 'publishers': str(wiring.joint_state_publishers)}),
             self._proposals(control, wiring, now),
             self._model(control, wiring, now),
