@@ -138,11 +138,15 @@ class WindowRolloutGraph:
 
 
 class ContextLoop:
-    """Predicts step by step from the latents so far, at most `length` of them."""
+    """Predicts step by step from the latents so far, at most `length` of them.
+
+    Contexts are put together in NumPy, also where the graph computes in another memory: ONNX
+    Runtime joins no tensors outside of graphs.
+    """
 
     def __init__(self, manifest: Manifest, graphs: OpenGraphs, length: int) -> None:
         self._graphs, self._length = graphs, length
-        self._size = manifest.latent.size
+        self._size, self._history = manifest.latent.size, manifest.history
 
     def blocks(self, start: Start, actions: Float) -> Iterator[Float]:
         """See `Dynamics`."""
@@ -167,7 +171,8 @@ class ContextLoop:
 
     def bytes_per_sequence(self, steps: int) -> int:
         """Two contexts while one is made from the other, the step, and its difference."""
-        return FLOAT_BYTES * self._size * (2 * self._length + 2)
+        longest = min(self._length, self._history + steps - 1)
+        return FLOAT_BYTES * self._size * (2 * longest + 2)
 
 
 class RecurrentLoop:

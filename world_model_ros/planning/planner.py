@@ -213,7 +213,9 @@ class Planner:
 
     def _measure_pace(self) -> None:
         context, goal = golden_start(self._model.bundle)
-        for size in (1, self._settings.samples, self._settings.samples):
+        # Sequences beyond one chunk take as long as those within.
+        batch = min(self._settings.samples, self._model.chunk_size())
+        for size in (1, batch, batch):
             actions = np.tile(self._inside(self._action_mean), (size, self._rows, 1))
             started = self._clock()
             self._model.score(context, goal, actions)
