@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from world_model_ros.monitor import Counters, Health, LatencyWindow, Level, Rate, worst
+from world_model_ros.monitor import Counters, LatencyWindow, Rate
 
 
 def test_counters_show_what_never_happened_as_zero() -> None:
@@ -79,9 +79,3 @@ def test_a_rate_survives_a_clock_that_jumps_back() -> None:
     rate.tick(1.1)
     assert rate.hertz(1.1) == pytest.approx(10.0)
     assert rate.age(1.2) == pytest.approx(0.1)
-
-
-def test_the_worst_of_several_aspects_is_the_nodes_own() -> None:
-    fine, broken = Health('a', Level.OK, 'fine'), Health('b', Level.ERROR, 'broken')
-    assert worst([fine, broken]) is Level.ERROR
-    assert worst([]) is Level.OK

@@ -174,12 +174,26 @@ def test_a_frozen_camera_is_told_from_a_still_scene(
     before, first = frozen(), len(robot.stamps)
     graph.wait_for(lambda: len(robot.stamps) > first + 30, 10, 'a still scene')
     pulse.wait_for(Heartbeat.IDLE)
+    robot.spoil_joints = sound
+    robot.position = np.array([0.5, 0.0])
+    first = len(robot.stamps)
+    graph.wait_for(lambda: len(robot.stamps) > first + 3, 10, 'the robot somewhere else')
     robot.spoil_image = show(picture_pixels(robot))
-    robot.position = np.array([0.4, 0.0])
+    robot.position = np.array([0.0, 0.0])  # joints that jump and report no speed are no evidence
+    first = len(robot.stamps)
+    graph.wait_for(lambda: len(robot.stamps) > first + 20, 10, 'a second')
+    assert frozen() == before
+    pulse.wait_for(Heartbeat.IDLE, within=1)
+
+    def move(joints: Any) -> None:
+        robot.position = np.minimum(robot.position + np.array([0.02, 0.0]), 0.4)
+        joints.velocity = [0.0, 0.0, 0.4 if robot.position[0] < 0.4 else 0.0]
+
+    robot.spoil_joints = move
     beat = pulse.wait_for(Heartbeat.BLIND, 'frozen')
-    assert '0.4' in beat.text
+    assert 'restart the camera' in beat.text
     graph.wait_for(lambda: frozen() > before, 5, 'frozen pictures to be counted')
-    robot.position = np.array([0.0, 0.0])  # back where the picture was taken: it stays frozen
+    robot.spoil_joints = sound
     first = len(robot.stamps)
     graph.wait_for(lambda: len(robot.stamps) > first + 20, 10, 'a second')
     pulse.wait_for(Heartbeat.BLIND, 'frozen', within=1)

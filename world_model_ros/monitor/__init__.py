@@ -20,8 +20,8 @@ into a ``diagnostic_msgs/DiagnosticStatus``.
 
 from world_model_ros.monitor.action_log import ActionLog
 from world_model_ros.monitor.activity import Activity, Sight, assess
-from world_model_ros.monitor.camera import Arrivals, FrozenPicture, overdue_after
-from world_model_ros.monitor.health import Health, Level, worst
+from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion, overdue_after
+from world_model_ros.monitor.health import Health, Level
 from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
 from world_model_ros.monitor.surprise import Foresight
 from world_model_ros.monitor.worker_watch import WorkerWatch
@@ -34,6 +34,7 @@ __all__ = [
     'Foresight',
     'FrozenPicture',
     'Health',
+    'JointMotion',
     'LatencyWindow',
     'Level',
     'Rate',
@@ -41,5 +42,4 @@ __all__ = [
     'WorkerWatch',
     'assess',
     'overdue_after',
-    'worst',
 ]

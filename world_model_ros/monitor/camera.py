@@ -18,11 +18,13 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 _INTERVALS = 31  # of which the median is taken
+_JUMP = 5.0  # rad/s or m/s from which on a joint that reports no speed has jumped
 _LEAST = 0.1  # s: a hiccup of the machine is not an unplugged camera, however fast that is
 
 
@@ -63,31 +65,65 @@ def overdue_after(missed: int, *arrivals: Arrivals) -> float:
     return max(missed * max(periods), _LEAST) if periods else 0.5
 
 
+@dataclass(frozen=True)
+class JointMotion:
+    """Where a joint is [rad or m] and how fast [1/s]; None if its speed is not reported."""
+
+    position: float
+    velocity: float | None
+
+
 class FrozenPicture:
     """
     A camera is frozen when its picture stays equal to the byte while the robot moves.
 
-    Still scenes are legal: only motion that the picture does not show is evidence. Once found, the
-    camera stays frozen until the picture changes, also when the robot has stopped because of it.
+    Still scenes are legal: only motion that the picture does not show is evidence, and a joint
+    state that jumps while it reports no speed is none: a driver that catches up, or two of them
+    that contradict each other. Once found, the camera stays frozen until the picture changes, also
+    when the robot has stopped because of it.
     """
 
     def __init__(self) -> None:
         self._pixels: npt.NDArray[np.uint8] | None = None
-        self._reference: Mapping[str, float] = {}
+        self._reference: Mapping[str, JointMotion] = {}
+        self._last: Mapping[str, JointMotion] = {}
+        self._time = 0.0
+        self._way: dict[str, float] = {}
         self._motion = 0.0
 
-    def motion(self, pixels: npt.NDArray[np.uint8], positions: Mapping[str, float]) -> float:
+    def motion(
+        self, time: float, pixels: npt.NDArray[np.uint8], joints: Mapping[str, JointMotion],
+    ) -> float:
         """
         Return how far [rad or m] any joint went from where it was when this picture first came.
 
+        :param time: of the picture [s]
         :param pixels: the picture as it came; it is kept, not copied
-        :param positions: joint positions of the same moment by name
+        :param joints: of the same moment, by name
         """
         if self._pixels is None or not np.array_equal(pixels, self._pixels):
-            self._pixels, self._reference, self._motion = pixels, positions, 0.0
-            return 0.0
-        moved = [abs(positions[name] - start) for name, start in self._reference.items()
-                 if name in positions]
-        # NaN is no motion: whether joint states are sound is judged elsewhere.
-        self._motion = max([self._motion, *(it for it in moved if math.isfinite(it))])
+            self._pixels, self._reference = pixels, joints
+            self._way, self._motion = {}, 0.0
+        else:
+            for name in joints.keys() & self._reference.keys():
+                self._motion = max(self._motion, self._moved(name, time, joints[name]))
+        self._last, self._time = joints, time
         return self._motion
+
+    def _moved(self, name: str, time: float, joint: JointMotion) -> float:
+        """How far a joint is from its reference, as far as it got there at a speed."""
+        last = self._last.get(name)
+        if last is None:
+            return 0.0
+        step, elapsed = joint.position - last.position, max(time - self._time, 0.0)
+        if joint.velocity is not None and math.isfinite(joint.velocity):
+            reach = 2 * abs(joint.velocity) * elapsed  # twice: the speed changes in between
+            step = min(max(step, -reach), reach)
+        elif abs(step) > _JUMP * elapsed:
+            step = 0.0
+        way = self._way.get(name, 0.0) + step
+        if not math.isfinite(way):
+            return 0.0  # whether joint states are sound is judged elsewhere
+        self._way[name] = way
+        away = abs(joint.position - self._reference[name].position)
+        return min(abs(way), away)

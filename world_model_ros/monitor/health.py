@@ -13,7 +13,6 @@
 # limitations under the License.
 """One aspect of a node's health, in words that a person can act on."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -39,8 +38,3 @@ class Health:
     level: Level
     message: str
     values: dict[str, str] = field(default_factory=dict)
-
-
-def worst(healths: Iterable[Health]) -> Level:
-    """Return the most severe level; OK when there is nothing to judge."""
-    return max((health.level for health in healths), default=Level.OK)

@@ -20,6 +20,8 @@ is a coroutine that naps: rclpy asks a coroutine that waits for something again 
 speed, and one that blocks would hold up the executor, and with it the heartbeat.
 """
 
+import contextlib
+import ctypes
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -103,6 +105,7 @@ class LoadModelServer:
         while not runs() and monotonic() < deadline:
             threading.Event().wait(_NAP)
             await _Turn()
+        threading.Thread(target=_give_memory_back, name='trim', daemon=True).start()
         response.message = (f'{model} runs' if runs() else
                             f'{model} is ready and takes over with the next usable image')
 
@@ -136,6 +139,17 @@ class _Turn:
 
     def __await__(self) -> Generator[None, None, None]:
         yield
+
+
+def _give_memory_back() -> None:
+    """
+    Let the allocator return what the model before has left.
+
+    glibc keeps it in the arenas of the threads that asked for it: 100 swaps of a model of 2 MB left
+    70 MB behind. Takes some milliseconds, hence a thread.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _path(text: str) -> Path:

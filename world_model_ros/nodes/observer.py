@@ -23,6 +23,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 from time import monotonic
 
 import numpy as np
@@ -37,6 +38,7 @@ from world_model_ros.monitor import (
     Counters,
     FrozenPicture,
     Health,
+    JointMotion,
     LatencyWindow,
     Level,
     Rate,
@@ -217,9 +219,8 @@ class Observer:
                 'unpaired', self._joints_problem or 'no joint state within max_skew of the image: '
                 'is "joint_states" published, and stamped with the same clock?')
             return None
-        positions = {} if joints is None else dict(
-            zip(joints.name, joints.position, strict=False))
-        moved = self._frozen.motion(pixels, positions)
+        moved = self._frozen.motion(
+            stamp / NANOSECONDS, pixels, {} if joints is None else _motion_of(joints))
         if moved > self._parameters.real('frozen_camera_motion'):
             self._troubles.note(
                 'frozen', f'the camera is frozen: its picture has not changed in a single byte '
@@ -305,6 +306,12 @@ class Observer:
         if sight.problem:
             return Health('observation', Level.WARN, sight.problem, values)
         return Health('observation', Level.OK, 'observing', values)
+
+
+def _motion_of(joints: JointState) -> dict[str, JointMotion]:
+    speeds = joints.velocity if len(joints.velocity) == len(joints.name) else repeat(None)
+    return {name: JointMotion(position, speed) for name, position, speed in zip(
+        joints.name, joints.position, speeds, strict=False)}
 
 
 def _since(age: float) -> str:

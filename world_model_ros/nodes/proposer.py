@@ -142,10 +142,10 @@ class Proposer:
         if not model.drives_like(self.model):
             self._running = None  # its actions mean something else
             self._actions.clear()
-        old, self.model = self.model, model
         self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
         self._adopted(model)
-        old.close()
+        self.model.close()
+        self.model = model
 
     def _is_due(self, stamp: int) -> bool:
         period = int(NANOSECONDS / self._parameters.real('plan_rate'))

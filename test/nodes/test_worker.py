@@ -1,0 +1,94 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import threading
+
+import pytest
+
+from world_model_ros.monitor import WorkerWatch
+from world_model_ros.nodes.worker import Worker
+
+
+class Waiting:
+    """A thread-safe list that a test waits for."""
+
+    def __init__(self) -> None:
+        self.items: list[object] = []
+        self._changed = threading.Condition()
+
+    def append(self, item: object) -> None:
+        with self._changed:
+            self.items.append(item)
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.items) >= count, 5.0), self.items
+
+
+def test_what_a_worker_did_not_expect_is_reported_and_the_next_item_is_taken() -> None:
+    done, told = Waiting(), Waiting()
+    watch = WorkerWatch('observe')
+
+    def work(item: int) -> None:
+        if item == 1:
+            raise KeyError('no such thing')
+        watch.succeeded()
+        done.append(item)
+
+    worker: Worker[int] = Worker(watch, work, told.append)
+    worker.start()
+    worker.box.put(1)
+    told.wait_for(1)
+    assert 'Traceback' in str(told.items[0]) and 'no such thing' in str(told.items[0])
+    assert watch.failures == 1
+    assert 'unexpected KeyError in observe' in watch.trouble(1.0)
+    worker.box.put(2)
+    done.wait_for(1)
+    assert done.items == [2] and not watch.trouble(1.0)
+    assert worker.stop(lambda: None)
+
+
+def test_a_worker_inside_a_model_is_interrupted_to_stop_it() -> None:
+    inside, interrupted = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        inside.set()
+        assert interrupted.wait(10)
+
+    worker: Worker[int] = Worker(WorkerWatch('plan'), work, lambda text: None)
+    worker.start()
+    worker.box.put(1)
+    assert inside.wait(5)
+    assert worker.stop(interrupted.set)
+
+
+def test_a_worker_that_never_comes_back_is_left_behind_and_not_started_again() -> None:
+    inside, released = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        inside.set()
+        released.wait(30)
+
+    worker: Worker[int] = Worker(WorkerWatch('plan'), work, lambda text: None)
+    worker.start()
+    worker.box.put(1)
+    assert inside.wait(5)
+    assert not worker.stop(lambda: None)
+    with pytest.raises(RuntimeError, match='restart the node'):
+        worker.start()
+    released.set()
+    assert worker.stop(lambda: None)
+    worker.start()
+    assert worker.stop(lambda: None)
