@@ -25,6 +25,7 @@ QUOTAS = {
     'tensors and goal latents': 10_000,
     'proposals (controller)': 15_000,
     'model announcements (controller)': 5_000,
+    'heartbeats (controller)': 2_000,
     'message bytes on the wire': 15_000,
     'manifest values': 15_000,
     'manifest text': 500,

@@ -151,3 +151,18 @@ def test_a_refused_announcement_does_not_leave_the_model_before_it_in_charge() -
     assert control.announce(contract(hostile_model_info(Random(1))[1]))
     refused = control.accept(proposal(sound_proposal(Random(0), NOW, DIGEST)), NOW)
     assert refused is not None
+
+
+def test_no_hostile_heartbeat_is_taken_for_a_sign_of_life() -> None:
+    control = ready()
+
+    def make(random: Random) -> tuple[str, tuple[int, str]]:
+        activity = random.choice((4, 5, 77, 255))
+        return f'activity {activity}', (activity, random.choice(('', 'x' * 10_000, '\x00\u202e')))
+
+    def refusal(case: tuple[int, str]) -> str:
+        why = control.pulse.hear(*case, NOW)
+        assert control.pulse.activity is None
+        return why
+
+    storm('heartbeats (controller)', make, refusal)
