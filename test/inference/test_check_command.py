@@ -118,7 +118,7 @@ def test_prebuild_measures_what_is_installed_and_auto_follows(
     assert f'provider      {fastest.provider}' in said.out
     assert 'fastest here' in said.out
     assert str(cache) in said.out
-    assert 'measuring cpu, float32' in said.err
+    assert 'opening cpu float32' in said.err
     # What the next process runs on is what was chosen.
     assert WorldModel(bundle, RuntimeSettings(cache=cache)).backend.provider == fastest.provider
 

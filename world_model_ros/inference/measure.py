@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,7 +34,7 @@ from world_model_ros.inference.proof import golden_start
 from world_model_ros.inference.providers import RuntimeSettings, available, precisions
 from world_model_ros.inference.sessions import Precision, Progress, Provider
 
-_FEWEST = 3  # repetitions, however long one takes
+_FEWEST = 3  # rounds, however long one takes
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,7 @@ class Speed:
 
 def measure_speed(model: WorldModel, seconds: float) -> Speed:
     """Time a model for about that long, on its golden observation and the planner's batch size."""
-    golden, planner = model.bundle.golden, model.manifest.planner
-    context, goal = golden_start(model.bundle)
-    actions = np.resize(golden.actions, (planner.samples, *golden.actions.shape[1:]))
-    image = None if golden.image is None else golden.image[0]
-    state = None if golden.proprioception is None else golden.proprioception[0]
-    encode = _median_ms(lambda: model.encode(image, state), seconds / 4)
-    score = _median_ms(lambda: model.score(context, goal, actions), seconds * 3 / 4)
-    return Speed(encode, score, planner.iterations)
+    return _race([model], seconds)[0]
 
 
 def measure_all(
@@ -69,27 +62,62 @@ def measure_all(
 ) -> list[Measurement]:
     """Time every way to run a bundle that the settings leave open, each for about `seconds`.
 
+    All are open at once and take turns, so that whatever else the machine does hits all of them.
     Compiled engines stay in the cache. A way that fails is kept with the reason.
     """
-    found = []
+    opened: list[tuple[Measurement, WorldModel]] = []
+    failed: list[Measurement] = []
     for provider, precision, threads in _ways(settings):
         one = replace(settings, provider=provider, precision=precision, threads=threads)
-        base = {'provider': provider, 'precision': precision, 'threads': threads}
-        progress(f'measuring {provider}, {precision}, {threads} thread{"s" * (threads > 1)}')
+        way = Measurement(provider=provider, precision=precision, threads=threads)
+        progress(f'opening {way.label}')
         started = time.perf_counter()
         try:
             model = WorldModel(bundle, one, progress)
         except BundleError as error:
-            refused = '; '.join(f'{fault.field}: {fault.problem}' for fault in error.faults)
-            found.append(Measurement.model_validate({**base, 'refused': refused}))
+            reasons = '; '.join(f'{fault.field}: {fault.problem}' for fault in error.faults)
+            failed.append(way.model_copy(update={'refused': reasons}))
             continue
-        loaded = time.perf_counter() - started
-        speed = measure_speed(model, seconds)
-        found.append(Measurement.model_validate({
-            **base, 'load_s': loaded, 'encode_ms': speed.encode_ms, 'score_ms': speed.score_ms,
-            'plan_ms': speed.plan_ms, 'golden_error': max(model.golden_errors.values())}))
+        opened.append((way.model_copy(update={
+            'load_s': time.perf_counter() - started,
+            'golden_error': max(model.golden_errors.values())}), model))
+    if opened:
+        progress(f'measuring {", ".join(way.label for way, _ in opened)}')
+    speeds = _race([model for _, model in opened], seconds * len(opened))
+    for _, model in opened:
         model.close()
-    return found
+    return failed + [
+        way.model_copy(update={'encode_ms': speed.encode_ms, 'score_ms': speed.score_ms,
+                               'plan_ms': speed.plan_ms})
+        for (way, _), speed in zip(opened, speeds, strict=True)]
+
+
+def _race(models: Sequence[WorldModel], seconds: float) -> list[Speed]:
+    """Medians of all models, which are of one bundle and take turns for about `seconds`."""
+    times: list[tuple[list[float], list[float]]] = [([], []) for _ in models]
+    calls = [_calls(model) for model in models]
+    for encode, score in calls:  # the first one allocates
+        encode(), score()
+    deadline = time.perf_counter() + seconds
+    while models and (len(times[0][0]) < _FEWEST or time.perf_counter() < deadline):
+        for pair, taken in zip(calls, times, strict=True):
+            for call, durations in zip(pair, taken, strict=True):
+                started = time.perf_counter()
+                call()
+                durations.append(time.perf_counter() - started)
+    return [Speed(float(np.median(encodes)) * 1e3, float(np.median(scores)) * 1e3,
+                  model.manifest.planner.iterations)
+            for model, (encodes, scores) in zip(models, times, strict=True)]
+
+
+def _calls(model: WorldModel) -> tuple[Callable[[], object], Callable[[], object]]:
+    """What encodes one observation, and what judges one batch of the planner."""
+    golden, planner = model.bundle.golden, model.manifest.planner
+    context, goal = golden_start(model.bundle)
+    actions = np.resize(golden.actions, (planner.samples, *golden.actions.shape[1:]))
+    image = None if golden.image is None else golden.image[0]
+    state = None if golden.proprioception is None else golden.proprioception[0]
+    return (lambda: model.encode(image, state)), (lambda: model.score(context, goal, actions))
 
 
 def _ways(settings: RuntimeSettings) -> Iterator[tuple[Provider, Precision, int]]:
@@ -109,13 +137,3 @@ def _thread_counts() -> list[int]:
     cores = len(os.sched_getaffinity(0))
     return sorted({1, *(2**k for k in range(1, 11) if 2**k < cores), cores})
 
-
-def _median_ms(call: Callable[[], object], seconds: float) -> float:
-    call()  # the first one allocates
-    times: list[float] = []
-    deadline = time.perf_counter() + seconds
-    while len(times) < _FEWEST or time.perf_counter() < deadline:
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times)) * 1e3

@@ -53,8 +53,9 @@ class Section:
     def lines(self) -> Iterator[str]:
         """The heading and one line for each row."""
         yield self.heading
+        width = max(_TITLE, *(len(title) + 2 for title, _ in self.rows))
         for title, text in self.rows:
-            yield f'{"":{_INDENT}}{title:{_TITLE}}{text}'
+            yield f'{"":{_INDENT}}{title:{width}}{text}'
 
 
 @dataclass
