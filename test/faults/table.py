@@ -40,6 +40,7 @@ MODEL_SILENT = 'the last observation behind a plan is older than late_after'
 CLOCK_JUMPS = 'the ROS clock moves back, or by over 0.2 s more than steady time does'
 CLOCK_STANDS = 'the ROS clock has not moved for 0.15 s of steady time'
 MODEL_FAILED = 'its heartbeat says FAILED, or, if that is sooner, ' + MODEL_SILENT
+_SPARE = 12 << 20  # bytes: a thread's stack, and not enough for a model
 JOINTS_SILENT = 'the last good joint state is older than joint_state_timeout'
 
 
@@ -166,8 +167,13 @@ def _bring_model_back(cell: Cell) -> int:
 
 
 def _starve(cell: Cell) -> int:
-    limit_address_space(cell.model, 0)
-    return time.time_ns()
+    """Leave the model next to nothing beyond what it has, and ask for what takes more."""
+    now = time.time_ns()
+    limit_address_space(cell.model, _SPARE)
+    answer = _call(cell, LoadModel, 'world_model/load_model',
+                   LoadModel.Request(bundle=str(cell.bundle)))
+    assert not answer.success and answer.message, answer
+    return now
 
 
 def _feed(cell: Cell) -> int:
@@ -264,8 +270,9 @@ FAULTS = (
         'disk full', 'the disk of ROS_LOG_DIR', 'nothing: no node needs its log', Step.TRACK,
         _fill_disk, _free_disk, at_once, missing=_no_small_disk),
     Fault(
-        'memory short', 'RLIMIT_AS at what the model has', MODEL_SILENT, Step.TRACK,
-        _starve, _feed, observation_late),
+        'memory short', '12 MB left below RLIMIT_AS; then a hot swap is asked',
+        'nothing: the model that runs needs no more; the swap is refused', Step.TRACK,
+        _starve, _feed, at_once),
     Fault(
         'controller killed', 'SIGKILL; the supervisor starts it anew',
         "no command within the drive's own 0.2 s", Step.DRIVE, _kill_controller,

@@ -25,12 +25,14 @@ from pathlib import Path
 
 import pytest
 from faults.cell import Cell
+from faults.results import write_table
 from faults.spoiled import spoil
 from faults.table import FAULTS
 from faults.trial import Fault, Result, try_fault
 
 from world_model_ros.demo import graph as demo_graph
 
+PAGE = Path(__file__).parents[2] / 'docs' / 'reliability.md'
 HANG = 2.5  # s
 ATTEMPTS = 3  # where the machine did not run the nodes that plan
 
@@ -91,6 +93,10 @@ def cells(
         yield cells
     finally:
         cells.discard()
+    # The option is unknown where pytest was not started for this folder.
+    if request.config.getoption('--write-docs', default=False):
+        assert len(cells.results) == len(FAULTS), 'not every fault was tried: nothing is written'
+        write_table(cells.results, PAGE)
 
 
 DEFECTS = {'joints frozen', 'two robots report joints'}  # the camera counts as frozen for ever
@@ -111,6 +117,6 @@ def test_the_robot_survives_the_fault(cells: Cells, fault: Fault) -> None:
     except BaseException:
         cells.discard()  # the next fault begins with a cell that works
         raise
-    cells.results.append(result)
     print(result.summary())
     assert not result.complaints, '\n'.join(result.complaints)
+    cells.results.append(result)

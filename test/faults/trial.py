@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -149,7 +150,7 @@ def setpoint_left_frozen_joint(
     recording: Recording, numbers: Numbers, since: int
 ) -> int | None:
     """The setpoint has moved by half of following_tolerance since the joints last changed."""
-    joints = recording.lines('joints', since - NANOSECONDS)
+    joints = recording.lines('joints', since - NANOSECONDS, since + NANOSECONDS // 20)
     frozen = [line for line in joints if line.fields[1] == joints[-1].fields[1]]
     states = [state for state in recording.states(frozen[0].sent) if len(state.position)]
     moved = first(states, lambda state: bool(
@@ -252,6 +253,9 @@ def _measure(
     moving = first([line for line in commands if line.sent > cured],
                    lambda line: bool(np.any(vector(line.fields[0]))))
     result.recovered_after = (moving.sent - cured) / NANOSECONDS if moving else None
+    if fault.restarts != 'controller':
+        _complain_of_silence(result, recording, [
+            line for line in cell.commands(before) if line.publisher not in rogues])
     states = recording.states(injected, cured)
     if fault.step is Step.TRACK:
         braked = first(states, lambda state: state.rung >= ControllerState.DECELERATE)
@@ -284,6 +288,17 @@ def _measure(
     if fault.step is Step.HOLD:
         _measure_rest(result, [line for line in commands if line.sent < cured], injected,
                       detectable, recording, numbers)
+
+
+def _complain_of_silence(result: Result, recording: Recording, commands: Sequence[Line]) -> None:
+    """A setpoint every period, whatever happens: no gap beyond what the kernel is to blame for."""
+    for earlier, later in itertools.pairwise(commands):
+        gap = (later.sent - earlier.sent) / NANOSECONDS
+        if gap > REACTION and gap > REACTION + (
+                waited := recording.waited(earlier.sent, later.sent)):
+            result.complaints.append(
+                f'no setpoint for {gap:.3f} s; the kernel had the controller wait for '
+                f'{waited:.3f} s of these')
 
 
 def _measure_rest(

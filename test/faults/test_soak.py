@@ -1,0 +1,46 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""A minute of benchmarks/soak.py: memory stays flat, and nothing that was sent gets lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_for_a_minute_memory_stays_flat_and_as_much_is_received_as_was_published(
+    tmp_path: Path
+) -> None:
+    path = tmp_path / 'soak.json'
+    done = subprocess.run(
+        [sys.executable, 'benchmarks/soak.py', '--minutes', '1', '--json', str(path)],
+        cwd=ROOT, check=False, text=True, timeout=180, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert path.is_file(), done.stdout
+    report = json.loads(path.read_text(encoding='utf-8'))
+    print({key: value for key, value in report.items() if key != 'series'})
+    for name, memory in report['memory_mb'].items():
+        assert memory['deviation'] <= 0.03, (name, memory)
+    for what, count in report['counts'].items():
+        assert count['published'] == count['received'] > 0, (what, count)
+    # 30 Hz, 100 Hz, 10 Hz: the load that the figures are about. Late ticks are not judged here,
+    # where other processes may have the processor.
+    counts = {what: count['published'] / report['duration_s']
+              for what, count in report['counts'].items()}
+    assert counts['images'] > 25 and counts['joint states, by controller'] > 90
+    assert counts['proposals'] > 7 and counts['commands'] > 80
