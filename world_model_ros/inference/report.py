@@ -202,6 +202,28 @@ def _ranking(model: WorldModel) -> Iterator[Finding]:
 
 def _speed_text(model: WorldModel, speed: Speed) -> str:
     planner = model.manifest.planner
+    return (f'encode {_time(speed.encode_ms)}, imagine and judge {planner.samples} x '
+            f'{planner.horizon} steps {_time(speed.score_ms)}, a plan of {speed.iterations} '
+            f'iterations {_time(speed.plan_ms)}')
+
+
+def _time(milliseconds: float) -> str:
+    if milliseconds < 1000:
+        return f'{milliseconds:.1f} ms'
+    return f'{milliseconds / 1e3:.1f} s'
+
+
+def _ranking(model: WorldModel) -> Iterator[Finding]:
+    here = _order_here(model)
+    recorded = [int(index) for index in model.bundle.golden.costs.argsort(kind='stable')]
+    if here != recorded:
+        yield Finding(Grade.WARNING, 'golden', 'the sequences are ranked otherwise than where the '
+                      f'model was exported: {here} for {recorded}',
+                      'export with sequences whose costs differ by more than the tolerance')
+
+
+def _speed_text(model: WorldModel, speed: Speed) -> str:
+    planner = model.manifest.planner
     return (f'encode {speed.encode_ms:.1f} ms, imagine and judge {planner.samples} x '
             f'{planner.horizon} steps {speed.score_ms:.1f} ms, a plan {speed.plan_ms:.0f} ms: '
             f'{1e3 / speed.plan_ms:.1f} plans per second')
@@ -214,13 +236,13 @@ def _speed(manifest: Manifest, speed: Speed, deadline: float) -> Sequence[Findin
     possible = int((budget - speed.encode_ms) / speed.score_ms)
     if possible < 1:
         found.append(Finding(
-            Grade.UNFIT, 'planner', f'one iteration takes {speed.score_ms:.0f} ms and encoding '
-            f'{speed.encode_ms:.0f} ms, a plan may take {budget:.0f} ms',
+            Grade.UNFIT, 'planner', f'encoding takes {_time(speed.encode_ms)} and one iteration '
+            f'{_time(speed.score_ms)}, a plan may take {_time(budget)}',
             'raise plan_deadline and lower plan_rate, use fewer planner.samples, or a faster '
             'provider ("wmros check --prebuild" measures them)'))
     elif possible < iterations:
         found.append(Finding(
-            Grade.WARNING, 'planner', f'a plan may take {budget:.0f} ms, which is enough for '
+            Grade.WARNING, 'planner', f'a plan may take {_time(budget)}, which is enough for '
             f'{possible} of {iterations} iterations',
             'raise plan_deadline, use fewer planner.samples, or a faster provider ("wmros check '
             '--prebuild" measures them)'))
