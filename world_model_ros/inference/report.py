@@ -213,22 +213,6 @@ def _time(milliseconds: float) -> str:
     return f'{milliseconds / 1e3:.1f} s'
 
 
-def _ranking(model: WorldModel) -> Iterator[Finding]:
-    here = _order_here(model)
-    recorded = [int(index) for index in model.bundle.golden.costs.argsort(kind='stable')]
-    if here != recorded:
-        yield Finding(Grade.WARNING, 'golden', 'the sequences are ranked otherwise than where the '
-                      f'model was exported: {here} for {recorded}',
-                      'export with sequences whose costs differ by more than the tolerance')
-
-
-def _speed_text(model: WorldModel, speed: Speed) -> str:
-    planner = model.manifest.planner
-    return (f'encode {speed.encode_ms:.1f} ms, imagine and judge {planner.samples} x '
-            f'{planner.horizon} steps {speed.score_ms:.1f} ms, a plan {speed.plan_ms:.0f} ms: '
-            f'{1e3 / speed.plan_ms:.1f} plans per second')
-
-
 def _speed(manifest: Manifest, speed: Speed, deadline: float) -> Sequence[Finding]:
     found = []
     budget = deadline * 1e3
