@@ -99,13 +99,7 @@ def cells(
         write_table(cells.results, PAGE)
 
 
-DEFECTS = {'joints frozen', 'two robots report joints'}  # the camera counts as frozen for ever
-
-
-@pytest.mark.parametrize('fault', [
-    pytest.param(fault, id=fault.name.replace(' ', '_'),
-                 marks=[pytest.mark.xfail] if fault.name in DEFECTS else [])
-    for fault in FAULTS])
+@pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: fault.name.replace(' ', '_'))
 def test_the_robot_survives_the_fault(cells: Cells, fault: Fault) -> None:
     if reason := fault.missing():
         pytest.skip(reason)
