@@ -16,14 +16,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from dds import Graph
-from toy_bundle import write_toy_bundle
+from toy_bundle import toy_golden, toy_manifest, write_toy_bundle
 
-from world_model_ros.bundle import load_bundle
+from world_model_ros.bundle import load_bundle, write_manifest
 from world_model_ros.cli.check import DEADLINE
 from world_model_ros.cli.main import main
 from world_model_ros.inference import RuntimeSettings, WorldModel
@@ -89,6 +91,20 @@ def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_fo
     assert not tight.fit
     assert 'raise plan_deadline' in '\n'.join(tight.lines())
     assert describe_model(model, deadline=60.0, seconds=0.1).findings == []
+
+
+def test_another_ranking_of_the_golden_sequences_is_said(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path)
+    golden = toy_golden()
+    # The last sequence is the first once more, recorded as cheaper by less than the tolerance.
+    golden = replace(
+        golden, actions=np.concatenate([golden.actions, golden.actions[:1]]),
+        latents=np.concatenate([golden.latents, golden.latents[:1]]),
+        costs=np.concatenate([golden.costs, golden.costs[:1] * np.float32(1 - 1e-5)]))
+    golden.save(tmp_path / 'golden.npz')
+    model = WorldModel(write_manifest(tmp_path, toy_manifest()))
+    (finding,) = describe_model(model, deadline=60.0, seconds=0.1).findings
+    assert 'ranked otherwise' in finding.problem
 
 
 def test_a_provider_that_is_not_there_is_refused_with_what_to_install(
