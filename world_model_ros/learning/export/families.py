@@ -24,7 +24,7 @@ from world_model_ros.learning.export import dino_wm, joint_embedding, module, td
 from world_model_ros.learning.export.checkpoint import load_stable_worldmodel
 from world_model_ros.learning.export.graphs import ExportError
 from world_model_ros.learning.export.robot import Robot
-from world_model_ros.learning.export.source import ModelSource
+from world_model_ros.learning.export.source import ModelSource, with_state_for_encoder
 
 T = TypeVar('T')
 
@@ -43,7 +43,7 @@ class Request:
 
 def build(family: str, request: Request, robot: Robot) -> ModelSource:
     """Read a model of one of `FAMILIES`; raises ExportError."""
-    return FAMILIES[family](request, robot)
+    return with_state_for_encoder(FAMILIES[family](request, robot))
 
 
 def _joint_embedding(kind: str) -> Callable[[Request, Robot], ModelSource]:

@@ -20,8 +20,11 @@ A family's module builds a `ModelSource` from a checkpoint; `robot` adds what no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from world_model_ros.learning.export.graphs import GraphSource
 
@@ -56,3 +59,29 @@ class ModelSource:
     """What the family fixes of the action contract (V-JEPA 2-AC: nearly all)."""
     largest_action: float | None = None
     """Largest normalised action that the model knows (TD-MPC2: 1)."""
+
+
+class StateIgnored(nn.Module):
+    """An encoder that is handed the robot's state and looks at the picture alone."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor, proprioception: Tensor) -> Tensor:
+        latent: Tensor = self.encoder(image)
+        return latent
+
+
+def with_state_for_encoder(source: ModelSource) -> ModelSource:
+    """Give the encoder the state as an input where only the predictor looks at it.
+
+    All encoders of models that know a state are called in one way.
+    """
+    encoder = source.graphs['encoder']
+    if not source.proprioception or 'proprioception' in encoder.inputs:
+        return source
+    state = torch.zeros(len(encoder.inputs['image']), source.proprioception)
+    taking = GraphSource(StateIgnored(encoder.module).eval(),
+                         {**encoder.inputs, 'proprioception': state}, encoder.outputs)
+    return replace(source, graphs={**source.graphs, 'encoder': taking})

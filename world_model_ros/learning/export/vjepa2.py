@@ -25,6 +25,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ PLANNER: dict[str, Any] = {
     'sigma': [0.05] * 6 + [0.5], 'sigma_min': [0.005] * 6 + [0.05]}
 DISTANCE = {'source': 'tokens', 'metric': 'l1', 'reduction': 'mean'}
 _CARTESIAN = tuple(CARTESIAN_UNITS)
+_SIDE = 256  # pixels; what V-JEPA 2-AC was trained with
+_HEADS = {1024: 16, 1280: 16, 1408: 22}  # by width: ViT-L, ViT-H, ViT-g
 
 
 class Encoder(nn.Module):
@@ -112,47 +115,55 @@ def encoder_source(encoder: nn.Module) -> tuple[GraphSource, int, Tensor]:
     return GraphSource(module, {'image': image}, ['latent']), side, latent
 
 
-def build_ac(
-    repo: Path, checkpoint: Path | None, trust: bool, *, side: int = 256,
-    encoder: dict[str, Any] | None = None, predictor: dict[str, Any] | None = None,
-) -> ModelSource:
+def build_ac(repo: Path, checkpoint: Path, trust: bool) -> ModelSource:
     """Encoder and predictor of V-JEPA 2-AC from a checkout; raises ExportError.
 
-    `checkpoint` is `vjepa2-ac-vitg.pt`; None leaves random weights, for tests. `encoder` and
-    `predictor` change the constructors' arguments, for tests at reduced depth.
+    `checkpoint` is `vjepa2-ac-vitg.pt` or another with the same parts: depths and widths follow
+    from the weights.
     """
-    tensors = None if checkpoint is None else read_tensors(checkpoint, trust)
+    tensors = read_tensors(checkpoint, trust)
+    parts: list[dict[str, Tensor]] = []
+    for part in ('encoder', 'predictor'):
+        if not isinstance(tensors, dict) or part not in tensors:
+            raise ExportError(f'{checkpoint}: lacks "{part}": give vjepa2-ac-vitg.pt')
+        parts.append({key.replace('module.', '').replace('backbone.', ''): value
+                      for key, value in tensors[part].items()})
+    seen, dreamt = parts
+    seen.pop('pos_embed', None)  # RoPE took the place of a table that the file still holds
+    side = _SIDE
     with _checkout(repo) as (vision, conditioned):
-        common = {'img_size': (side, side), 'patch_size': 16, 'num_frames': 64, 'tubelet_size': 2}
-        torch.manual_seed(0)
-        seer = vision.vit_giant_xformers(**{
-            **common, 'use_sdpa': True, 'use_SiLU': False, 'wide_SiLU': True,
-            'uniform_power': False, 'use_rope': True, **(encoder or {})})
-        dreamer = conditioned.vit_ac_predictor(**{
-            **common, 'embed_dim': seer.embed_dim, **(predictor or {})})
-        if tensors is not None:
-            for module, part in ((seer, 'encoder'), (dreamer, 'predictor')):
-                if part not in tensors:
-                    raise ExportError(f'{checkpoint}: lacks "{part}": give vjepa2-ac-vitg.pt')
-                # RoPE took the place of a table that the file still holds.
-                state = {key.replace('module.', '').replace('backbone.', ''): value
-                         for key, value in tensors[part].items()}
-                state.pop('pos_embed', None)
-                load_state(module, state, f'{checkpoint}, {part}')
+        common: dict[str, Any] = {
+            'img_size': (side, side), 'patch_size': 16, 'num_frames': 64, 'tubelet_size': 2,
+            'norm_layer': partial(nn.LayerNorm, eps=1e-6), 'qkv_bias': True, 'use_rope': True}
+        try:
+            width, hidden = (int(seen[f'blocks.0.{key}'].shape[0])
+                             for key in ('norm1.weight', 'mlp.fc1.weight'))
+            inner, dreamt_hidden = (int(dreamt[f'predictor_blocks.0.{key}'].shape[0])
+                                    for key in ('norm1.weight', 'mlp.fc1.weight'))
+            seer = vision.VisionTransformer(
+                embed_dim=width, depth=_depth(seen), num_heads=_HEADS[width],
+                mlp_ratio=hidden / width, use_sdpa=True, uniform_power=False, **common)
+            dreamer = conditioned.VisionTransformerPredictorAC(
+                embed_dim=width, predictor_embed_dim=inner, depth=_depth(dreamt), num_heads=16,
+                mlp_ratio=dreamt_hidden / inner, **common)
+        except KeyError as error:
+            raise ExportError(f'{checkpoint}: {error} is missing, or no width of a V-JEPA 2: give '
+                              'vjepa2-ac-vitg.pt') from error
+        load_state(seer, seen, f'{checkpoint}, encoder')
+        load_state(dreamer, dreamt, f'{checkpoint}, predictor')
     tokens = (side // 16) ** 2
     # The mask is block-causal, so a part of it is the mask of fewer frames.
     dreamer.attn_mask = dreamer.attn_mask[:FRAMES * (tokens + 2), :FRAMES * (tokens + 2)].clone()
 
     image = _pictures(side)
-    seen = Encoder(seer, 2, channels_first=True).eval()
+    encoder = Encoder(seer, 2, channels_first=True).eval()
     with torch.no_grad():
-        latent = seen(image)
+        latent = encoder(image)
     generator = torch.Generator().manual_seed(0)
     context = latent[:, None].repeat(1, 2, 1, 1)
     context = context + 0.1 * torch.randn(context.shape, generator=generator)
     actions = 0.05 * torch.randn(2, 2, len(_CARTESIAN), generator=generator)
     states = torch.rand(2, 2, len(_CARTESIAN), generator=generator)
-    width = int(seer.embed_dim)
     frames = dict.fromkeys(('context', 'actions', 'states'), FRAMES)
     return ModelSource(
         identity={'source': 'facebookresearch/vjepa2, V-JEPA 2-AC'},
@@ -160,7 +171,7 @@ def build_ac(
         proprioception=len(_CARTESIAN), rule='integrate_pose', step_size=len(_CARTESIAN),
         latent={'shape': [tokens, width], 'parts': {'tokens': {'start': 0, 'stop': width}}},
         graphs={
-            'encoder': GraphSource(seen, {'image': image}, ['latent']),
+            'encoder': GraphSource(encoder, {'image': image}, ['latent']),
             'predictor': GraphSource(
                 Predictor(dreamer),
                 {'context': context, 'actions': actions, 'states': states}, ['next_latent'],
@@ -240,6 +251,10 @@ def _no_stochastic_depth(x: Tensor, drop_prob: float = 0.0, training: bool = Fal
     if training and drop_prob:
         raise ExportError('stochastic depth needs timm; the exporter only evaluates')
     return x
+
+
+def _depth(state: dict[str, Tensor]) -> int:
+    return 1 + max(int(key.split('.')[1]) for key in state if 'blocks.' in key)
 
 
 def _pictures(side: int) -> Tensor:

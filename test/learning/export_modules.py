@@ -1,0 +1,126 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Small modules of every kind that `wmros export module` takes, and a robot file for them."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDTH = 6
+STATES = 4  # two joints' positions and velocities
+
+ROBOT: dict[str, dict[str, Any]] = {
+    'model': {'name': 'mine', 'version': '1.0.0', 'license': 'MIT'},
+    'action': {
+        'kind': 'joint_velocity', 'names': ['shoulder', 'elbow'], 'units': ['rad/s', 'rad/s'],
+        'lower': [-1.5, -1.0], 'upper': [1.5, 1.0], 'step_duration': 0.1, 'rows_per_step': 2,
+        'normalization': {'mean': [0.1, -0.2], 'std': [0.8, 0.6]},
+    },
+    'image': {'width': 24, 'height': 16, 'crop': 'none', 'interpolation': 'area'},
+    'goal': {'reached': 0.1},
+    'planner': {'horizon': 3},
+}
+PROPRIOCEPTION = {
+    'joints': ['shoulder', 'elbow'], 'fields': ['position', 'velocity'],
+    'normalization': {'mean': [0.0, 0.3, 0.0, 0.0], 'std': [1.2, 1.1, 0.8, 0.7]},
+}
+STEP = 4  # two actions of two numbers
+
+
+def _seeded(module: nn.Module) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        scale = parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.3
+        parameter.data = scale * torch.randn(parameter.shape, generator=generator)
+    return module
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 4, stride=4)
+        self.drop = nn.Dropout(0.5)
+        self.norm = nn.BatchNorm1d(8)
+        self.out = nn.Linear(8, WIDTH)
+        _seeded(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        pixels = image.permute(0, 3, 1, 2) / 255.0
+        features = self.drop(functional.relu(self.conv(pixels)).mean((2, 3)))
+        return self.out(self.norm(features))
+
+
+class MarkovPredictor(nn.Module):
+    def __init__(self, extra: int = 0) -> None:
+        super().__init__()
+        self.mix = nn.Linear(WIDTH + STEP + extra, WIDTH)
+        _seeded(self)
+
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        return latent + torch.tanh(self.mix(torch.cat([latent, action], -1)))
+
+
+class MarkovRollout(MarkovPredictor):
+    def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
+        latents = []
+        for action in actions.unbind(1):
+            latent = super().forward(latent, action)
+            latents.append(latent)
+        return torch.stack(latents, 1)
+
+
+class WindowPredictor(nn.Module):
+    window = 3
+
+    def __init__(self, extra: int = 0) -> None:
+        super().__init__()
+        self.gru = nn.Linear(WIDTH + STEP + extra, WIDTH)
+        _seeded(self)
+
+    def forward(self, context: Tensor, actions: Tensor) -> Tensor:
+        # Later frames weigh more, so that neither their order nor their number is indifferent.
+        frames = torch.tanh(self.gru(torch.cat([context, actions], -1)))
+        weights = torch.softmax(torch.arange(context.shape[1], dtype=torch.float32), 0)
+        return context[:, -1] + (weights[None, :, None] * frames).sum(1)
+
+
+class WindowStatesPredictor(WindowPredictor):
+    def __init__(self) -> None:
+        super().__init__(STATES)
+
+    def forward(self, context: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        return super().forward(context, torch.cat([actions, states], -1))
+
+
+class RecurrentPredictor(nn.Module):
+    states: ClassVar = {'memory': (5,)}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(WIDTH + STEP, 5)
+        self.out = nn.Linear(5, WIDTH)
+        _seeded(self)
+
+    def forward(
+        self, latent: Tensor, action: Tensor, state_memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        memory = self.cell(torch.cat([latent, action], -1), state_memory)
+        return latent + self.out(memory), memory
+
+
+class Misnamed(nn.Module):
+    def forward(self, z: Tensor, a: Tensor) -> Tensor:
+        return z + a.sum(-1, keepdim=True)

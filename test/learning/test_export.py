@@ -1,0 +1,294 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Exported bundles choose what torch chooses; what cannot be exported or known is said plainly."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+torch = pytest.importorskip('torch', reason='needs the train extra')
+pytest.importorskip('onnxscript', reason='needs the train extra')
+
+import export_modules  # noqa: E402
+from export_modules import PROPRIOCEPTION, ROBOT  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from world_model_ros.bundle import BundleError  # noqa: E402
+from world_model_ros.cli import main  # noqa: E402
+from world_model_ros.learning.export import (  # noqa: E402
+    ExportError,
+    Request,
+    assemble,
+    build,
+    compare_ranking,
+    read_robot,
+)
+from world_model_ros.learning.export.checkpoint import instantiate, read_tensors  # noqa: E402
+from world_model_ros.learning.export.graphs import GraphSource, write_graph  # noqa: E402
+from world_model_ros.learning.export.module import make  # noqa: E402
+from world_model_ros.learning.export.reference import Reference  # noqa: E402
+from world_model_ros.learning.export.robot import manifest_sections  # noqa: E402
+from world_model_ros.learning.export.source import ModelSource  # noqa: E402
+
+
+def robot_file(
+    folder: Path, without: str = '', change: dict[str, dict[str, Any]] | None = None
+) -> Path:
+    """Write ROBOT less the field `section.key`, with sections replaced or added."""
+    sections = {**{name: dict(section) for name, section in ROBOT.items()}, **(change or {})}
+    section, _, key = without.partition('.')
+    if key:
+        del sections[section][key]
+    path = folder / 'robot.yaml'
+    path.write_text(json.dumps(sections))
+    return path
+
+
+def module_source(robot: Path, predictor: str, statistics: Path | None = None) -> ModelSource:
+    request = Request(encoder='export_modules:Encoder', predictor=f'export_modules:{predictor}')
+    return build('module', request, read_robot(robot, statistics))
+
+
+@pytest.mark.parametrize(('predictor', 'rule'), [
+    ('MarkovRollout', None),
+    ('WindowStatesPredictor', 'integrate_joints'),
+    ('RecurrentPredictor', None),
+])
+def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
+    tmp_path: Path, predictor: str, rule: str | None
+) -> None:
+    change = {'proprioception': {**PROPRIOCEPTION, 'rule': rule}} if rule else {}
+    path = robot_file(tmp_path, change=change)
+    source = module_source(path, predictor)
+    lines: list[str] = []
+    bundle = assemble(source, read_robot(path, None), tmp_path / 'bundle', lines.append)
+    agreement = compare_ranking(bundle, Reference(source.graphs, bundle.manifest))
+    assert (agreement.candidates, agreement.elites, agreement.shared) == (300, 30, 30)
+    assert agreement.error <= 1e-5
+    assert bundle.manifest.action.rows_per_step == 2
+    assert len(lines) == 2
+    assert not list(tmp_path.glob('.*partial'))
+
+
+def test_the_command_line_exports_compares_and_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'bundle'
+    code = main.main(['export', 'module', '--encoder', 'export_modules:Encoder', '--predictor',
+                      'export_modules:MarkovPredictor', '--robot', str(robot_file(tmp_path)),
+                      '--out', str(out)])
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "30 of the best 30 of 300 candidates are torch's" in said
+    assert 'Golden vectors' in said  # the report of wmros check
+    assert (out / 'bundle.yaml').is_file()
+
+
+def test_whatever_is_missing_is_asked_for_by_name_with_the_text_to_write(tmp_path: Path) -> None:
+    path = robot_file(tmp_path, without='action.normalization')
+    source = module_source(path, 'MarkovPredictor')
+    with pytest.raises(ExportError) as refusal:
+        manifest_sections(source, read_robot(path, None))
+    assert 'lacks what no checkpoint knows: action.normalization.' in str(refusal.value)
+    assert '--action-stats' in str(refusal.value)
+    with pytest.raises(ExportError) as refusal:
+        manifest_sections(source, read_robot(None, None))
+    template = yaml.safe_load(str(refusal.value).split('\n\n')[1])
+    # The template, filled in with its own examples, is a robot file that nothing is missing from.
+    path.write_text(json.dumps(template))
+    template['action']['names'] = ['shoulder', 'elbow']
+    assert manifest_sections(source, read_robot(path, None))['action']['rows_per_step'] == 2
+
+
+@pytest.mark.parametrize('field', ['action.names', 'action.lower', 'action.step_duration',
+                                   'model.license', 'image.crop', 'goal.reached'])
+def test_no_field_of_the_robot_is_guessed(tmp_path: Path, field: str) -> None:
+    source = module_source(robot_file(tmp_path), 'MarkovPredictor')
+    path = robot_file(tmp_path, without=field)
+    with pytest.raises(ExportError, match=field):
+        manifest_sections(source, read_robot(path, None))
+
+
+@pytest.mark.parametrize(('change', 'said'), [
+    ({'camera': {}}, '"camera" is no section'),
+    ({'goal': {'reachd': 1.0}}, r'goal\.reachd is not known'),
+    ({'action': {**ROBOT['action'], 'rows_per_step': 3},
+      'proprioception': {'rule': 'hold', **PROPRIOCEPTION}}, r'action\.rows_per_step is 3'),
+    ({'proprioception': {'rule': 'hold', **PROPRIOCEPTION, 'joints': ['one']}},
+     'are 2 numbers, the model takes 4'),
+])
+def test_a_robot_file_that_does_not_fit_is_refused_by_field(
+    tmp_path: Path, change: dict[str, dict[str, Any]], said: str
+) -> None:
+    good = robot_file(tmp_path, change={'proprioception': {'rule': 'hold', **PROPRIOCEPTION}})
+    source = module_source(good, 'WindowStatesPredictor')
+    path = robot_file(tmp_path, change=change)
+    with pytest.raises(ExportError, match=said):
+        manifest_sections(source, read_robot(path, None))
+
+
+def test_wrong_values_are_refused_before_anything_is_exported(tmp_path: Path) -> None:
+    path = robot_file(tmp_path, change={'action': {**ROBOT['action'], 'lower': [2.0, 2.0]}})
+    source = module_source(path, 'MarkovPredictor')
+    with pytest.raises(BundleError, match=r'action\.lower: 2 is not below upper'):
+        assemble(source, read_robot(path, None), tmp_path / 'bundle', print)
+    assert not (tmp_path / 'bundle').exists()
+
+
+def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
+    path = robot_file(tmp_path)
+    with pytest.raises(ExportError, match='holds other things'):
+        assemble(module_source(path, 'MarkovPredictor'), read_robot(path, None), tmp_path, print)
+
+
+@pytest.mark.parametrize('suffix', ['.json', '.yaml', '.npz', '.npy', '.csv'])
+def test_statistics_come_from_numbers_or_from_the_data(tmp_path: Path, suffix: str) -> None:
+    rows = np.random.default_rng(0).normal([0.2, -0.1], [0.5, 2.0], (400, 2))
+    mean, std = rows.mean(0), rows.std(0)
+    path = tmp_path / f'stats{suffix}'
+    if suffix == '.json':  # as meta/stats.json of LeRobot
+        path.write_text(json.dumps({'action': {'mean': mean.tolist(), 'std': std.tolist()}}))
+    elif suffix == '.yaml':
+        path.write_text(f'action: {{mean: {mean.tolist()}, std: {std.tolist()}}}')
+    elif suffix == '.npz':
+        with_gap = np.insert(rows, 7, np.nan, axis=0)  # an episode's end
+        np.savez(path, action=with_gap)
+    elif suffix == '.npy':
+        np.save(path, rows.reshape(20, 20, 2))
+    else:
+        np.savetxt(path, rows, delimiter=',', header='x,y')
+    robot = robot_file(tmp_path, without='action.normalization')
+    source = module_source(robot, 'MarkovPredictor', path)
+    normalization = manifest_sections(source, read_robot(robot, path))['action']['normalization']
+    np.testing.assert_allclose(normalization['mean'], mean, rtol=1e-6)
+    np.testing.assert_allclose(normalization['std'], std, rtol=1e-6)
+
+
+def test_statistics_given_twice_or_of_numbers_that_never_change_are_refused(
+    tmp_path: Path
+) -> None:
+    path = tmp_path / 'stats.npz'
+    np.savez(path, action=np.random.default_rng(0).normal(size=(9, 2)))
+    robot = robot_file(tmp_path)
+    with pytest.raises(ExportError, match='give it once'):
+        manifest_sections(module_source(robot, 'MarkovPredictor'), read_robot(robot, path))
+    np.savez(path, action=np.ones((9, 2)))
+    with pytest.raises(ExportError, match='never change'):
+        read_robot(robot, path)
+
+
+class _Sly:
+    """What a pickle can do: write a file while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return eval, (f'open({str(self.path)!r}, "w").close()',)
+
+
+def test_a_pickled_checkpoint_runs_nothing_unless_it_is_trusted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({'encoder': _Sly(tmp_path / 'ran')}, tmp_path / 'bad.pt')
+    with pytest.raises(ExportError, match='--trust-checkpoint'):
+        read_tensors(tmp_path / 'bad.pt', trust=False)
+    assert not (tmp_path / 'ran').exists()
+    with pytest.raises(ExportError, match='not a file that torch saved'):
+        (tmp_path / 'text.pt').write_text('hello')
+        read_tensors(tmp_path / 'text.pt', trust=False)
+
+
+@pytest.mark.parametrize('target', ['os.system', 'builtins.eval', 'torch.hub.load',
+                                    'torch.nn.init.zeros_', 'subprocess.run'])
+def test_a_configuration_calls_nothing_but_model_parts(target: str) -> None:
+    with pytest.raises(ExportError, match='refuses to call'):
+        instantiate({'_target_': target, 'command': 'true'})
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
+    torch.save({'encoder': export_modules.Encoder().state_dict(),
+                'predictor': export_modules.Encoder().state_dict()}, tmp_path / 'weights.pt')
+    robot = read_robot(robot_file(tmp_path), None)
+    request = Request(encoder='export_modules:Encoder', predictor='export_modules:MarkovPredictor',
+                      checkpoint=tmp_path / 'weights.pt')
+    with pytest.raises(ExportError, match=r'predictor.*mix\.weight.*another configuration'):
+        build('module', request, robot)
+
+
+class _NeverEvaluates(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Dropout(0.5)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        return self
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.inner(latent)
+
+
+class _AlwaysRandom(nn.Module):
+    def forward(self, latent: Tensor) -> Tensor:
+        return nn.functional.dropout(latent, 0.5, training=True)
+
+
+class _FreezesTheBatch(nn.Module):
+    def forward(self, latent: Tensor) -> Tensor:
+        return latent + int(latent.shape[0])
+
+
+class _ComputesOtherThingsInTheGraph(nn.Module):
+    def forward(self, latent: Tensor) -> Tensor:
+        return 1.001 * latent if torch.compiler.is_exporting() else latent
+
+
+class _DividesByZero(nn.Module):
+    def forward(self, latent: Tensor) -> Tensor:
+        return latent / 0.0
+
+
+@pytest.mark.parametrize(('module', 'said'), [
+    (_NeverEvaluates(), 'stays in training mode'),
+    (_AlwaysRandom(), 'different outputs for equal inputs'),
+    (_DividesByZero(), 'NaN or infinity in torch'),
+    (_FreezesTheBatch(), 'fails in ONNX Runtime on inputs'),
+    (_ComputesOtherThingsInTheGraph(), 'differs from torch by 1.0e-03'),
+])
+def test_a_graph_that_would_compute_something_else_is_refused(
+    tmp_path: Path, module: nn.Module, said: str
+) -> None:
+    example = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ExportError, match=said):
+        write_graph('encoder', GraphSource(module, {'latent': example}, ['out']), tmp_path)
+
+
+def test_a_module_left_in_training_mode_is_exported_in_evaluation_mode(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.BatchNorm1d(4)).train()
+    example = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    parity = write_graph('encoder', GraphSource(module, {'input': example}, ['out']), tmp_path)
+    assert parity.error < 1e-6
+
+
+def test_a_predictor_with_other_argument_names_is_told_the_names_to_use(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r'forward\(self, latent, action\)'):
+        module_source(robot_file(tmp_path), 'Misnamed')
+    with pytest.raises(ExportError, match='write package'):
+        make('export_modules.Encoder')
+    assert 'export_modules' in sys.modules
