@@ -254,6 +254,9 @@ def test_compiled_engines_are_kept_where_nobody_else_may_write(tmp_path: Path) -
     open_session(graph(), 'turn.onnx', backend('openvino', engines))
     assert list(engines.glob('*.blob'))
     assert engines.stat().st_mode & 0o077 == 0
+    (tmp_path / 'file').touch()
+    with pytest.raises(ProviderError, match='a folder that this user may write to'):
+        open_session(graph(), 'turn.onnx', backend('openvino', tmp_path / 'file' / 'engines'))
     engines.chmod(0o777)
     with pytest.raises(ProviderError, match=r'others may write .*chmod 700'):
         open_session(graph(), 'turn.onnx', backend('openvino', engines))

@@ -47,7 +47,6 @@ PROVIDERS: tuple[Provider, ...] = ('tensorrt', 'cuda', 'openvino', 'cpu')
 PRECISIONS: tuple[Precision, ...] = ('float32', 'float16', 'bfloat16')
 
 
-
 @dataclass(frozen=True)
 class RuntimeSettings:
     """How graphs are to be run; `auto` and 0 threads mean: as measured (see `choose`).
@@ -107,13 +106,13 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
                             f'{", ".join(installed)})', INSTALL[settings.provider])
     cache = cache_folder(settings)
     engines = cache / 'engines' / digest[:16] if cache else None
-    measured = read_measurements(cache, digest) if cache else ()
-    open_choices = 'auto' in (settings.provider, settings.precision) or settings.threads == 0
+    undecided = 'auto' in (settings.provider, settings.precision) or settings.threads == 0
+    measured = read_measurements(cache, digest) if cache and undecided else ()
     fits = [one for one in measured if not one.refused and one.provider in installed
             and settings.provider in ('auto', one.provider)
             and settings.precision in ('auto', one.precision)
             and settings.threads in (0, one.threads)]
-    if open_choices and fits:
+    if fits:
         best = min(fits, key=lambda one: one.plan_ms)
         return Backend(best.provider, best.precision, best.threads, _because(best, fits), engines)
     provider = 'cpu' if settings.provider == 'auto' else settings.provider

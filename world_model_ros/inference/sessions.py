@@ -205,8 +205,12 @@ def _engine_folder(backend: Backend) -> Path | None:
     folder = backend.engines
     if folder is None:
         return None
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.stat()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        raise ProviderError(f'no engine cache can be kept ({error})',
+                            'set the cache to a folder that this user may write to') from error
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise ProviderError(f'others may write to the engine cache {folder}',
                             'make it yours (chown) and close it to others (chmod 700)')
