@@ -53,7 +53,7 @@ def test_no_wish_leads_outside_position_velocity_or_acceleration_limits(
         for _ in range(repeats):
             before = follow(motion, motion.position + noise, LIMITS, dt, LONGEST)
             pulled = np.abs(before.position - motion.position)
-            assert np.all(pulled <= LIMITS.acceleration * dt * dt + ROUNDING)
+            assert np.all(pulled <= LIMITS.acceleration * dt * dt / 2.0 + ROUNDING)
             motion = advance(before, np.array(wanted), before.position, LIMITS, dt, LONGEST)
             change = np.abs(motion.velocity - before.velocity)
             assert np.all(change <= LIMITS.acceleration * dt + ROUNDING)

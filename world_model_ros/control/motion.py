@@ -94,15 +94,15 @@ def advance(
 def follow(
     motion: Motion, measured: Vector, limits: Limits, dt: float, longest: float
 ) -> Motion:
-    """Pull the setpoint's position toward the measured one, by at most a * dt^2.
+    """Pull the setpoint's position toward the measured one, by at most a dt^2 / 2.
 
     For robots that are commanded by velocity: nobody else closes the loop on position, so without
-    this the setpoint would drift away from the robot. a * dt^2 is what the acceleration limit could
-    change in one period; a larger step would be a jump. The pull never uses up the braking
-    distance (3).
+    this the setpoint would drift away from the robot. Together with (2) a position departs from
+    uniform motion by at most a dt^2 in one period, which is what the acceleration limit allows; a
+    larger step would be a jump. The pull never uses up the braking distance (3).
     """
     q, v, a = motion.position, motion.velocity, limits.acceleration
-    pull = np.clip(measured - q, -a * dt * dt, a * dt * dt)
+    pull = np.clip(measured - q, -a * dt * dt / 2.0, a * dt * dt / 2.0)
     distance = v * v / (2.0 * a) + np.abs(v) * longest / 2.0  # (3)
     highest = limits.upper - np.where(v > 0.0, distance, 0.0)
     lowest = limits.lower + np.where(v < 0.0, distance, 0.0)
