@@ -217,17 +217,17 @@ def _speed(manifest: Manifest, speed: Speed, deadline: float) -> Sequence[Findin
     found = []
     budget = deadline * 1e3
     iterations = manifest.planner.iterations
-    possible = int((budget - speed.encode_ms) / speed.score_ms)
-    if possible < 1:
+    possible = max(0, int((budget - speed.encode_ms) / speed.score_ms))
+    if speed.best_ms > budget:
         found.append(Finding(
-            Grade.UNFIT, 'planner', f'encoding takes {_time(speed.encode_ms)} and one iteration '
-            f'{_time(speed.score_ms)}, a plan may take {_time(budget)}',
+            Grade.UNFIT, 'planner', f'encoding and one iteration take {_time(speed.best_ms)} at '
+            f'best, a plan may take {_time(budget)}',
             'raise plan_deadline and lower plan_rate, use fewer planner.samples, or a faster '
             'provider ("wmros check --prebuild" measures them)'))
     elif possible < iterations:
         found.append(Finding(
-            Grade.WARNING, 'planner', f'a plan may take {_time(budget)}, which is enough for '
-            f'{possible} of {iterations} iterations',
+            Grade.WARNING, 'planner', f'a plan may take {_time(budget)}, which is usually enough '
+            f'for {possible} of {iterations} iterations',
             'raise plan_deadline, use fewer planner.samples, or a faster provider ("wmros check '
             '--prebuild" measures them)'))
     return found
