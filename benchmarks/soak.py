@@ -30,6 +30,7 @@ machine has nothing else to do.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -65,6 +66,7 @@ FLAT = 0.03  # of the median, to either side
 LATE = 0.005  # s
 LATE_SHARE = 1e-4
 PERIOD = 0.01  # s, of the controller
+SHORTEST_QUEUE = 0.08  # s: ten commands, less two
 WARM_UP = 0.25  # of the run, at most 60 s
 MEGABYTE = 1 << 20
 
@@ -161,6 +163,9 @@ class Record:
 
     times: list[float] = field(default_factory=list)
     memory: dict[str, list[float]] = field(default_factory=dict)
+    """Resident set of each process [MB]."""
+    waits: dict[str, list[float]] = field(default_factory=dict)
+    """For how long of the last second the kernel had a thread of it wait for a processor [s]."""
 
 
 class Soak:
@@ -179,7 +184,10 @@ class Soak:
         self.witness = Witness(self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.witness)
-        self.record = Record(memory={node.name: [] for node in graph.ROBOT})
+        names = [node.name for node in graph.ROBOT]
+        self.record = Record(
+            memory={name: [] for name in names}, waits={name: [] for name in names})
+        self._waited: dict[str, dict[str, int]] = {name: {} for name in names}
 
     def _start(self, children: Children, node: graph.GraphNode) -> Child:
         command = [sys.executable, '-m', node.module, '--ros-args', '--disable-external-lib-logs',
@@ -290,6 +298,11 @@ class Soak:
                 raise SoakError(f'{name} ended with exit code {child.process.returncode}:\n'
                                 f'{child.tail()}')
             self.record.memory[name].append(resident(child.process.pid) / MEGABYTE)
+            before, after = self._waited[name], waited(child.process.pid)
+            self._waited[name] = after
+            self.record.waits[name].append(max(
+                (after[thread] - before[thread] for thread in after if thread in before),
+                default=0) / 1e9)
 
     def _spin(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -330,6 +343,10 @@ def report(
                   'per_10000': round(1e4 * late / len(gaps), 2),
                   'latest_ms': round(1e3 * float(gaps.max() - PERIOD), 2),
                   'p99_9_ms': round(1e3 * float(np.percentile(gaps, 99.9) - PERIOD), 2)},
+        # What excuses lost messages: the time in which a process was kept off the processor for
+        # longer than the shortest queue lasts, counted in whole waits.
+        'starved_s': {name: round(sum(wait for wait in waits if wait > SHORTEST_QUEUE), 3)
+                      for name, waits in record.waits.items()},
         'load_average': [round(load, 2) for load in os.getloadavg()],
         'series': {
             'time_s': [round(each, 1) for each in record.times],
@@ -359,6 +376,15 @@ def _latest_per_second(sent: NDArray[np.int64], gaps: NDArray[np.float64]) -> li
 def resident(process: int) -> int:
     """Return the resident set of a process in bytes."""
     return int(Path(f'/proc/{process}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def waited(process: int) -> dict[str, int]:
+    """Return for how long each thread of a process has waited for a processor so far [ns]."""
+    waits = {}
+    for task in Path(f'/proc/{process}/task').iterdir():
+        with contextlib.suppress(OSError, IndexError):
+            waits[task.name] = int((task / 'schedstat').read_text().split()[1])
+    return waits
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
