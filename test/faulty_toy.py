@@ -16,8 +16,8 @@
 Toy models that fail on demand, inside ONNX Runtime, where real ones do.
 
 The first pixel of a picture decides: blue 255 lets the encoder compute for minutes, green 255 makes
-its latent NaN. Where joint 1 moves faster than RACING every imagined future is NaN. The rollout can
-be slow in every call. What sound observations give is the toy's.
+its latent NaN. Where joint 1 moves faster than RACING every imagined future is NaN, where joint 0
+does, imagining can be slow. What sound observations give is the toy's.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def write_faulty_bundle(
 ) -> Bundle:
     """Write a toy that fails on demand.
 
-    slow_rollout: seconds that each call of the rollout takes at least
+    slow_rollout: seconds that each call of the rollout takes, at least, where joint 0 is racing
     drift: what is added to every imagined latent (the golden vectors know it): a worse model
     """
     write_toy_bundle(folder, change)
@@ -109,16 +109,24 @@ def _fail_on_demand(encoder: onnx.ModelProto) -> None:
 def _spoil_futures(rollout: onnx.ModelProto, turns: int, drift: float) -> None:
     node = helper.make_node
     _wrap(rollout, 'latents', [
-        node('Loop', ['s_turns', '', 's_zero'], ['s_nothing'], body=_turn()),
+        node('Slice', ['latent', 's_before', 's_from', 's_axis'], ['s_first_speed']),
+        node('ReduceMax', ['s_first_speed'], ['s_first_fastest'], keepdims=0),
+        node('Greater', ['s_first_fastest', 's_racing'], ['s_first_races']),
+        node('Cast', ['s_first_races'], ['s_whether'], to=TensorProto.INT64),
+        node('Mul', ['s_whether', 's_turns'], ['s_turns_now']),
+        node('Loop', ['s_turns_now', '', 's_zero'], ['s_nothing'], body=_turn()),
         node('Add', ['s_nothing', 's_drift'], ['s_off']),
         node('Slice', ['latent', 's_from', 's_to', 's_axis'], ['s_speed']),
         node('Greater', ['s_speed', 's_racing'], ['s_races']),
         node('Where', ['s_races', 's_nan', 's_off'], ['s_poison']),
         node('Unsqueeze', ['s_poison', 's_axis'], ['s_poison_row']),
         node('Add', ['sound', 's_poison_row'], ['latents']),
-    ], {'s_turns': np.array(turns), 's_zero': np.float32(0), 's_drift': np.float32(drift),
-        's_nan': np.float32(np.nan), 's_from': np.array([5]), 's_to': np.array([6]),
-        's_axis': np.array([1]), 's_racing': np.float32(RACING / 2)})  # 2: the toy's normalisation
+    ], {
+        's_turns': np.array(turns), 's_zero': np.float32(0), 's_drift': np.float32(drift),
+        's_nan': np.float32(np.nan), 's_axis': np.array([1]),
+        's_before': np.array([4]), 's_from': np.array([5]), 's_to': np.array([6]),
+        's_racing': np.float32(RACING / 2),  # as the toy normalises it
+    })
 
 
 def _wrap(

@@ -25,6 +25,8 @@ import pytest
 from dds import LATCHED, RELIABLE, Graph, values
 from faulty_toy import RACING, hanging_image, nan_image, write_faulty_bundle
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -245,10 +247,11 @@ def test_a_slow_plan_delays_neither_latents_nor_heartbeat_nor_services(tmp_path:
     with Graph(tmp_path) as graph:
         process = graph.spawn('world_model', parameters={
             **PARAMETERS, 'bundle': str(bundle.path), 'hung_after': 5.0})
-        graph.wait_until_active('world_model', 40)
+        graph.wait_until_active('world_model')
         robot, pulse = Robot(graph), Pulse(graph)
         latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
         proposals = graph.listen(ActionProposal, 'world_model/proposal')
+        robot.spoil_joints = lambda joints: setattr(joints, 'velocity', [0.0, 0.0, 2 * RACING])
         seen: list[float] = []  # age of each latent when it arrives
 
         def note() -> None:
@@ -319,3 +322,53 @@ def test_time_of_a_simulation_may_pause_and_go_back(tmp_path: Path) -> None:
             # The robot stands at 0.6 rad from its goal: nothing of the old plan is played on.
             assert proposals[-1].goal_distance == pytest.approx(np.hypot(0.6, 0.4), abs=0.02)
         assert graph.end(process) == 0
+
+
+def set_parameter(graph: Graph, name: str, value: Any) -> Any:
+    client = graph.node.create_client(SetParameters, 'world_model/set_parameters')
+    graph.wait_for(client.service_is_ready, 10, 'the parameter service')
+    future = client.call_async(SetParameters.Request(
+        parameters=[Parameter(name, value=value).to_parameter_msg()]))
+    graph.wait_for(future.done, 10, 'the answer')
+    graph.node.destroy_client(client)
+    return future.result().results[0]
+
+
+def test_what_contradicts_the_model_or_itself_is_refused_with_the_cure(tmp_path: Path) -> None:
+    def heavy(manifest: dict[str, Any]) -> None:
+        manifest['planner'].update(samples=20_000, memory=4096)
+
+    sound_one = write_faulty_bundle(tmp_path / 'toy')
+    slow_one = write_faulty_bundle(tmp_path / 'slow', heavy)
+    with Graph(tmp_path) as graph:
+        process = graph.spawn('world_model', parameters={'bundle': str(sound_one.path)})
+        graph.wait_until('world_model', 'unconfigured')
+        health = graph.diagnostics()
+        for name, wrong, right, reason in (
+            ('expected_latency', 1.6, 0.1, 'nothing would be left to decide'),
+            ('precision', 'float7', 'auto', 'float7'),
+            ('shadow_bundle', 'nowhere', '', 'nowhere'),
+            ('plan_deadline', 0.001, 0.05, 'raise plan_deadline'),
+        ):
+            if name == 'plan_deadline':  # a plan of 20,000 sequences in a millisecond
+                assert set_parameter(graph, 'bundle', str(slow_one.path)).successful
+            assert set_parameter(graph, name, wrong).successful
+            assert not graph.transition('world_model', Transition.TRANSITION_CONFIGURE)
+            graph.wait_for(
+                lambda reason=reason: reason in getattr(
+                    health('world_model: lifecycle'), 'message', ''), 5, f'"{reason}"')
+            assert set_parameter(graph, name, right).successful
+        # The words of wmros check.
+        assert 'Golden vectors' in graph.output(process)
+        assert 'Verdict: unfit' in graph.output(process)
+        assert set_parameter(graph, 'bundle', str(sound_one.path)).successful
+        assert graph.transition('world_model', Transition.TRANSITION_CONFIGURE)
+        assert graph.end(process) == 0
+
+
+def test_what_a_model_was_loaded_with_cannot_change_under_it(graph: Graph) -> None:
+    refused = set_parameter(graph, 'bundle', '/somewhere/else')
+    assert not refused.successful and 'load_model' in refused.reason
+    assert 'longer than the 0.1 s between plans' in set_parameter(
+        graph, 'plan_deadline', 0.5).reason
+    assert set_parameter(graph, 'plan_deadline', 0.03).successful

@@ -15,9 +15,10 @@
 """
 The ``~/load_model`` service: another model without a restart.
 
-A thread of its own loads, checks and warms the bundle while everything else goes on. The callback
-is a coroutine that naps: rclpy asks a coroutine that waits for something again and again at full
-speed, and one that blocks would hold up the executor, and with it the heartbeat.
+A thread of its own loads, checks and warms the bundle while everything else goes on. It is there
+from the start: where memory is short a new thread may never begin, and who starts it waits for
+that. The callback is a coroutine that naps: rclpy asks a coroutine that waits for something again
+and again at full speed, and one that blocks would hold up the executor, and with it the heartbeat.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Protocol
 
 from rclpy.node import Node
@@ -33,8 +34,10 @@ from rclpy.node import Node
 from world_model_interfaces.srv import LoadModel
 from world_model_ros import payload
 from world_model_ros.nodes.loaded_model import LoadedModel
+from world_model_ros.nodes.newest import Newest
 
 _NAP = 0.002  # s that the executor is held up at a time
+_PATIENCE = 0.5  # s that a load may take to end with the node
 _TAKE_OVER = 2.0  # s to wait for the first picture that the new model sees
 
 
@@ -60,7 +63,20 @@ class LoadModelServer:
     def __init__(self, node: Node, host: ModelHost) -> None:
         self._host, self._logger = host, node.get_logger()
         self._job: _Job | None = None
+        self._work: Newest[Callable[[], None]] = Newest()
+        # A daemon: a load that takes minutes does not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name='load_model', daemon=True)
+        self._thread.start()
         self._service = node.create_service(LoadModel, '~/load_model', self._serve)
+
+    def close(self) -> None:
+        """Take no more requests; a load that is going on is left behind."""
+        self._work.close()
+        self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        while (work := self._work.take()) is not None:
+            work()
 
     async def _serve(
         self, request: LoadModel.Request, response: LoadModel.Response,
@@ -77,6 +93,7 @@ class LoadModelServer:
             self._logger.error(f'load_model refused: {error}')
         finally:
             self._job = None
+            self._work.put(_give_memory_back)
         return response
 
     async def _fulfil(self, request: LoadModel.Request, response: LoadModel.Response) -> None:
@@ -87,9 +104,8 @@ class LoadModelServer:
             response.message = 'no shadow runs'
             return
         job = self._job = _Job(_path(request.bundle), request.shadow, self._host)
-        job.start()
-        while job.is_alive():
-            job.join(_NAP)
+        self._work.put(job.run)
+        while not job.ended.wait(_NAP):
             await _Turn()
         model = job.result()
         if reason := self._host.refusal():
@@ -103,28 +119,29 @@ class LoadModelServer:
         runs = self._host.swap(model)
         deadline = monotonic() + _TAKE_OVER
         while not runs() and monotonic() < deadline:
-            threading.Event().wait(_NAP)
+            sleep(_NAP)
             await _Turn()
-        threading.Thread(target=_give_memory_back, name='trim', daemon=True).start()
         response.message = (f'{model} runs' if runs() else
                             f'{model} is ready and takes over with the next usable image')
 
 
-class _Job(threading.Thread):
+class _Job:
     """Loads one bundle."""
 
     def __init__(self, path: Path, shadow: bool, host: ModelHost) -> None:
-        # A daemon: a load that takes minutes does not keep the process from ending.
-        super().__init__(name='load_model', daemon=True)
         self.path, self._shadow, self._host = path, shadow, host
+        self.ended = threading.Event()
         self._model: LoadedModel | None = None
         self._error: Exception | None = None
 
     def run(self) -> None:
+        """Load; called in the loader's thread."""
         try:
             self._model = self._host.load(self.path, shadow=self._shadow)
         except Exception as error:  # raised again by `result`, in the executor's thread
             self._error = error
+        finally:
+            self.ended.set()
 
     def result(self) -> LoadedModel:
         """Return the model, or raise why there is none."""
@@ -145,8 +162,8 @@ def _give_memory_back() -> None:
     """
     Let the allocator return what the model before has left.
 
-    glibc keeps it in the arenas of the threads that asked for it: 100 swaps of a model of 2 MB left
-    70 MB behind. Takes some milliseconds, hence a thread.
+    glibc keeps it in the arenas of the threads that asked for it: 60 swaps of a model of 2 MB left
+    70 MB behind. Takes some milliseconds.
     """
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

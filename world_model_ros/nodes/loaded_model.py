@@ -71,6 +71,7 @@ class LoadedModel:
         # Measures how long imagining takes, which runs each size of batch once.
         self.planner = Planner(self.graphs, self.manifest.planner)
         self.is_closed = False
+        self.verdict = ''  # what the checks of whoever loaded it came to
         action = self.manifest.action
         self.rows = self.manifest.planner.horizon * action.rows_per_step  # H, of a plan
         self.kind = _KINDS[action.kind]

@@ -60,6 +60,7 @@ from world_model_ros.observation import (
 
 Float = npt.NDArray[np.float32]
 
+_FAR_OFF = 10.0  # s; a stamp so far off would drive the good ones out of the buffer
 _JOINT_STATES_KEPT = 200  # 2 s at 100 Hz: longer than any image is on its way
 
 
@@ -158,6 +159,7 @@ class Observer:
         self._counts.add('joint_states_received')
         self._joint_rate.tick(monotonic())
         try:
+            self._check_time(to_nanoseconds(joints.header.stamp))
             self.model.proprioception(joints)
         except JointStateError as error:
             self._joints_problem = str(error)
@@ -166,6 +168,13 @@ class Observer:
         self._joints_problem = ''
         with self._joints_lock:
             self._joints.add(to_nanoseconds(joints.header.stamp), joints)
+
+    def _check_time(self, stamp: int) -> None:
+        off = (self._clock.now().nanoseconds - stamp) / NANOSECONDS
+        if abs(off) > _FAR_OFF:
+            raise JointStateError(f'joint state is {off:.1f} s old: the clock of who publishes '
+                                  '"joint_states" differs from that of this node (use_sim_time set '
+                                  'in only one of them?)')
 
     def see_with(self, model: LoadedModel) -> None:
         """Change to another model before the next picture."""

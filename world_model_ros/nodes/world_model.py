@@ -36,7 +36,6 @@ from pathlib import Path
 from action_msgs.msg import GoalStatus
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
@@ -48,6 +47,8 @@ from world_model_interfaces.msg import (
     ModelInfo,
     Surprise,
 )
+from world_model_ros.inference.findings import Grade
+from world_model_ros.inference.report import describe_model
 from world_model_ros.monitor import ActionLog, Activity, Counters, Health, Level, assess
 from world_model_ros.nodes.border import Border
 from world_model_ros.nodes.convert import to_stamp, to_tensor
@@ -66,6 +67,7 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 
 _HEARTBEAT_PERIOD = 0.05  # s
 _ACTIONS_KEPT = 60.0  # s
+_SPEED_TEST = 0.2  # s of running the model as fast as it goes
 
 
 class WorldModelNode(ManagedNode):
@@ -98,7 +100,7 @@ class WorldModelNode(ManagedNode):
         self._advertise()
         self._build(model)
         self._listen()
-        self._configured = True
+        self._configured = self._settings.in_use = True
         self._info_pub.publish(model.info(self.get_clock().now().to_msg()))
         self.get_logger().info(f'model {model}, from {model.bundle.path}')
         if shadow is not None:
@@ -179,8 +181,12 @@ class WorldModelNode(ManagedNode):
         self._reach_goal.end(GoalStatus.STATUS_ABORTED, 'the world model was deactivated')
         self._goals.clear()
 
+    def destroy_node(self) -> None:
+        self._loader.close()
+        super().destroy_node()
+
     def cleanup(self) -> None:
-        self._configured = False
+        self._configured = self._settings.in_use = False
         self._run_shadow(None)
         self._proposer.model.close()
         for destroy in self._owned:
@@ -211,19 +217,30 @@ class WorldModelNode(ManagedNode):
         if self._shadow is not None and not self._shadow.model.drives_like(model):
             self.get_logger().warning('the shadow ends: its actions are not those of the new model')
             self._run_shadow(None)
-        self.set_parameters([Parameter('bundle', value=str(model.bundle.path))])
+        self._settings.note('bundle', str(model.bundle.path))
         return lambda: self._proposer.model is model
 
     def set_shadow(self, model: LoadedModel | None) -> None:
         if model is not None:
             _check_shadow(model, self._proposer.model)
         self._run_shadow(model)
-        path = '' if model is None else str(model.bundle.path)
-        self.set_parameters([Parameter('shadow_bundle', value=path)])
+        self._settings.note('shadow_bundle', '' if model is None else str(model.bundle.path))
 
     def _load(self, path: Path) -> LoadedModel:
+        """Load a model that is fit to run here; the same checks and words as `wmros check`."""
         model = LoadedModel(path, self._settings.runtime(), self._log_info)
         self._settings.check(model.rows * model.manifest.action.step_duration)
+        report = describe_model(model.graphs, self._settings.real('plan_deadline'), _SPEED_TEST)
+        logger = self.get_logger()
+        for line in report.lines():
+            logger.info(line)
+        for finding in report.findings:
+            if finding.grade is Grade.WARNING:
+                logger.warning(str(finding))
+        if not report.fit:
+            unfit = [str(finding) for finding in report.findings if finding.grade is Grade.UNFIT]
+            raise ValueError(f'{model} is {report.verdict}: {" ".join(unfit)}')
+        model.verdict = report.verdict
         return model
 
     def _settle(self) -> None:
@@ -347,9 +364,10 @@ class WorldModelNode(ManagedNode):
         activity, text = self._assess()
         level = {Activity.FAILED: Level.ERROR, Activity.BLIND: Level.WARN}.get(activity, Level.OK)
         watches = (self._observer.watch, self._proposer.watch, self._meter.watch)
-        surprise = self._meter.scores.percentile(50)
+        surprise, model = self._meter.scores.percentile(50), self._proposer.model
         return Health('model', level, text, {
-            'activity': activity.name.lower(), 'model': str(self._proposer.model),
+            'activity': activity.name.lower(), 'model': str(model), 'check': model.verdict,
+            **model.graphs.backend.describe(),
             **{f'{watch.name}_failures': str(watch.failures) for watch in watches},
             'surprise_p50': f'{surprise:.4g}',
             **self._border.counts.values()})

@@ -24,18 +24,22 @@ from rclpy.parameter import Parameter
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.nodes import parameters
 
+_LOADED_WITH = {'bundle', 'shadow_bundle', 'provider', 'precision', 'threads', 'cache',
+                'surprise_steps'}
+
 
 class WorldModelParameters:
     """
     Values as they are now.
 
-    All but those that a model is loaded with may change while the node runs. A change that
-    contradicts another parameter is refused.
+    Those that a model is loaded with may change only while none is loaded, and the others at any
+    time. A change that contradicts another parameter is refused.
     """
 
     def __init__(self, node: Node) -> None:
         """Declare the parameters of ``node``."""
         self._node = node
+        self.in_use = False  # whether a model runs that was loaded with these values
         declare = node.declare_parameter
         declare('bundle', '', parameters.text(
             'Folder of the model bundle. Relative paths start at the working directory. Read when '
@@ -100,6 +104,12 @@ class WorldModelParameters:
             precision=self.text('precision'),  # type: ignore[arg-type]
             threads=self.whole('threads'), cache=Path(cache) if cache else None)
 
+    def note(self, name: str, value: str) -> None:
+        """Let a parameter say what ``~/load_model`` has changed."""
+        in_use, self.in_use = self.in_use, False
+        self._node.set_parameters([Parameter(name, value=value)])
+        self.in_use = in_use
+
     def check(self, horizon_duration: float) -> None:
         """
         Raise ValueError if parameters contradict each other or the model.
@@ -118,8 +128,10 @@ class WorldModelParameters:
         new = {change.name: change.value for change in changes}
         rate, deadline = (new.get(name, self._value_or(name)) for name in (
             'plan_rate', 'plan_deadline'))
-        reason = ''
-        if isinstance(rate, float) and isinstance(deadline, float):
+        late = sorted(_LOADED_WITH & new.keys()) if self.in_use else []
+        reason = (f'{late[0]} is read when the node is configured: clean it up first, or ask '
+                  '~/load_model for another model') if late else ''
+        if not reason and isinstance(rate, float) and isinstance(deadline, float):
             reason = _contradiction(rate, deadline)
         return SetParametersResult(successful=not reason, reason=reason)
 
