@@ -66,7 +66,9 @@ def generate_launch_description() -> LaunchDescription:
             package='world_model_ros', executable=node.name, name=node.name,
             namespace=LaunchConfiguration('namespace'), output='screen',
             parameters=[LaunchConfiguration('parameters'), settings.get(node.name, {})],
-            remappings=list(node.remappings.items()))
+            remappings=list(node.remappings.items()),
+            # Whose keys and rights it has where ROS_SECURITY_ENABLE is set; see docs/security.md.
+            ros_arguments=['--enclave', f'/{node.name}'])
 
     environment = [SetEnvironmentVariable(name, value)
                    for name, value in graph.environment().items()]

@@ -22,6 +22,7 @@ apart.
 """
 
 from functools import partial
+from pathlib import PurePosixPath
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
@@ -70,7 +71,9 @@ def _start(context: LaunchContext) -> list[Action]:
         return Node(
             package='world_model_ros', executable=name, name=name, namespace=given['namespace'],
             output='screen', parameters=[given['parameters'], {**both, **settings}],
-            remappings=list(remappings.items()))
+            remappings=list(remappings.items()),
+            # Whose keys and rights it has where ROS_SECURITY_ENABLE is set; see docs/security.md.
+            ros_arguments=['--enclave', str(PurePosixPath('/', given['namespace'], name))])
 
     controller = partial(make, 'controller', description, {
         'proposal': 'world_model/proposal', 'model_info': 'world_model/model_info',
