@@ -49,7 +49,8 @@ class Rogue(Node):
         self._count = 0
         if mode in ('flood', 'proposals'):
             self._out = self.create_publisher(ActionProposal, 'world_model/proposal', RELIABLE)
-            self.create_subscription(ActionProposal, 'world_model/proposal', self._hear, RELIABLE)
+            self._ear = self.create_subscription(
+                ActionProposal, 'world_model/proposal', self._hear, RELIABLE)
         elif mode == 'joint_states':
             self._out = self.create_publisher(JointState, 'joint_states', qos_profile_sensor_data)
             self.create_subscription(
@@ -70,9 +71,12 @@ class Rogue(Node):
             self._heard = proposal
 
     def _flood(self) -> None:
-        """Send copies of what is known already, and proposals of a model that nobody announced."""
+        """Send copies of a proposal that was good, and of one from an unknown model."""
         if self._heard is None:
             return
+        if self._ear is not None:  # it would hear its own thousand
+            self.destroy_subscription(self._ear)
+            self._ear = None
         foreign = copy.deepcopy(self._heard)
         foreign.model_digest, foreign.plan_id = 'f' * 64, 'rogue'
         for _ in range(FLOOD_BURST // 2):

@@ -40,7 +40,6 @@ MODEL_SILENT = 'the last observation behind a plan is older than late_after'
 CLOCK_JUMPS = 'the ROS clock moves back, or by over 0.2 s more than steady time does'
 CLOCK_STANDS = 'the ROS clock has not moved for 0.15 s of steady time'
 MODEL_FAILED = 'its heartbeat says FAILED, or, if that is sooner, ' + MODEL_SILENT
-_SPARE = 12 << 20  # bytes: a thread's stack, and not enough for a model
 JOINTS_SILENT = 'the last good joint state is older than joint_state_timeout'
 
 
@@ -167,9 +166,9 @@ def _bring_model_back(cell: Cell) -> int:
 
 
 def _starve(cell: Cell) -> int:
-    """Leave the model next to nothing beyond what it has, and ask for what takes more."""
+    """Leave the model no byte more than it has, and ask for what takes many."""
     now = time.time_ns()
-    limit_address_space(cell.model, _SPARE)
+    limit_address_space(cell.model, 0)
     answer = _call(cell, LoadModel, 'world_model/load_model',
                    LoadModel.Request(bundle=str(cell.bundle)))
     assert not answer.success and answer.message, answer
@@ -247,7 +246,7 @@ FAULTS = (
         _spoil(camera={'shift': -10.0}, joints={'shift': -10.0}), Cell.repair, joints_stale,
         ('controller: joint_states', 'stamp')),
     Fault(
-        '1,000 proposals per second', 'copies of the newest one, and those of an unknown model',
+        '1,000 proposals per second', 'copies of a good one, and of one from an unknown model',
         'each refusal is counted', Step.TRACK, _rogue('flood'), _end_rogues, at_once,
         ('controller: proposals', 'nodes publish proposals')),
     Fault(
@@ -270,7 +269,7 @@ FAULTS = (
         'disk full', 'the disk of ROS_LOG_DIR', 'nothing: no node needs its log', Step.TRACK,
         _fill_disk, _free_disk, at_once, missing=_no_small_disk),
     Fault(
-        'memory short', '12 MB left below RLIMIT_AS; then a hot swap is asked',
+        'memory short', 'RLIMIT_AS at what the model has; then a hot swap is asked',
         'nothing: the model that runs needs no more; the swap is refused', Step.TRACK,
         _starve, _feed, at_once),
     Fault(
