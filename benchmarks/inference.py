@@ -274,17 +274,14 @@ def follow(folder: Path, threads: int) -> dict[str, Any]:
 
 
 def print_rows(rows: list[Row]) -> None:
-    """Print the table, each engine beside ONNX Runtime on the CPU."""
-    base = {row.graph: row.median_ms for row in rows if row.engine == 'onnxruntime cpu float32'}
-    graph = ''
+    """Print one graph's table, each engine beside ONNX Runtime on the CPU."""
+    base = next(row.median_ms for row in rows if row.engine == 'onnxruntime cpu float32')
+    print(f'\n{rows[0].graph}, {rows[0].threads} thread(s)\n'
+          f'  {"engine":26s}{"median":>10s}{"best":>10s}{"ratio":>8s}{"load":>10s}'
+          f'{"deviation":>12s}')
     for row in rows:
-        if row.graph != graph:
-            graph = row.graph
-            print(f'\n{graph}, {row.threads} thread(s)')
-            print(f'  {"engine":26s}{"median":>10s}{"best":>10s}{"ratio":>8s}{"load":>10s}'
-                  f'{"deviation":>12s}')
         print(f'  {row.engine:26s}{row.median_ms:7.2f} ms{row.best_ms:7.2f} ms'
-              f'{row.median_ms / base[graph]:8.2f}{row.load_ms:7.0f} ms{row.deviation:12.1e}')
+              f'{row.median_ms / base:8.2f}{row.load_ms:7.0f} ms{row.deviation:12.1e}', flush=True)
 
 
 def main() -> int:
@@ -300,8 +297,10 @@ def main() -> int:
     print(', '.join(f'{key} {value}' for key, value in machine().items() if value),
           f', torch {torch.__version__}', sep='')
     cases = reach_cases() + ([] if args.skip_lewm else [lewm_case()])
-    rows = [row for case in cases for row in compare(case, args.threads, args.seconds)]
-    print_rows(rows)
+    rows = []
+    for case in cases:
+        rows += (compared := compare(case, args.threads, args.seconds))
+        print_rows(compared)
     starts = [time_to_first_latent(REACH) for _ in range(5)]
     seconds = statistics.median(start.seconds for start in starts)
     print(f'\nprocess start to first latent of models/reach: median {seconds:.2f} s, worst '
