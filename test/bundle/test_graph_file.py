@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,32 @@ def test_a_graph_that_changed_after_the_bundle_was_loaded_is_refused_when_it_is_
     (tmp_path / 'rollout.onnx').write_bytes((tmp_path / 'encoder.onnx').read_bytes())
     with pytest.raises(BundleError, match=r'files\.rollout\.onnx.*changed after export'):
         WorldModel(bundle)
+
+
+def test_an_open_model_keeps_no_copy_of_its_graphs(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path)
+    model = onnx.load(tmp_path / 'encoder.onnx')
+    next(node for node in model.graph.node if node.output[0] == 'latent').output[0] = 'plain'
+    table = np.zeros((2**19, 6), np.float32)  # 12 MiB, whose rows are looked up and added
+    model.graph.initializer.append(numpy_helper.from_array(table, 'table'))
+    model.graph.node.extend([
+        helper.make_node('ArgMax', ['plain'], ['index'], axis=1, keepdims=0),
+        helper.make_node('Gather', ['table', 'index'], ['row'], axis=0),
+        helper.make_node('Add', ['plain', 'row'], ['latent'])])
+    onnx.save(model, tmp_path / 'encoder.onnx')
+    manifest = yaml.safe_load((tmp_path / 'bundle.yaml').read_text())
+    del manifest['files'], manifest['schema_version']
+    write_manifest(tmp_path, manifest)
+    tracemalloc.start()
+    try:
+        bundle = load_bundle(tmp_path)
+        assert bundle.size > 12 * 2**20
+        opened = WorldModel(bundle)
+        kept = tracemalloc.get_traced_memory()[0] / 2**20
+    finally:
+        tracemalloc.stop()
+    assert opened.golden_errors
+    assert kept < 2
 
 
 def test_a_tensor_that_claims_more_than_the_file_has_is_refused() -> None:

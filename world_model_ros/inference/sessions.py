@@ -287,6 +287,8 @@ class _OnnxRuntime:
             raise ProviderError(f'ONNX Runtime fell back from {backend.provider} to '
                                 f'{self._session.get_providers()[0]}', INSTALL[backend.provider])
         self._session.disable_fallback()
+        # Kept for that fallback alone: a second copy of a model that may have gigabytes.
+        self._session._model_bytes = None
         self._device = 'cpu' if backend.provider == 'cpu' else 'cuda'
         self.on_device = self._device != 'cpu'
         self._calls = _Calls()
