@@ -26,16 +26,22 @@ LATENESS_SHOWN = 10.0  # s: the same for late ticks
 
 @dataclass(frozen=True)
 class Wiring:
-    """How many publishers and subscribers the graph has on the controller's topics."""
+    """Who is on the controller's topics, and what came on those that it listens to, by topic."""
 
     command_topic: str
     command_publishers: int
     command_subscribers: int
-    proposal_publishers: int
-    heartbeat_publishers: int
-    joint_state_publishers: int
+    publishers: dict[str, int]
+    received: dict[str, int]
+    dropped: dict[str, int]
     clock_publishers: int
     use_sim_time: bool
+
+    def values(self, topic: str) -> dict[str, str]:
+        """Return what there is to say of ``topic`` as the key-values of a diagnostics aspect."""
+        return {
+            'publishers': str(self.publishers[topic]), 'received': str(self.received[topic]),
+            'dropped': str(self.dropped[topic])}
 
 
 class ControllerMonitor:
@@ -48,7 +54,9 @@ class ControllerMonitor:
         self.periods = LatencyWindow()
         self.counts = Counters(
             'callback_errors', 'heartbeat_deadlines_missed', 'model_info_refused',
-            'joint_states_received', 'proposals_received')
+            *(f'{topic}_{reason}'
+              for topic in ('model_info', 'heartbeat', 'joint_states', 'proposal')
+              for reason in ('oversized', 'malformed')))
         self.last_error = ''
         self._period = period
         self._ticked: float | None = None
@@ -70,21 +78,18 @@ class ControllerMonitor:
         self._refused[topic] = (now, text)
 
     def report(
-        self, control: SafetyController, setpoint: Setpoint | None, wiring: Wiring,
-        border: Counters, now: float,
+        self, control: SafetyController, setpoint: Setpoint | None, wiring: Wiring, now: float,
     ) -> Sequence[Health]:
         """Say why the robot does what it does, and how the streams that it needs are."""
         reports = [
             self._limits(control),
             self._stream('joint_states', self.joint_states, now, {
-                'received': str(self.counts['joint_states_received']),
-                **control.robot.refused.values('refused_'),
-                'publishers': str(wiring.joint_state_publishers)}),
+                **wiring.values('joint_states'), **control.robot.refused.values('refused_')}),
             self._proposals(control, wiring, now),
             self._model(control, wiring, now),
             _commands(wiring),
             _clock(wiring),
-            self._timing(border, now)]
+            self._timing(now)]
         if setpoint is not None:
             reports.insert(0, Health(
                 'ladder', setpoint.cause.level,
@@ -101,11 +106,10 @@ class ControllerMonitor:
             for i, name in enumerate(limits.names)})
 
     def _proposals(self, control: SafetyController, wiring: Wiring, now: float) -> Health:
-        count = wiring.proposal_publishers
+        count = wiring.publishers['proposal']
         values = {
-            'received': str(self.counts['proposals_received']),
-            'accepted': str(control.accepted), **control.refused.values('refused_'),
-            'publishers': str(count)}
+            **wiring.values('proposal'),
+            'accepted': str(control.accepted), **control.refused.values('refused_')}
         if count > 1:
             return Health(
                 'proposals', Level.WARN,
@@ -116,19 +120,20 @@ class ControllerMonitor:
         pulse = control.pulse
         values = {
             'heartbeat_hz': f'{self.heartbeats.hertz(now):.1f}',
-            'heartbeat_publishers': str(wiring.heartbeat_publishers),
+            'heartbeat_publishers': str(wiring.publishers['heartbeat']),
             'activity': pulse.activity.name.lower() if pulse.activity is not None else 'n/a',
             'announced_digest': control.contract.digest[:12] if control.contract else 'none',
             'heartbeat_deadlines_missed': str(self.counts['heartbeat_deadlines_missed']),
+            'model_info_received': str(wiring.received['model_info']),
             'model_info_refused': str(self.counts['model_info_refused']),
             **pulse.refused.values('heartbeat_refused_')}
         for topic in ('model_info', 'heartbeat'):
             refused_at, text = self._refused.get(topic, (-REFUSAL_SHOWN, ''))
             if now - refused_at < REFUSAL_SHOWN:
                 return Health('model', Level.ERROR, text, values)
-        if wiring.heartbeat_publishers > 1:
+        if wiring.publishers['heartbeat'] > 1:
             return Health(
-                'model', Level.WARN, f'{wiring.heartbeat_publishers} models send heartbeats: '
+                'model', Level.WARN, f'{wiring.publishers["heartbeat"]} models send heartbeats: '
                 'let one world_model run at a time', values)
         if pulse.activity is None:
             return Health('model', Level.OK, 'no heartbeat yet: activate world_model', values)
@@ -150,11 +155,13 @@ class ControllerMonitor:
             return Health(aspect, Level.WARN, text, values)
         return Health(aspect, Level.OK, f'{rate.hertz(now):.0f} per second', values)
 
-    def _timing(self, border: Counters, now: float) -> Health:
+    def _timing(self, now: float) -> Health:
         values = {
             **self.ticks.values(), **self.periods.values('period'),
             **self.latency.values('observation_to_command'),
-            'callback_errors': str(self.counts['callback_errors']), **border.values()}
+            'callback_errors': str(self.counts['callback_errors']),
+            **{name: count for name, count in self.counts.values().items()
+               if name.endswith(('_oversized', '_malformed'))}}
         if self.last_error:
             text = f'a callback failed: {self.last_error}; please report it'
             return Health('timing', Level.ERROR, text, values)
