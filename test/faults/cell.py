@@ -134,7 +134,7 @@ class Cell:
         self._orders = graph.publisher(String, 'relay/order', RELIABLE)
         self._goal = graph.publisher(Image, 'goal_image', LATCHED)
         self._goals = _pictures()
-        self.wait_for(self._stands_ready, 30.0, 'the model to be announced and joints to be seen')
+        self.wait_for(self._stands_ready, 60.0, 'the model to be announced and joints to be seen')
 
     def _stands_ready(self) -> bool:
         for process in self.graph.processes:
@@ -243,7 +243,7 @@ class Cell:
         return (to_state(state).rung == ControllerState.TRACK and ahead > AHEAD
                 and float(np.abs(vector(robot.fields[2])).max()) > SPEED)
 
-    def move(self, within: float = 15.0) -> None:
+    def move(self, within: float = 30.0) -> None:
         """Have the arm swing to the other side; return when it is at speed."""
         started = time.time_ns()
         self.send_far()

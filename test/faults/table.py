@@ -91,7 +91,7 @@ def _rogue(mode: str) -> Any:
                         return True
             return False
 
-        cell.wait_for(at_work, 10.0, f'the rogue to send {mode}')
+        cell.wait_for(at_work, 20.0, f'the rogue to send {mode}')
         return heard[0]
     return start
 
@@ -103,9 +103,9 @@ def _end_rogues(cell: Cell) -> int:
 def _call(cell: Cell, kind: type, name: str, request: Any) -> Any:
     client = cell.graph.node.create_client(kind, name)
     try:
-        cell.wait_for(client.service_is_ready, 5.0, f'service {name}')
+        cell.wait_for(client.service_is_ready, 10.0, f'service {name}')
         future = client.call_async(request)
-        cell.wait_for(future.done, 5.0, f'an answer of {name}')
+        cell.wait_for(future.done, 10.0, f'an answer of {name}')
         return future.result()
     finally:
         cell.graph.node.destroy_client(client)
@@ -113,11 +113,11 @@ def _call(cell: Cell, kind: type, name: str, request: Any) -> Any:
 
 def _emergency_stop(cell: Cell) -> int:
     client = cell.graph.node.create_client(Stop, 'controller/stop')
-    cell.wait_for(client.service_is_ready, 5.0, 'service controller/stop')
+    cell.wait_for(client.service_is_ready, 10.0, 'service controller/stop')
     cell.move()  # finding the service took its time
     now = time.time_ns()
     future = client.call_async(Stop.Request(reason='a person stepped into the cell'))
-    cell.wait_for(future.done, 5.0, 'an answer of controller/stop')
+    cell.wait_for(future.done, 10.0, 'an answer of controller/stop')
     assert future.result().success, future.result().message
     cell.graph.node.destroy_client(client)
     return now

@@ -188,7 +188,7 @@ def try_fault(cell: Cell, fault: Fault) -> Result:
     injected = fault.inject(cell)
     stops = fault.step in (Step.HOLD, Step.DRIVE)
     if stops:
-        cell.wait_for(lambda: _robot_rests(cell, fault, injected), 8.0,
+        cell.wait_for(lambda: _robot_rests(cell, fault, injected), 10.0,
                       f'the arm to rest after: {fault.name}')
     else:
         cell.wait(1.0)
@@ -201,7 +201,7 @@ def try_fault(cell: Cell, fault: Fault) -> Result:
         cell.wait(0.1)
     cured = fault.cure(cell)
     after = max(cured, time.time_ns())
-    cell.wait_for(lambda: cell.is_moving(after) or cell.turn_round(), 15.0,
+    cell.wait_for(lambda: cell.is_moving(after) or cell.turn_round(), 30.0,
                   f'the arm to move again after: {fault.name}')
     for name, process in running.items():
         if process.poll() is not None and fault.restarts != name:
@@ -233,7 +233,7 @@ def _wait_until_said(cell: Cell, fault: Fault, since: int, result: Result) -> No
         return False
 
     try:
-        cell.wait_for(said, 4.0, 'the text')
+        cell.wait_for(said, 6.0, 'the text')
     except AssertionError:
         heard = [f'{status.name}: {status.message}' for status in cell.read_aloud(since)]
         result.complaints.append(f'nobody said /{message}/ of /{name}/, but {heard}')
