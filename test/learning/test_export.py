@@ -14,6 +14,8 @@
 """Exported bundles choose what torch chooses; what cannot be exported or known is said plainly."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -86,18 +88,27 @@ def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
     assert not list(tmp_path.glob('.*partial'))
 
 
-def test_the_command_line_exports_compares_and_checks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_example_of_the_documentation_exports_compares_and_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / 'bundle'
-    code = main.main(['export', 'module', '--encoder', 'export_modules:Encoder', '--predictor',
-                      'export_modules:MarkovPredictor', '--robot', str(robot_file(tmp_path)),
-                      '--out', str(out)])
+    text = (Path(__file__).parents[2] / 'docs' / 'export.md').read_text()
+    for name in ('my_jepa.py', 'robot.yaml'):
+        block = re.search(rf'^`{name}`:\n\n```\w+\n(.*?)```', text, re.DOTALL | re.MULTILINE)
+        assert block
+        (tmp_path / name).write_text(block[1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    commands = text[text.index('Save the trained weights'):]
+    save = re.search(r'python -c "(.*?)"', commands, re.DOTALL)
+    export = re.search(r'wmros (export module .*?)\n```', commands, re.DOTALL)
+    assert save
+    assert export
+    exec(save[1], {})
+    assert main.main(shlex.split(export[1].replace('\\\n', ' '))) == 0
     said = capsys.readouterr().out
-    assert code == 0
     assert "30 of the best 30 of 300 candidates are torch's" in said
     assert 'Golden vectors' in said  # the report of wmros check
-    assert (out / 'bundle.yaml').is_file()
+    assert (tmp_path / 'models' / 'my-jepa' / 'bundle.yaml').is_file()
 
 
 def test_whatever_is_missing_is_asked_for_by_name_with_the_text_to_write(tmp_path: Path) -> None:

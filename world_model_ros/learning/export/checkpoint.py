@@ -106,15 +106,21 @@ def load_stable_worldmodel(path: Path, family: str, trust: bool) -> nn.Module:
     except (OSError, ValueError) as error:
         raise ExportError(f'{config_file}: {error}. stable-worldmodel writes it beside the '
                           'weights: copy it from there') from error
-    with _model_code():
-        model = instantiate(config)
-    if not isinstance(model, nn.Module):
-        raise ExportError(f'{config_file}: describes a {type(model).__name__}, not a model')
+    model = model_of(config)
     if type(model).__name__.lower() != family:
         raise ExportError(f'{config_file}: describes a {type(model).__name__}: export it with '
                           f'the command for that family')
     state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else loaded
     load_state(model, state, str(weights))
+    return model
+
+
+def model_of(config: Any) -> nn.Module:
+    """Build a model of stable-worldmodel from its config.json, with random weights."""
+    with _model_code():
+        model = instantiate(config)
+    if not isinstance(model, nn.Module):
+        raise ExportError(f'config.json: describes a {type(model).__name__}, not a model')
     return model
 
 

@@ -33,7 +33,8 @@ from world_model_ros.learning.export.reference import Reference
 
 CANDIDATES = 300
 _BUDGET = 120.0  # seconds for torch's part
-_CHUNK = 50
+_CHUNK = 50  # candidates that torch imagines at once,
+_LATENTS = 2_000_000  # less if their latents hold more numbers than this: attention multiplies them
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ def compare_ranking(
     states = None if golden.proprioception is None else golden.proprioception[:history]
     count = candidates or _affordable(reference, bundle)
     actions = example_inputs(manifest, count)[3]
+    size = int(np.clip(_LATENTS // manifest.latent.size, 1, _CHUNK))
     expected = np.concatenate([
         reference.costs(start.latents, goal,
                         reference.imagine(start.latents, golden.past_actions, part, states), part)
-        for part in np.array_split(actions, max(1, count // _CHUNK))])
+        for part in np.array_split(actions, -(-count // size))])
     model = WorldModel(bundle)
     try:
         actual = model.score(start, goal, actions).costs
