@@ -179,9 +179,8 @@ class Cell:
     def end_rogues(self) -> int:
         now = time.time_ns()
         for rogue in self._rogues:
-            if rogue.poll() is None:
-                rogue.kill()
-                rogue.wait()
+            rogue.terminate()  # it leaves the graph, so that others see it go
+            rogue.wait()
         self._rogues.clear()
         return now
 

@@ -24,6 +24,7 @@ processors only.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import importlib
 import io
@@ -156,13 +157,13 @@ def announcing(progress: Progress, what: str, every: float = _REPORT_EVERY) -> I
         while not done.wait(every):
             progress(f'{what}: {elapsed()} so far')
 
-    thread = threading.Thread(target=tell, daemon=True)
-    thread.start()
+    # Not threading.Thread: its start() waits for the new thread, and that for ever if the memory is
+    # gone with which it was to begin.
+    _thread.start_new_thread(tell, ())
     try:
         yield
     finally:
         done.set()
-        thread.join()
     if time.monotonic() - started >= every:
         progress(f'{what}: took {elapsed()}')
 
