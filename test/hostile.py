@@ -41,7 +41,10 @@ BOUND = 1.5  # rad/s
 ROWS = 16
 SECOND = 1_000_000_000
 
-CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
+# Bytes per pixel.
+CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, 'mono16': 2, '16UC1': 2,
+            'uyvy': 2, 'yuv422': 2, 'yuyv': 2, 'yuv422_yuy2': 2, 'bayer_rggb8': 1,
+            'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1, 'bayer_rggb16': 2}
 
 NOT_FINITE = (math.nan, math.inf, -math.inf)
 UNKNOWN_TEXTS = ('', ' ', 'RGB8', 'rgb8 ', 'rgb16', '8UC3', 'jpeg', '../../etc', '%s%n', '{0}', 'é',
@@ -53,14 +56,21 @@ Defect = tuple[str, Any]
 def sound_image(random: Random) -> Image:
     encoding = random.choice(list(CHANNELS))
     height, width = random.randint(1, 12), random.randint(1, 12)
+    if comes_in_pairs(encoding):
+        height, width = 2 * height, 2 * width
     step = width * CHANNELS[encoding] + random.choice((0, 0, 1, 7))
     return Image(height=height, width=width, step=step, encoding=encoding,
                  data=array.array('B', random.randbytes(height * step)))
 
 
+def comes_in_pairs(encoding: str) -> bool:
+    return encoding.startswith(('bayer', 'yu', 'uy'))
+
+
 def hostile_image(random: Random) -> Defect:
     image = sound_image(random)
     defect = random.choice((
+        *(('odd width',) if comes_in_pairs(image.encoding) else ()),
         'encoding', 'no height', 'no width', 'empty', 'short', 'long', 'step too small',
         'step too large', 'claims gigabytes', 'wraps at 32 bits', 'too many rows'))
     size = len(image.data)
@@ -88,6 +98,8 @@ def hostile_image(random: Random) -> Defect:
     elif defect == 'wraps at 32 bits':
         # height * step is a multiple of 2**32, and so is the number of bytes as 32 bits see it.
         image.height, image.step, image.data = 2**16, 2**16, array.array('B')
+    elif defect == 'odd width':
+        image.width -= 1
     elif defect == 'too many rows':
         image.height += random.choice((1, 2, 2**31))
     return defect, image

@@ -72,7 +72,7 @@ def hostile_values(kind: int) -> list[ParameterValue]:
     return [value for value in made if value.type != kind or kind in (2, 3)]
 
 
-def refuse_parameters(graph: Graph, node: str, leave_out: tuple[str, ...] = ()) -> int:
+def refuse_parameters(graph: Graph, node: str) -> int:
     """Send an active node's parameters every hostile value; return how many were refused."""
     setter = graph.node.create_client(SetParameters, f'{node}/set_parameters')
     lister = graph.node.create_client(ListParameters, f'{node}/list_parameters')
@@ -86,8 +86,7 @@ def refuse_parameters(graph: Graph, node: str, leave_out: tuple[str, ...] = ()) 
 
     names = call(lister, ListParameters.Request()).result.names
     changes = [Parameter(name=name, value=value)
-               for name in names if name not in leave_out
-               for value in hostile_values(kinds(name))]
+               for name in names for value in hostile_values(kinds(name))]
     changes += [Parameter(name=name, value=ParameterValue(type=4, string_value='x'))
                 for name in (' ', 'nonexistent', 'x' * 1000, '\n', '../x', '/**', 'joints.0')]
     for change in changes:

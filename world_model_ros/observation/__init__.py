@@ -14,15 +14,21 @@
 
 """From messages' bytes to model inputs: decode, crop, resize, select joints, pair by stamp."""
 
+from world_model_ros.observation.compressed import decode_compressed
 from world_model_ros.observation.image import ImageError, decode_image, fit_image
 from world_model_ros.observation.joints import JointStateError, proprioception
 from world_model_ros.observation.pairing import StampedBuffer
+from world_model_ros.observation.pose import PoseError, gripper_fraction, pose_proprioception
 
 __all__ = [
     'ImageError',
     'JointStateError',
+    'PoseError',
     'StampedBuffer',
+    'decode_compressed',
     'decode_image',
     'fit_image',
+    'gripper_fraction',
+    'pose_proprioception',
     'proprioception',
 ]

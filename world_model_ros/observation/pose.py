@@ -1,0 +1,79 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""A link's pose, as a message carries it, to the proprioception vector of the bundle's encoder."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from world_model_ros.bundle import PoseProprioception
+from world_model_ros.observation.joints import JointStateError
+
+
+class PoseError(ValueError):
+    """A pose that contradicts itself or the bundle; says the cure."""
+
+
+def pose_proprioception(
+    frame: str,
+    position: Sequence[float],
+    orientation: Sequence[float],
+    contract: PoseProprioception,
+) -> npt.NDArray[np.float32]:
+    """
+    Return x, y, z [m], roll, pitch, yaw [rad] of a pose in ``frame``, float32 [6].
+
+    Angles are extrinsic rotations about x, y and z, in this order: R = Rz(yaw) Ry(pitch) Rx(roll).
+
+    :param position: x, y, z
+    :param orientation: unit quaternion x, y, z, w
+
+    Raises ``PoseError`` for another frame than the bundle's, or numbers that are no pose.
+    """
+    if frame != contract.frame:
+        raise PoseError(f'the pose is given in "{frame[:80]}", the model wants that of '
+                        f'{contract.link} in "{contract.frame}": transform it before it is sent')
+    numbers = (*position, *orientation)
+    length = math.hypot(*orientation)
+    if not all(map(math.isfinite, numbers)) or not 0.99 < length < 1.01:
+        raise PoseError(f'the pose {[round(number, 3) for number in numbers]} is no position and '
+                        'unit quaternion: fix the publisher')
+    x, y, z, w = (number / length for number in orientation)
+    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    pitch = math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
+    yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    return np.array([*position, roll, pitch, yaw], np.float32)
+
+
+def gripper_fraction(
+    names: Sequence[str], position: Sequence[float], contract: PoseProprioception,
+) -> float:
+    """
+    Return how far the gripper is closed, 0 to 1, from a joint state.
+
+    Raises ``JointStateError`` when its joint is missing or has no finite position.
+    """
+    gripper = contract.gripper
+    if gripper is None:
+        raise ValueError('the model knows no gripper')
+    if gripper.joint not in names or len(position) != len(names):
+        raise JointStateError(f'joint state lacks the position of "{gripper.joint}", which closes '
+                              'the gripper: remap "joint_states" to the robot that the model was '
+                              'trained for')
+    value = position[list(names).index(gripper.joint)]
+    if not math.isfinite(value):
+        raise JointStateError(f'joint state has {value} for "{gripper.joint}": fix the driver')
+    return min(max((value - gripper.open) / (gripper.closed - gripper.open), 0.0), 1.0)
