@@ -31,7 +31,7 @@ from world_model_ros.cli.main import main
 from world_model_ros.inference import RuntimeSettings, WorldModel
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.first_latent import time_to_first_latent
-from world_model_ros.inference.measure import measure_all
+from world_model_ros.inference.measure import measure_all, measure_speed
 from world_model_ros.inference.measurements import read_measurements
 from world_model_ros.inference.providers import available, choose
 from world_model_ros.inference.report import Report, describe_bundle, describe_model
@@ -91,6 +91,17 @@ def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_fo
     assert not tight.fit
     assert 'raise plan_deadline' in '\n'.join(tight.lines())
     assert describe_model(model, deadline=60.0, seconds=0.1).findings == []
+
+
+def test_a_slow_model_is_timed_on_a_part_of_the_batch_and_it_says_so(tmp_path: Path) -> None:
+    model = WorldModel(write_toy_bundle(tmp_path, change('planner', 'samples', value=1000)))
+    assert measure_speed(model, seconds=1e-6).estimated
+    exact, estimate = measure_speed(model, seconds=1.0), measure_speed(model, seconds=1e-6)
+    assert not exact.estimated
+    # Many small batches cost more than one large one, but not without bounds.
+    assert exact.score_ms / 3 < estimate.score_ms < 1000 * exact.score_ms
+    report = '\n'.join(describe_model(model, deadline=60.0, seconds=1e-6).lines())
+    assert '1000 x 16 steps about' in report
 
 
 def test_another_ranking_of_the_golden_sequences_is_said(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ from world_model_ros.inference.proof import golden_start
 from world_model_ros.inference.providers import RuntimeSettings, available, precisions
 from world_model_ros.inference.sessions import Precision, Progress, Provider
 
-_FEWEST = 3  # rounds, however long one takes
+_FEWEST = 3  # rounds, if whole batches are timed
+_FEW = 8  # sequences that are tried first
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Speed:
     score_ms: float
     best_ms: float
     iterations: int
+    estimated: bool
+    """Whether `score_ms` was multiplied from a part of the planner's batch."""
 
     @property
     def plan_ms(self) -> float:
@@ -98,31 +101,48 @@ def measure_all(
 
 
 def _race(models: Sequence[WorldModel], seconds: float) -> list[Speed]:
-    """Medians of all models, which are of one bundle and take turns for about `seconds`."""
+    """Medians of all models, which are of one bundle and take turns for about `seconds`.
+
+    A planner's batch that would take longer than that is not run: a few of its sequences are, and
+    their time is multiplied. So a slow model keeps nobody waiting for minutes.
+    """
+    if not models:
+        return []
+    planner = models[0].manifest.planner
+    few = min(_FEW, planner.samples)
+    calls = [_calls(model, few) for model in models]
+    first = max(sum(_timed(call) for call in (*pair, pair[1])) for pair in calls)
+    factor = planner.samples / few
+    if first * factor * _FEWEST * len(models) <= seconds:
+        calls, factor = [_calls(model, planner.samples) for model in models], 1.0
+        for _, score in calls:  # the first one of a size allocates
+            score()
     times: list[tuple[list[float], list[float]]] = [([], []) for _ in models]
-    calls = [_calls(model) for model in models]
-    for encode, score in calls:  # the first one allocates
-        encode(), score()
     deadline = time.perf_counter() + seconds
-    while models and (len(times[0][0]) < _FEWEST or time.perf_counter() < deadline):
-        for pair, taken in zip(calls, times, strict=True):
-            for call, durations in zip(pair, taken, strict=True):
-                started = time.perf_counter()
-                call()
-                durations.append(time.perf_counter() - started)
+    fewest = _FEWEST if factor == 1 else 1
+    while len(times[0][0]) < fewest or time.perf_counter() < deadline:
+        for (encode, score), (encodes, scores) in zip(calls, times, strict=True):
+            encodes.append(_timed(encode))
+            scores.append(_timed(score) * factor)
     return [Speed(float(np.median(encodes)) * 1e3, float(np.median(scores)) * 1e3,
-                  (min(encodes) + min(scores)) * 1e3, model.manifest.planner.iterations)
-            for model, (encodes, scores) in zip(models, times, strict=True)]
+                  (min(encodes) + min(scores)) * 1e3, planner.iterations, factor > 1)
+            for encodes, scores in times]
 
 
-def _calls(model: WorldModel) -> tuple[Callable[[], object], Callable[[], object]]:
-    """What encodes one observation, and what judges one batch of the planner."""
-    golden, planner = model.bundle.golden, model.manifest.planner
+def _calls(model: WorldModel, samples: int) -> tuple[Callable[[], object], Callable[[], object]]:
+    """What encodes one observation, and what judges so many action sequences."""
+    golden = model.bundle.golden
     context, goal = golden_start(model.bundle)
-    actions = np.resize(golden.actions, (planner.samples, *golden.actions.shape[1:]))
+    actions = np.resize(golden.actions, (samples, *golden.actions.shape[1:]))
     image = None if golden.image is None else golden.image[0]
     state = None if golden.proprioception is None else golden.proprioception[0]
     return (lambda: model.encode(image, state)), (lambda: model.score(context, goal, actions))
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
 def _ways(settings: RuntimeSettings) -> Iterator[tuple[Provider, Precision, int]]:

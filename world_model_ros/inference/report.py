@@ -131,7 +131,7 @@ def _contract(manifest: Manifest) -> Iterator[tuple[str, str]]:
         if name in action.frozen:
             text = f'kept at {action.frozen[name]:g} {unit}'
         else:
-            text = f'{low:g} to {high:g} {unit}'
+            text = f'{low:g} to {high:g}' + (f' {unit}' if unit != '1' else '')
         if dead := action.dead_band[index]:
             text += f', below {dead:g} it is 0'
         yield '', f'{name} {text}'
@@ -202,8 +202,9 @@ def _ranking(model: WorldModel) -> Iterator[Finding]:
 
 def _speed_text(model: WorldModel, speed: Speed) -> str:
     planner = model.manifest.planner
+    about = 'about ' * speed.estimated
     return (f'encode {_time(speed.encode_ms)}, imagine and judge {planner.samples} x '
-            f'{planner.horizon} steps {_time(speed.score_ms)}, a plan of {speed.iterations} '
+            f'{planner.horizon} steps {about}{_time(speed.score_ms)}, a plan of {speed.iterations} '
             f'iterations {_time(speed.plan_ms)}')
 
 
