@@ -25,6 +25,7 @@ their number, decodes them, and says what it refuses.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from geometry_msgs.msg import PoseStamped
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -47,6 +48,7 @@ _DOUBLES = payload.JOINTS * 8
 LARGEST: dict[type, int] = {
     Image: payload.IMAGE_BYTES + 2 * payload.NAME_LENGTH + _FIXED,
     CompressedImage: payload.COMPRESSED_IMAGE_BYTES + 2 * payload.NAME_LENGTH + _FIXED,
+    PoseStamped: payload.NAME_LENGTH + _FIXED,
     JointState: _NAMES + 3 * _DOUBLES + payload.NAME_LENGTH + _FIXED,
     ActionProposal: (payload.PLAN_ROWS * payload.JOINTS * 4 + _NAMES + 4 * payload.NAME_LENGTH
                      + _FIXED),

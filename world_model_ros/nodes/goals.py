@@ -35,6 +35,7 @@ from world_model_ros.inference import InferenceError
 from world_model_ros.monitor import Counters, Health, Level
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
+from world_model_ros.nodes.robot_state import RobotState
 from world_model_ros.observation import ImageError, decode_image
 
 Float = npt.NDArray[np.float32]
@@ -140,13 +141,13 @@ class Goals:
 
     # From the thread that observes
 
-    def consider(self, camera: tuple[int, int], model: LoadedModel) -> None:
+    def consider(self, camera: tuple[int, int], model: LoadedModel, robot: RobotState) -> None:
         """Turn a request, if there is one, into a goal for a camera of size [height, width]."""
         request = self._requests.poll()
         if request is None:
             return
         try:
-            goal = _goal_of(request, camera, model)
+            goal = _goal_of(request, camera, model, robot)
         except (ImageError, InferenceError, ValueError) as error:
             self.refuse(str(error))
             request.refuse(str(error))
@@ -154,7 +155,7 @@ class Goals:
             self._pursue(goal)
             request.accept(goal)
 
-    def hand_over(self, model: LoadedModel) -> None:
+    def hand_over(self, model: LoadedModel, robot: RobotState) -> None:
         """Pursue the goal with another model: encoded again, or dropped if it was a latent."""
         goal = self._goal
         if goal is None:
@@ -166,8 +167,8 @@ class Goals:
             reason = f'goal dropped: {model.name} takes none'
         elif goal.pixels is not None:
             try:
-                moved = _encode(goal.id, goal.pixels, model)
-            except InferenceError as error:
+                moved = _encode(goal.id, goal.pixels, model, robot)
+            except (InferenceError, ValueError) as error:
                 reason = f'goal dropped: {model.name} cannot encode its picture: {error}'
         with self._lock:
             if self._goal is None or self._goal.id != goal.id:
@@ -189,7 +190,9 @@ class Goals:
         self._logger.info(f'new goal {goal.id}')
 
 
-def _goal_of(request: GoalRequest, camera: tuple[int, int], model: LoadedModel) -> Goal:
+def _goal_of(
+    request: GoalRequest, camera: tuple[int, int], model: LoadedModel, robot: RobotState,
+) -> Goal:
     if not model.manifest.has_goal:
         raise ValueError(f'{model.name} takes no goals: it plans for the reward it was trained on')
     if request.picture is None:
@@ -205,11 +208,11 @@ def _goal_of(request: GoalRequest, camera: tuple[int, int], model: LoadedModel) 
     if pixels.shape[:2] != camera:
         raise ImageError(f'goal picture is {picture.width}x{picture.height}, the camera '
                          f'{camera[1]}x{camera[0]}: use a picture that this camera took')
-    return _encode(_digest(pixels.tobytes()), pixels, model)
+    return _encode(_digest(pixels.tobytes()), pixels, model, robot)
 
 
-def _encode(goal_id: str, pixels: Pixels, model: LoadedModel) -> Goal:
-    return Goal(goal_id, pixels, model.encode_goal(pixels), model)
+def _encode(goal_id: str, pixels: Pixels, model: LoadedModel, robot: RobotState) -> Goal:
+    return Goal(goal_id, pixels, model.encode_goal(pixels, robot.joints, robot.pose), model)
 
 
 def _digest(data: bytes) -> str:

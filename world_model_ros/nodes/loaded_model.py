@@ -20,12 +20,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
 from world_model_interfaces.msg import ActionProposal, ModelInfo
 from world_model_ros.bundle import PoseProprioception, load_bundle
 from world_model_ros.inference import Context, RuntimeSettings, WorldModel
-from world_model_ros.observation import fit_image, proprioception
+from world_model_ros.observation import (
+    JointStateError,
+    PoseError,
+    fit_image,
+    gripper_fraction,
+    pose_proprioception,
+    proprioception,
+)
 from world_model_ros.planning import Planner
 
 Float = npt.NDArray[np.float32]
@@ -38,9 +46,6 @@ _KINDS = {
     'twist': ActionProposal.TWIST,
     'pose_delta': ActionProposal.POSE_DELTA,
 }
-# Cartesian numbers are named on the wire as the fields of geometry_msgs/Twist are.
-_WIRE_NAMES = {'x': 'linear.x', 'y': 'linear.y', 'z': 'linear.z',
-               'roll': 'angular.x', 'pitch': 'angular.y', 'yaw': 'angular.z'}
 
 
 class LoadedModel:
@@ -62,11 +67,10 @@ class LoadedModel:
             raise ValueError(f'{self.name} sees nothing: world_model works at the rate of a camera '
                              'and cannot run a model of states alone')
         self._image = self.manifest.image
-        state = self.manifest.proprioception
-        if isinstance(state, PoseProprioception):
-            raise ValueError(f'{self.name} reads the pose of a link: world_model pairs a camera '
-                             'with joint states and cannot feed it')
-        self._state = state
+        self._state = self.manifest.proprioception
+        self.reads_pose = isinstance(self._state, PoseProprioception)
+        # Without joints, pictures are all that the model sees.
+        self.reads_joints = self._state is not None and bool(self._state.joints)
         self.graphs = WorldModel(self.bundle, settings, progress)
         # Measures how long imagining takes, which runs each size of batch once.
         self.planner = Planner(self.graphs, self.manifest.planner)
@@ -77,9 +81,7 @@ class LoadedModel:
         self.kind = _KINDS[action.kind]
         # What is frozen is the model's own matter: the robot is not asked for it.
         self._driven = list(action.driven)
-        self.driven_names = [
-            action.names[i] if action.frame is None else _WIRE_NAMES.get(
-                action.names[i], action.names[i]) for i in self._driven]
+        self.driven_names = [action.names[i] for i in self._driven]
 
     def __str__(self) -> str:
         """Identity for a log."""
@@ -87,31 +89,60 @@ class LoadedModel:
         return f'{model.name} {model.version} ({model.license}), digest {self.digest[:12]}'
 
     @property
-    def reads_joints(self) -> bool:
-        """Whether the model knows the robot's joints; else pictures are all that it sees."""
-        return self._state is not None
-
-    @property
     def reached(self) -> float:
         """Distance at which a goal counts as reached, in the units of the bundle's cost."""
         return self.manifest.goal.reached if self.manifest.goal else 0.0
 
-    def proprioception(self, joints: JointState) -> Float | None:
-        """What the model reads of a joint state [P], if anything; raises JointStateError."""
-        if self._state is None:
+    def check_joints(self, joints: JointState) -> None:
+        """Raise JointStateError for a joint state that lacks what the model reads."""
+        if isinstance(self._state, PoseProprioception):
+            if self._state.gripper is not None:
+                _gripper_of(joints, self._state)
+        elif self._state is not None:
+            proprioception(joints.name, joints.position, joints.velocity, self._state)
+
+    def check_pose(self, pose: PoseStamped) -> None:
+        """Raise PoseError for a pose that the model cannot read."""
+        if isinstance(self._state, PoseProprioception):
+            _pose_of(pose, self._state)
+
+    def proprioception(
+        self, joints: JointState | None, pose: PoseStamped | None,
+    ) -> Float | None:
+        """What the model reads of the robot [P], if anything; raises JointStateError, PoseError."""
+        state = self._state
+        if state is None:
             return None
-        return proprioception(joints.name, joints.position, joints.velocity, self._state)
+        if isinstance(state, PoseProprioception):
+            if pose is None:
+                raise PoseError('no pose at the time of the image')
+            numbers = _pose_of(pose, state)
+            if state.gripper is None:
+                return numbers
+            return np.append(numbers, np.float32(_gripper_of(joints, state)))
+        if joints is None:
+            raise JointStateError('no joint state at the time of the image')
+        return proprioception(joints.name, joints.position, joints.velocity, state)
 
     def fit(self, pixels: Pixels) -> Pixels:
         """A camera's RGB picture [H, W, 3], cropped and resized as the model wants it."""
         return fit_image(pixels, self._image)
 
-    def encode_goal(self, pixels: Pixels) -> Float:
-        """Goal that a camera's RGB picture [H, W, 3] shows; raises InferenceError."""
+    def encode_goal(self, pixels: Pixels, joints: JointState | None,
+                    pose: PoseStamped | None) -> Float:
+        """
+        Goal that a camera's RGB picture [H, W, 3] shows; raises as ``proprioception`` does.
+
+        Where a goal takes the robot's state as well, that is the state of now: a picture tells no
+        other, and the published models whose goals are latents look at the picture alone.
+        """
         picture = self.fit(pixels)
         if self._image.frames > 1:  # a goal stands still
             picture = np.stack([picture] * self._image.frames)
-        return self.graphs.encode_goal(picture)
+        encoder = self.manifest.graphs.goal_encoder
+        takes_state = encoder is None or encoder.proprioception
+        state = self.proprioception(joints, pose) if takes_state else None
+        return self.graphs.encode_goal(picture, state)
 
     def imagine(self, context: Context, actions: Float) -> Float:
         """The latent after actions [k * rows_per_step, A]; raises InferenceError."""
@@ -151,3 +182,16 @@ class LoadedModel:
             horizon=self.rows,
             joint_names=list(state.joints) if state else [],
             latent_shape=list(self.manifest.latent.shape))
+
+
+def _pose_of(message: PoseStamped, contract: PoseProprioception) -> Float:
+    position, turn = message.pose.position, message.pose.orientation
+    return pose_proprioception(
+        message.header.frame_id, (position.x, position.y, position.z),
+        (turn.x, turn.y, turn.z, turn.w), contract)
+
+
+def _gripper_of(joints: JointState | None, contract: PoseProprioception) -> float:
+    if joints is None:
+        raise JointStateError('no joint state at the time of the image')
+    return gripper_fraction(joints.name, joints.position, contract)

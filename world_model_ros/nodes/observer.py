@@ -20,16 +20,14 @@ can be trusted, and encodes. What cannot be used is counted and explained, and c
 """
 
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import repeat
 from time import monotonic
 
 import numpy as np
 import numpy.typing as npt
 from rclpy.clock import Clock
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import Image
 
 from world_model_ros.inference import Context, ContextBuffer, FrameStack, InferenceError
 from world_model_ros.monitor import (
@@ -38,7 +36,6 @@ from world_model_ros.monitor import (
     Counters,
     FrozenPicture,
     Health,
-    JointMotion,
     LatencyWindow,
     Level,
     Rate,
@@ -49,33 +46,28 @@ from world_model_ros.monitor import (
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.goals import Goals
 from world_model_ros.nodes.loaded_model import LoadedModel
+from world_model_ros.nodes.newest import Newest
+from world_model_ros.nodes.robot_state import RobotState, RobotStates
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 from world_model_ros.observation import (
     ImageError,
     JointStateError,
-    StampedBuffer,
+    PoseError,
     decode_image,
 )
 
 Float = npt.NDArray[np.float32]
 
-_FAR_OFF = 10.0  # s; a stamp so far off would drive the good ones out of the buffer
-_JOINT_STATES_KEPT = 200  # 2 s at 100 Hz: longer than any image is on its way
-
 
 @dataclass(frozen=True)
 class Observation:
-    """
-    A picture (RGB, uint8 [H, W, 3]) and the joint state of the same moment; stamp in ns.
-
-    joints: None only where the model reads none and the robot has sent none
-    """
+    """A picture (RGB, uint8 [H, W, 3]) and the robot at the same moment; stamp in ns."""
 
     stamp: int
     frame_id: str
     pixels: npt.NDArray[np.uint8]
-    joints: JointState | None
+    robot: RobotState
 
 
 @dataclass(frozen=True)
@@ -99,13 +91,9 @@ class Eye:
         self._contexts = ContextBuffer(model.manifest, model.graphs)
 
     def encode(self, observation: Observation) -> Encoded:
-        """Encode an observation; raises JointStateError or InferenceError."""
+        """Encode an observation; raises JointStateError, PoseError or InferenceError."""
         model, stamp = self.model, observation.stamp
-        state = None
-        if model.reads_joints:
-            if observation.joints is None:
-                raise JointStateError('no joint state at the time of the image')
-            state = model.proprioception(observation.joints)
+        state = model.proprioception(observation.robot.joints, observation.robot.pose)
         picture = self._frames.add(stamp, model.fit(observation.pixels))
         latent = model.graphs.encode(picture, state)
         context = self._contexts.add(stamp, latent, state, self._actions.rows)
@@ -128,15 +116,14 @@ class Observer:
     ) -> None:
         self.watch = WorkerWatch('observe')
         self._eye, self._actions = Eye(model, actions), actions
-        self._next: LoadedModel | None = None
+        self._next: Newest[LoadedModel] = Newest()
         self._parameters, self._clock, self._goals = parameters, clock, goals
         self._counts, self._troubles = counts, troubles
         self._observed, self._encoded = observed, encoded
-        self._joints: StampedBuffer[JointState] = StampedBuffer(_JOINT_STATES_KEPT)
-        self._joints_lock = threading.Lock()
-        self._joints_problem = ''
         self._images, self._usable = Arrivals(), Arrivals()
-        self._image_rate, self._joint_rate = Rate(), Rate()
+        self._image_rate = Rate()
+        self.robot = RobotStates(clock, counts, troubles)
+        self._state = RobotState(None, None)  # that of the last observation
         self._encode_time = LatencyWindow()
         self._frozen = FrozenPicture()
         self._stamp, self._clock_read = 0, 0
@@ -154,31 +141,9 @@ class Observer:
         self._images.tick(monotonic())
         self._image_rate.tick(monotonic())
 
-    def store(self, joints: JointState) -> None:
-        """Keep a joint state, if the model can use it: the last good one stands."""
-        self._counts.add('joint_states_received')
-        self._joint_rate.tick(monotonic())
-        try:
-            self._check_time(to_nanoseconds(joints.header.stamp))
-            self.model.proprioception(joints)
-        except JointStateError as error:
-            self._joints_problem = str(error)
-            self._troubles.note('joint_states_refused', str(error))
-            return
-        self._joints_problem = ''
-        with self._joints_lock:
-            self._joints.add(to_nanoseconds(joints.header.stamp), joints)
-
-    def _check_time(self, stamp: int) -> None:
-        off = (self._clock.now().nanoseconds - stamp) / NANOSECONDS
-        if abs(off) > _FAR_OFF:
-            raise JointStateError(f'joint state is {off:.1f} s old: the clock of who publishes '
-                                  '"joint_states" differs from that of this node (use_sim_time set '
-                                  'in only one of them?)')
-
     def see_with(self, model: LoadedModel) -> None:
         """Change to another model before the next picture."""
-        self._next = model
+        self._next.put(model)
 
     def restart(self) -> None:
         """Begin anew after a pause, during which nothing was expected to come."""
@@ -191,9 +156,8 @@ class Observer:
 
     def take_over(self) -> None:
         """Change to the model that waits, if one does; in the worker's thread, or without it."""
-        model, self._next = self._next, None
-        if model is not None:
-            self._goals.hand_over(model)
+        if (model := self._next.poll()) is not None:
+            self._goals.hand_over(model, self._state)
             self._eye = Eye(model, self._actions)
 
     # In the worker's thread
@@ -208,35 +172,30 @@ class Observer:
         except ImageError as error:
             self._troubles.note('images_refused', str(error))
             return
-        with self.watch.inside('encoding a goal'):
-            self._goals.consider(pixels.shape[:2], self.model)
         observation = self._pair(message, pixels)
         if observation is not None:
+            self._state = observation.robot
+            with self.watch.inside('encoding a goal'):
+                self._goals.consider(pixels.shape[:2], self.model, observation.robot)
             self._observed(observation)
             self._encode(observation)
 
     def _pair(self, message: Image, pixels: npt.NDArray[np.uint8]) -> Observation | None:
-        """Find the joint state of a picture; None and a reason if they cannot be trusted."""
+        """Find the robot's state of a picture; None and a reason if they cannot be trusted."""
         stamp = to_nanoseconds(message.header.stamp)
         if not (self._is_recent(stamp) and self._is_newer(stamp)):
             return None
-        tolerance = int(self._parameters.real('max_skew') * NANOSECONDS)
-        with self._joints_lock:
-            joints = self._joints.nearest(stamp, tolerance)
-        if joints is None and self.model.reads_joints:
-            self._troubles.note(
-                'unpaired', self._joints_problem or 'no joint state within max_skew of the image: '
-                'is "joint_states" published, and stamped with the same clock?')
+        robot = self.robot.at(stamp, self._parameters.real('max_skew'), self.model)
+        if robot is None:
             return None
-        moved = self._frozen.motion(
-            stamp / NANOSECONDS, pixels, {} if joints is None else _motion_of(joints))
+        moved = self._frozen.motion(stamp / NANOSECONDS, pixels, robot.motion())
         if moved > self._parameters.real('frozen_camera_motion'):
             self._troubles.note(
                 'frozen', f'the camera is frozen: its picture has not changed in a single byte '
                 f"while a joint moved by {moved:.3f}: restart the camera's driver (or raise "
                 'frozen_camera_motion if this camera cannot see the robot)')
             return None
-        return Observation(stamp, message.header.frame_id, pixels, joints)
+        return Observation(stamp, message.header.frame_id, pixels, robot)
 
     def _is_newer(self, stamp: int) -> bool:
         now = self._clock.now().nanoseconds
@@ -265,8 +224,8 @@ class Observer:
         try:
             with self.watch.inside('encoding an image'):
                 encoded = self._eye.encode(observation)
-        except JointStateError as error:  # stored before the model changed
-            self._troubles.note('joint_states_refused', str(error))
+        except (JointStateError, PoseError) as error:  # stored before the model changed
+            self._troubles.note('unpaired', str(error))
             return
         except InferenceError as error:
             self._troubles.note('encodings_failed', str(error))
@@ -292,10 +251,7 @@ class Observer:
         if (age := self._images.age(now)) > limit:
             return (f'no image {_since(age)}: is the camera running, and "image" remapped to its '
                     'topic?')
-        if (age := self._joint_rate.age(now)) > limit and self.model.reads_joints:
-            return (f"no joint state {_since(age)}: is the robot's driver running, and "
-                    '"joint_states" remapped to its topic?')
-        return self._troubles.headline
+        return self.robot.silence(now, limit, self.model) or self._troubles.headline
 
     def health(self) -> Health:
         """What /diagnostics says of the observations."""
@@ -304,9 +260,9 @@ class Observer:
         values = {
             **self._counts.values(),
             'image_rate_hz': f'{self._image_rate.hertz(now):.1f}',
-            'joint_state_rate_hz': f'{self._joint_rate.hertz(now):.1f}',
+            'joint_state_rate_hz': f'{self.robot.joint_rate.hertz(now):.1f}',
             'image_age_s': _seconds(self._images.age(now)),
-            'joint_state_age_s': _seconds(self._joint_rate.age(now)),
+            'joint_state_age_s': _seconds(self.robot.joint_rate.age(now)),
             'usable_age_s': _seconds(sight.age),
             **self._encode_time.values('encode')}
         if sight.is_blind:
@@ -315,12 +271,6 @@ class Observer:
         if sight.problem:
             return Health('observation', Level.WARN, sight.problem, values)
         return Health('observation', Level.OK, 'observing', values)
-
-
-def _motion_of(joints: JointState) -> dict[str, JointMotion]:
-    speeds = joints.velocity if len(joints.velocity) == len(joints.name) else repeat(None)
-    return {name: JointMotion(position, speed) for name, position, speed in zip(
-        joints.name, joints.position, speeds, strict=False)}
 
 
 def _since(age: float) -> str:

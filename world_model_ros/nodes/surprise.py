@@ -31,7 +31,7 @@ from world_model_ros.monitor import ActionLog, Foresight, Health, LatencyWindow,
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Eye, Observation
-from world_model_ros.observation import JointStateError
+from world_model_ros.observation import JointStateError, PoseError
 
 
 class SurpriseMeter:
@@ -93,7 +93,7 @@ class Shadow:
         try:
             with self.watch.inside('encoding an image'):
                 encoded = self._eye.encode(observation)
-        except (InferenceError, JointStateError) as error:
+        except (InferenceError, JointStateError, PoseError) as error:
             if not self.model.is_closed:
                 self.watch.failed(str(error))
             return

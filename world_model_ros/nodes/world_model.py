@@ -34,6 +34,7 @@ from functools import partial
 from pathlib import Path
 
 from action_msgs.msg import GoalStatus
+from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.event_handler import SubscriptionEventCallbacks
 from sensor_msgs.msg import Image, JointState
@@ -78,8 +79,9 @@ class WorldModelNode(ManagedNode):
         self._settings = WorldModelParameters(self)
         self._counts = Counters(
             'frames_received', 'joint_states_received', 'frames_encoded', 'images_refused',
-            'joint_states_refused', 'unpaired', 'stale', 'repeated_stamps', 'frozen',
-            'encodings_failed', 'plans_refused', 'proposals', 'goals_accepted', 'goals_refused')
+            'joint_states_refused', 'poses_refused', 'unpaired', 'stale', 'repeated_stamps',
+            'frozen', 'encodings_failed', 'plans_refused', 'proposals', 'goals_accepted',
+            'goals_refused')
         self._border = Border(self, self._on_border)
         self._active = False
         self._configured = False
@@ -146,7 +148,8 @@ class WorldModelNode(ManagedNode):
         subscribe = self._border.subscribe
         subscriptions = (
             subscribe(Image, 'image', self._on_image, IMAGE),
-            subscribe(JointState, 'joint_states', self._observer.store, JOINTS),
+            subscribe(JointState, 'joint_states', self._on_joints, JOINTS),
+            subscribe(PoseStamped, 'pose', self._on_pose, SENSOR),
             subscribe(Image, 'goal_image', self._on_goal_image, LATCHED,
                       event_callbacks=goal_events))
         self._reach_goal = ReachGoalServer(
@@ -281,6 +284,12 @@ class WorldModelNode(ManagedNode):
         self._observer.image_came()
         if self._active:
             self._seeing.box.put(message)
+
+    def _on_joints(self, message: JointState) -> None:
+        self._observer.robot.store_joints(message, self._observer.model)
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        self._observer.robot.store_pose(message, self._observer.model)
 
     def _on_goal_image(self, message: Image) -> None:
         self._goals.request(GoalRequest(message, None))

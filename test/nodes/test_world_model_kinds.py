@@ -1,0 +1,139 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Every kind of model on real DDS: what each reads comes by topics, what it plans is proposed."""
+
+import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dds import LATCHED, Graph
+from geometry_msgs.msg import PoseStamped
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image, JointState
+from small_models import HORIZON, JOINTS, KINDS, Kind, write_small_bundle
+from test_world_model_faults import Pulse
+from test_world_model_swap import load
+
+from world_model_interfaces.msg import ActionProposal, Heartbeat, ModelInfo, Surprise
+from world_model_ros.nodes.convert import from_tensor, to_stamp
+
+MODELS = {
+    **{name: KINDS[name] for name in (
+        'markov rollout', 'markov rollout, joints integrated', 'window rollout', 'markov', 'window',
+        'growing', 'growing with twists', 'recurrent')},
+    'markov with a return': Kind(discount=0.9),
+}
+
+
+class Station:
+    """A camera, three joints, a finger and a hand whose pose is known, at 25 Hz."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.frame = graph, 'base'
+        self._images = graph.publisher(Image, 'image', qos_profile_sensor_data)
+        self._joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
+        self._poses = graph.publisher(PoseStamped, 'pose', qos_profile_sensor_data)
+
+    def publish(self) -> None:
+        stamp = to_stamp(self.graph.now())
+        phase = self.graph.now() / 1e9
+        joints = JointState(name=['finger', *JOINTS], velocity=[0.0] * 4,
+                            position=[0.02, np.sin(phase), np.cos(phase), 0.0])
+        pose = PoseStamped()
+        pose.header.frame_id = self.frame
+        pose.pose.position.x = 0.4
+        pose.pose.orientation.w = 1.0
+        image = picture(round(100 + 50 * np.sin(phase)))
+        for message in (joints, pose, image):
+            message.header.stamp = stamp
+        self._joints.publish(joints)
+        self._poses.publish(pose)
+        self._images.publish(image)
+
+
+def picture(value: int) -> Image:
+    message = Image(height=8, width=8, encoding='rgb8', step=24)
+    message.data = array.array('B', bytes([value, 255 - value, 7]) * 64)
+    return message
+
+
+@pytest.fixture(scope='module')
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    folder = tmp_path_factory.mktemp('kinds')
+    bundle = write_small_bundle(folder / 'first', KINDS['markov rollout'])
+    with Graph(folder) as graph:
+        process = graph.spawn('world_model', parameters={
+            'autostart': True, 'bundle': str(bundle.path)})
+        graph.wait_until_active('world_model')
+        yield graph
+        assert graph.end(process) == 0
+
+
+@pytest.fixture
+def station(graph: Graph) -> Iterator[Station]:
+    station = Station(graph)
+    with graph.every(0.04, station.publish):
+        yield station
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_a_model_of_any_kind_is_loaded_fed_and_proposes_what_it_drives(
+    graph: Graph, station: Station, tmp_path: Path, name: str,
+) -> None:
+    kind = MODELS[name]
+    bundle = write_small_bundle(
+        tmp_path / 'bundle', kind, lambda manifest: manifest['model'].update(version=name))
+    infos = graph.listen(ModelInfo, 'world_model/model_info', LATCHED)
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    surprises = graph.listen(Surprise, 'world_model/surprise', qos_profile_sensor_data)
+    answer = load(graph, bundle.path)
+    assert answer.success, answer.message
+    if kind.discount is None:
+        graph.publisher(Image, 'goal_image', LATCHED).publish(picture(180))
+    graph.wait_for(lambda: sum(it.model_digest == bundle.digest for it in proposals) > 4, 10,
+                   'proposals of this model')
+    graph.wait_for(lambda: any(it.model_digest == bundle.digest for it in surprises), 10,
+                   'its surprise')
+    proposal = proposals[-1]
+    driven = [it for it in kind.names if it not in kind.frozen]
+    assert proposal.names == driven == infos[-1].action_names
+    values = from_tensor(proposal.values)
+    assert values.shape == (HORIZON * kind.rows, len(driven))
+    assert values.min() >= -1.0 and values.max() <= 1.5
+    assert infos[-1].horizon == HORIZON * kind.rows
+    assert infos[-1].action_frame == ('base' if kind.action in ('pose_delta', 'twist') else '')
+    assert (proposal.goal_id == '') == (kind.discount is not None)
+
+
+def test_a_pose_in_another_frame_makes_a_model_that_reads_it_blind_and_is_named(
+    graph: Graph, station: Station, tmp_path: Path,
+) -> None:
+    assert load(graph, write_small_bundle(tmp_path / 'bundle', KINDS['growing']).path).success
+    pulse = Pulse(graph)
+    station.frame = 'map'
+    beat = pulse.wait_for(Heartbeat.BLIND, 'transform it')
+    assert '"map"' in beat.text and '"base"' in beat.text
+    station.frame = 'base'
+    graph.publisher(Image, 'goal_image', LATCHED).publish(picture(180))
+    pulse.wait_for(Heartbeat.PLANNING)
+
+
+def test_a_model_of_states_alone_is_refused_with_the_reason(
+    graph: Graph, station: Station, tmp_path: Path,
+) -> None:
+    answer = load(graph, write_small_bundle(tmp_path / 'b', KINDS['markov with a return']).path)
+    assert not answer.success and 'cannot run a model of states alone' in answer.message

@@ -1,0 +1,136 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the robot says of itself, kept until the picture of the same moment comes."""
+
+import math
+import threading
+from dataclasses import dataclass
+from time import monotonic
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock
+from sensor_msgs.msg import JointState
+
+from world_model_ros.monitor import Counters, JointMotion, Rate
+from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
+from world_model_ros.nodes.loaded_model import LoadedModel
+from world_model_ros.nodes.troubles import Troubles
+from world_model_ros.observation import JointStateError, PoseError, StampedBuffer
+
+_KEPT = 200  # 2 s at 100 Hz: longer than any image is on its way
+_FAR_OFF = 10.0  # s; a stamp so far off would drive the good ones out of the buffer
+
+
+@dataclass(frozen=True)
+class RobotState:
+    """The robot at one moment; None for what it does not send and the model does not read."""
+
+    joints: JointState | None
+    pose: PoseStamped | None
+
+    def motion(self) -> dict[str, JointMotion]:
+        """Where the joints are and how fast, by name."""
+        joints = self.joints
+        if joints is None:
+            return {}
+        speeds = (joints.velocity if len(joints.velocity) == len(joints.name)
+                  else [math.nan] * len(joints.name))
+        return {name: JointMotion(position, speed if math.isfinite(speed) else None)
+                for name, position, speed in zip(
+                    joints.name, joints.position, speeds, strict=False)}
+
+
+class RobotStates:
+    """
+    Joint states, and poses where the model reads one, by their stamps.
+
+    They are judged when they come, so that a bad one never replaces a good one.
+    """
+
+    def __init__(self, clock: Clock, counts: Counters, troubles: Troubles) -> None:
+        self._clock, self._counts, self._troubles = clock, counts, troubles
+        self._lock = threading.Lock()
+        self._joints: StampedBuffer[JointState] = StampedBuffer(_KEPT)
+        self._poses: StampedBuffer[PoseStamped] = StampedBuffer(_KEPT)
+        self._joints_problem = self._pose_problem = ''
+        self.joint_rate, self.pose_rate = Rate(), Rate()
+
+    def store_joints(self, joints: JointState, model: LoadedModel) -> None:
+        """Keep a joint state if ``model`` can use it."""
+        self._counts.add('joint_states_received')
+        self.joint_rate.tick(monotonic())
+        stamp = to_nanoseconds(joints.header.stamp)
+        try:
+            self._check_time('joint state', '"joint_states"', stamp)
+            model.check_joints(joints)
+        except JointStateError as error:
+            self._joints_problem = str(error)
+            self._troubles.note('joint_states_refused', self._joints_problem)
+            return
+        self._joints_problem = ''
+        with self._lock:
+            self._joints.add(stamp, joints)
+
+    def store_pose(self, pose: PoseStamped, model: LoadedModel) -> None:
+        """Keep a pose if ``model`` can use it."""
+        self.pose_rate.tick(monotonic())
+        stamp = to_nanoseconds(pose.header.stamp)
+        try:
+            self._check_time('pose', '"pose"', stamp)
+            model.check_pose(pose)
+        except (JointStateError, PoseError) as error:
+            self._pose_problem = str(error)
+            self._troubles.note('poses_refused', self._pose_problem)
+            return
+        self._pose_problem = ''
+        with self._lock:
+            self._poses.add(stamp, pose)
+
+    def at(self, stamp: int, max_skew: float, model: LoadedModel) -> RobotState | None:
+        """The state at ``stamp`` [ns]; None, and a reason is noted, if ``model`` lacks a part."""
+        tolerance = int(max_skew * NANOSECONDS)
+        with self._lock:
+            joints = self._joints.nearest(stamp, tolerance)
+            pose = self._poses.nearest(stamp, tolerance) if model.reads_pose else None
+        for missing, problem, what, topic in (
+            (model.reads_joints and joints is None, self._joints_problem, 'joint state',
+             'joint_states'),
+            (model.reads_pose and pose is None, self._pose_problem, 'pose', 'pose'),
+        ):
+            if missing:
+                self._troubles.note('unpaired', problem or (
+                    f'no {what} within max_skew of the image: is "{topic}" published, and stamped '
+                    'with the same clock?'))
+                return None
+        return RobotState(joints, pose)
+
+    def silence(self, now: float, limit: float, model: LoadedModel) -> str:
+        """Which of what ``model`` reads has not come for longer than ``limit`` [s], if any."""
+        for reads, rate, what, topic in (
+            (model.reads_joints, self.joint_rate, 'joint state', 'joint_states'),
+            (model.reads_pose, self.pose_rate, 'pose', 'pose'),
+        ):
+            if reads and (age := rate.age(now)) > limit:
+                since = 'so far' if math.isinf(age) else f'for {age:.1f} s'
+                return (f"no {what} {since}: is the robot's driver running, and \"{topic}\" "
+                        'remapped to its topic?')
+        return ''
+
+    def _check_time(self, what: str, topic: str, stamp: int) -> None:
+        off = (self._clock.now().nanoseconds - stamp) / NANOSECONDS
+        if abs(off) > _FAR_OFF:
+            raise JointStateError(f'{what} is {off:.1f} s old: the clock of who publishes {topic} '
+                                  'differs from that of this node (use_sim_time set in only one of '
+                                  'them?)')
