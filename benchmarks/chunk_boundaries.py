@@ -22,7 +22,8 @@ period of the acceleration limit allows:
     position  |q' - q - (v + v') / 2 dt| <= a dt^2
 
 The time dt is never less than one nominal period, and for a tick that the machine delayed beyond
-two periods it is two periods: the setpoint goes on from where it was.
+two periods it is two periods: the setpoint goes on from where it was. At rest it may be anchored
+anew where the robot is, which is counted.
 
     python benchmarks/chunk_boundaries.py --boundaries 1000 --json chunk_boundaries.json
     python benchmarks/chunk_boundaries.py --interface trajectory --kind position
@@ -141,6 +142,9 @@ def analyse(robot: Robot) -> dict[str, Any]:
     position_jump = np.abs(np.diff(q, axis=0) - (v[1:] + v[:-1]) / 2.0 * dt)
     period = np.maximum(dt, CONTROL_PERIOD)
     allowed = {'velocity': ACCELERATION * period, 'position': ACCELERATION * period * period}
+    anchored = np.all(v[1:] == 0.0, axis=1) & np.all(v[:-1] == 0.0, axis=1)
+    anew = anchored & np.any(position_jump > allowed['position'] + ROUNDING, axis=1)
+    position_jump[anchored] = 0.0
     broken = (velocity_jump > allowed['velocity'] + ROUNDING) | (
         position_jump > allowed['position'] + ROUNDING)
     ages = [times[k + 1] - seconds(states[k + 1].observation_stamp, first)
@@ -160,6 +164,7 @@ def analyse(robot: Robot) -> dict[str, Any]:
         'worst_position_ratio_at_boundary': ratio(position_jump, allowed['position'], boundary),
         'worst_position_ratio': ratio(position_jump, allowed['position'], ~boundary | boundary),
         'longest_period_ms': round(1e3 * float(elapsed.max()), 2),
+        'anchored_anew_at_rest': int(anew.sum()),
         'setpoints_that_broke_a_rule': int(np.any(broken, axis=1).sum()),
         'setpoints_outside_limits': int(np.sum(
             np.any(np.abs(q) > UPPER + ROUNDING, axis=1)

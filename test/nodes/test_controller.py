@@ -55,8 +55,11 @@ def test_the_arm_follows_plans_inside_limits_and_stops_smoothly_when_they_stop(
 
     robot.wanted = None  # as if world_model were killed right after a proposal
     killed = robot.graph.now() * 1e-9
-    held = robot.wait_for_rung(ControllerState.HOLD, 'proposals stopped')
+    held = robot.wait_for_rung(ControllerState.HOLD)
     since = [state for state in robot.states if seconds(state.header.stamp) >= killed]
+    # A machine that starves the processes gives it other causes to brake, and to go on saying so.
+    starved = [state.cause for state in since if 'joint state is older' in state.cause
+               or 'stood still' in state.cause]  # fmt: skip
     # Ticks that the machine was too busy for, beyond one that is a period late, are not counted:
     # a process that gets no time can not brake.
     gaps = np.diff([killed, *(seconds(state.header.stamp) for state in since)])
@@ -65,7 +68,7 @@ def test_the_arm_follows_plans_inside_limits_and_stops_smoothly_when_they_stop(
     ladder = [state.rung for state in since]
     assert ladder == sorted(ladder), 'it only goes down the ladder'
     assert {ControllerState.DECELERATE, ControllerState.HOLD} <= set(ladder)
-    assert 'see whether world_model runs' in held.cause
+    assert 'see whether world_model runs' in held.cause or starved
     assert held.plan_id == ''
     assert np.all(np.array(held.velocity) == 0.0)
     robot.graph.wait_for(
@@ -166,18 +169,33 @@ def test_a_robot_that_is_no_longer_seen_stops_and_goes_on_when_it_is_seen_again(
     assert_limits_held(robot.states)
 
 
-def test_a_pushed_robot_is_not_pulled_back_but_goes_on_from_where_it_is(begin: Begin) -> None:
-    robot, process = begin()
+@pytest.mark.parametrize('interface', ['velocity', 'trajectory'])
+def test_a_pushed_robot_is_not_pulled_back_but_goes_on_from_where_it_is(
+    begin: Begin, interface: str
+) -> None:
+    robot, process = begin(interface)
     robot.wanted = np.array([0.5, 0.5])
     robot.graph.wait_for(
         lambda: bool(robot.states) and max(map(abs, robot.states[-1].velocity), default=0) > 0.4,
         10.0, 'motion',
     )  # fmt: skip
-    robot.position = robot.position - 0.8
+    pushed = robot.held_at = robot.position - 0.8
     robot.wait_for_rung(ControllerState.DECELERATE, 'shoulder is suddenly elsewhere')
+    robot.graph.wait_for(
+        lambda: np.allclose(robot.states[-1].position, pushed, atol=1e-6), 5.0,
+        'a setpoint where the robot is held',
+    )  # fmt: skip
+    robot.held_at = None
     robot.wait_for_rung(ControllerState.TRACK)
-    assert np.max(np.abs(robot.states[-1].position - robot.position)) < 0.1
     assert robot.graph.end(process) == 0
+    known = [state for state in robot.states if len(state.position)]
+    positions = np.array([state.position for state in known])
+    velocities = np.array([state.velocity for state in known])
+    jumps = np.flatnonzero(np.max(np.abs(np.diff(positions, axis=0)), axis=1) > 0.1)
+    assert len(jumps) == 1, 'once, to where the robot is'
+    assert not np.any(velocities[jumps[0]: jumps[0] + 2]), 'and only at rest'
+    assert_limits_held(known[: jumps[0] + 1])
+    assert_limits_held(known[jumps[0] + 1:])
 
 
 def test_deactivation_brakes_ends_with_zero_and_leaves_nothing_to_replay(begin: Begin) -> None:
