@@ -94,14 +94,14 @@ def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_fo
 
 
 def test_a_slow_model_is_timed_on_a_part_of_the_batch_and_it_says_so(tmp_path: Path) -> None:
-    model = WorldModel(write_toy_bundle(tmp_path, change('planner', 'samples', value=1000)))
+    model = WorldModel(write_toy_bundle(tmp_path))
     assert measure_speed(model, seconds=1e-6).estimated
     exact, estimate = measure_speed(model, seconds=1.0), measure_speed(model, seconds=1e-6)
     assert not exact.estimated
     # Many small batches cost more than one large one, but not without bounds.
     assert exact.score_ms / 3 < estimate.score_ms < 1000 * exact.score_ms
     report = '\n'.join(describe_model(model, deadline=60.0, seconds=1e-6).lines())
-    assert '1000 x 16 steps about' in report
+    assert '64 x 16 steps about' in report
 
 
 def test_another_ranking_of_the_golden_sequences_is_said(tmp_path: Path) -> None:
