@@ -114,11 +114,16 @@ def test_the_thirty_best_of_300_sequences_are_those_of_the_reference(small: Smal
     model, reference = small
     context, goal = observed(reference, max(1, reference.kind.history), seed=40)
     actions = reference.actions(300, seed=41)
-    costs, steps = model.score(context, goal, actions)
+    costs, steps, latents = model.score(context, goal, actions)
     expected = [reference.cost(context.latent, goal, rows, imagined(reference, context, rows))
                 for rows in actions]
     close(costs, expected)
     assert steps.shape == (300, HORIZON)
+    if reference.kind.dynamics == 'rollout':
+        assert latents is not None
+        close(latents, imagined(reference, context, actions[int(np.argmin(costs))]))
+    else:
+        assert latents is None
     assert list(np.argsort(costs, kind='stable')[:30]) == list(
         np.argsort(expected, kind='stable')[:30])
 
@@ -151,6 +156,8 @@ def test_the_size_of_chunks_does_not_change_what_sequences_are_worth(
         parts = model.score(context, goal, actions)
         np.testing.assert_allclose(parts.costs, whole.costs, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(parts.steps, whole.steps, rtol=1e-5, atol=1e-6)
+        if whole.latents is not None and parts.latents is not None:
+            np.testing.assert_allclose(parts.latents, whole.latents, atol=1e-6)
         np.testing.assert_allclose(model.imagine(context, actions), latents, atol=1e-6)
         np.testing.assert_array_equal(np.argsort(parts.costs)[:30], np.argsort(whole.costs)[:30])
 
@@ -249,6 +256,12 @@ def test_a_chunk_holds_as_many_sequences_as_fit_into_memory(tmp_path: Path) -> N
     # Two contexts of two latents, the step and its difference to the goal.
     per_sequence = 32 * 8 * 4 * (2 * 2 + 2)
     assert model.chunk_size() == pytest.approx(64 * 2**20 / per_sequence, rel=0.02)
+
+
+def test_the_runtimes_own_buffers_count_where_they_were_measured(tmp_path: Path) -> None:
+    bundle = write_small_bundle(tmp_path, KINDS['window'],
+                                lambda manifest: manifest['planner'].update(workspace=6.0))
+    assert WorldModel(bundle).chunk_size() == 10
 
 
 @pytest.fixture

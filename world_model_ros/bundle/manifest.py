@@ -84,7 +84,8 @@ planner:
   sigma_min: [0.03, 0.03]             # the refit never falls below it
   momentum: 0.1                       # share of the old mean and deviation kept in a refit
   constant_grid: 6                    # constant actions tried per dimension
-  memory: 256                         # MiB for the tensors of one batch
+  memory: 256                         # MiB for one batch of imagined sequences
+  workspace: 0.05                     # MiB of them for the runtime's own buffers, per sequence
 golden: {file: golden.npz, tolerance: 0.0001}
 ```
 

@@ -60,8 +60,12 @@ class PlannerSettings(Section):
     """Values spread between the bounds of each number that is not frozen; every combination, held
     over the whole horizon, is tried. 0 for none."""
     memory: Annotated[PositiveInt, Field(le=1_048_576)]
-    """What the tensors of one batch of imagined sequences may take [MiB]; batches are split to keep
-    to it. Weights and the runtime's own buffers come on top."""
+    """What one batch of imagined sequences may take [MiB]; batches are split to keep to it. Weights
+    come on top."""
+    workspace: Annotated[float, Field(ge=0, le=1_048_576)] | None = None
+    """What the runtime's own buffers (activations, attention) take for each imagined sequence of a
+    batch, as measured [MiB]. Absent: not measured; `memory` then covers only the tensors that go
+    into graphs and come out of them, of which attention models may need twenty times as much."""
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:

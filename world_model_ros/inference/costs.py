@@ -45,10 +45,13 @@ class Scores(NamedTuple):
 
     costs: float32 [N], what a plan minimises
     steps: float32 [N, H], the goal's distance after each model step, or minus its discounted reward
+    latents: float32 [H, *S] of the cheapest sequence where one graph call imagines the horizon;
+        None where the runtime loops and has not kept them
     """
 
     costs: Float
     steps: Float
+    latents: Float | None
 
 
 class Tally(Protocol):
@@ -57,15 +60,15 @@ class Tally(Protocol):
     def add(self, actions: Float, latents: Float) -> None:
         """Add the next steps: normalised actions [B, h, K], latents [B, h, *S] behind them."""
 
-    def scores(self) -> Scores:
-        """The sum, after the last step."""
+    def scores(self) -> tuple[Float, Float]:
+        """Costs [B] and what each step is worth [B, H], after the last; see `Scores`."""
 
 
 def measure(manifest: Manifest, distance: Distance) -> Measure:
     """A distance of the manifest as a function."""
     part = manifest.latent.parts[distance.source].indices
     of_goal = manifest.goal_indices(distance.source)
-    # Of [..., *tokens, C] and, once C is summed over, of [..., *tokens], of which a vector has none.
+    # Of [..., *tokens, C] and, once C is summed over, of [..., *tokens]; a vector has no tokens.
     axes = tuple(range(-len(manifest.latent.shape), 0))
     tokens = axes[1:]
 
@@ -96,7 +99,7 @@ def measure(manifest: Manifest, distance: Distance) -> Measure:
     def measured(latents: Float, goal: Float) -> Float:
         with np.errstate(over='ignore', invalid='ignore'):
             values = np.asarray(metric(latents[..., part], goal[..., of_goal]), np.float32)
-        return np.where(np.isfinite(values), values, np.float32(np.inf))
+        return _finite(values)
 
     return measured
 
@@ -119,14 +122,15 @@ class DistanceTally:
         for key, measured in self._measures.items():
             self._steps[key].append(measured(latents, self._goal))
 
-    def scores(self) -> Scores:
+    def scores(self) -> tuple[Float, Float]:
         """See `Tally`."""
-        steps = {key: np.concatenate(blocks, axis=1) for key, blocks in self._steps.items()}
+        steps = {key: blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+                 for key, blocks in self._steps.items()}
         costs = np.zeros(len(steps[self._reported]), np.float32)
         with np.errstate(over='ignore'):
             for key, which, weight in self._terms:
                 costs = costs + weight * _OVER_STEPS[which](steps[key])
-        return Scores(costs, steps[self._reported])
+        return costs, steps[self._reported]
 
 
 class ReturnTally:
@@ -149,7 +153,7 @@ class ReturnTally:
             self._rewards.append(reward['reward'])
             self._before = latents[:, step]
 
-    def scores(self) -> Scores:
+    def scores(self) -> tuple[Float, Float]:
         """See `Tally`."""
         assert self._before is not None
         horizon = len(self._rewards)
@@ -158,7 +162,7 @@ class ReturnTally:
         value = self._graphs.run('value', {'latent': self._before})['value']
         with np.errstate(over='ignore', invalid='ignore'):
             costs = steps.sum(1) - np.float32(self._discount ** horizon) * value
-        return Scores(*(np.where(np.isfinite(it), it, np.float32(np.inf)) for it in (costs, steps)))
+        return _finite(costs), _finite(steps)
 
 
 def check_goal(manifest: Manifest, goal: Float | None) -> None:
@@ -170,6 +174,11 @@ def check_goal(manifest: Manifest, goal: Float | None) -> None:
     shape = manifest.goal_shape
     if goal is None or goal.shape != shape or not np.isfinite(goal).all():
         raise InferenceError(f'the goal must be {list(shape)} finite numbers')
+
+
+def _finite(values: Float) -> Float:
+    """Infinity in place of what is no number: a failed sequence loses against all others."""
+    return np.where(np.isfinite(values), values, np.float32(np.inf))
 
 
 def _key(distance: Distance) -> tuple[str, str, str]:

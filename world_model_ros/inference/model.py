@@ -120,21 +120,17 @@ class WorldModel:
     def score(self, context: Context, goal: Float | None, actions: Float) -> Scores:
         """Costs of imagined action sequences [N, H * rows_per_step, A], toward a goal [*G].
 
-        Imagined in chunks that keep to the manifest's memory; no latent is kept. Failed sequences
-        cost infinity. Raises InferenceError.
+        Imagined in chunks that keep to the manifest's memory, whose latents are not kept. Failed
+        sequences cost infinity. Raises InferenceError.
         """
         check_goal(self.manifest, goal)
         with self._graphs.call():
-            chunks = []
-            for part in self._chunks(actions):
-                tally = self._tally(context, goal)
-                start, steps = self._start(context, part)
-                done = 0
-                for block in self._dynamics.blocks(start, steps):
-                    tally.add(steps[:, done:done + block.shape[1]], block)
-                    done += block.shape[1]
-                chunks.append(tally.scores())
-        return Scores(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
+            chunks = [self._score_chunk(context, goal, part) for part in self._chunks(actions)]
+        if len(chunks) == 1:
+            return chunks[0]
+        cheapest = min(chunks, key=lambda chunk: float(chunk.costs.min()))
+        return Scores(np.concatenate([chunk.costs for chunk in chunks]),
+                      np.concatenate([chunk.steps for chunk in chunks]), cheapest.latents)
 
     def imagine(self, context: Context, actions: Float) -> Float:
         """Latents [N, h, *S] after each model step of action sequences [N, h * rows_per_step, A].
@@ -209,6 +205,7 @@ class WorldModel:
         planner = self.manifest.planner
         per_sequence = self._dynamics.bytes_per_sequence(planner.horizon)
         per_sequence += FLOAT_BYTES * 2 * planner.horizon * self.manifest.action.step_size
+        per_sequence += round((planner.workspace or 0.0) * 2**20)
         return max(1, planner.memory * 2**20 // per_sequence)
 
     def interrupt(self) -> None:
@@ -254,6 +251,18 @@ class WorldModel:
                                  'finite numbers: check the joint state')
         return proprioception
 
+    def _score_chunk(self, context: Context, goal: Float | None, actions: Float) -> Scores:
+        tally = self._tally(context, goal)
+        start, steps = self._start(context, actions)
+        done, block = 0, None
+        for block in self._dynamics.blocks(start, steps):
+            tally.add(steps[:, done:done + block.shape[1]], block)
+            done += block.shape[1]
+        costs, distances = tally.scores()
+        at_once = block is not None and block.shape[1] == done
+        latents = block[int(np.argmin(costs))].copy() if at_once and block is not None else None
+        return Scores(costs, distances, latents)
+
     def _chunks(self, actions: Float) -> Iterator[Float]:
         rows = self.manifest.planner.horizon * self.manifest.action.rows_per_step
         count, length = len(actions), actions.shape[1]
@@ -289,7 +298,9 @@ class WorldModel:
         state = context.proprioception
         if self.manifest.graphs.rollout is not None:
             missing = self.manifest.planner.horizon * action.rows_per_step - actions.shape[1]
-            actions = np.concatenate([actions, np.repeat(actions[:, -1:], missing, axis=1)], axis=1)
+            if missing:
+                held = np.repeat(actions[:, -1:], missing, axis=1)
+                actions = np.concatenate([actions, held], axis=1)
         if isinstance(self.manifest.graphs.rollout, WindowRollout):
             oldest = idle_row(self.manifest, None if state is None else state[0])
             context = window_of(context, self.manifest.history, oldest, action.rows_per_step)

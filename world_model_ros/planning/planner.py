@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import PlannerSettings
-from world_model_ros.inference import Context, WorldModel, golden_start
+from world_model_ros.inference import Context, Scores, WorldModel, golden_start
 from world_model_ros.planning.cem import CrossEntropy
 
 Float = NDArray[np.float32]
@@ -93,9 +93,13 @@ class Planner:
         self._frozen = [action.names.index(name) for name in action.frozen]
         self._frozen_values = np.array(list(action.frozen.values()), np.float32)
         self._dead_band = np.array(action.dead_band, np.float32)
+        self._has_dead_band = bool(self._dead_band.any())
         self._lower_knot = self._normalize(self._lower)
         self._upper_knot = self._normalize(self._upper)
         self._weights = _interpolation(settings, self._rows)
+        self._grid = self._constant_grid()
+        # Where the runtime loops, what is chosen is imagined once more, for its latents.
+        self._loops = manifest.graphs.rollout is None
         self._pace = _Pace()
         self._measure_pace()
 
@@ -117,7 +121,7 @@ class Planner:
         still = self._inside(self._model.idle(context))
         first = self._first_guess(warm_start, committed, fixed, still)
         guess = self._knots_of(first[fixed:], weights)
-        constants = self._constant_knots(still)
+        constants = np.concatenate([self._constant(still[None]), self._grid])
         search = CrossEntropy(self._settings, guess, self._lower_knot, self._upper_knot,
                               np.random.Generator(np.random.PCG64(seed)))
         best = _Best()
@@ -125,8 +129,8 @@ class Planner:
         for iteration in range(self._settings.iterations + 1):
             polish = iteration == self._settings.iterations
             size = 1 if polish else self._settings.samples
-            # What is chosen is imagined once more, for its latents.
-            size = min(size, self._pace.fitting(deadline - self._clock() - self._pace.single))
+            reserve = self._pace.single if self._loops else 0.0
+            size = min(size, self._pace.fitting(deadline - self._clock() - reserve))
             if iteration == 0:
                 size = max(size, 1)
             worthwhile = 1 if polish or iteration == 0 else self._settings.elites
@@ -137,14 +141,16 @@ class Planner:
             if iteration == 0:
                 actions[0] = first
             before = self._clock()
-            costs, steps = self._model.score(context, goal, actions)
+            scores = self._model.score(context, goal, actions)
             self._pace.record(size, self._clock() - before)
             samples += size
-            best.offer(actions, steps, costs)
-            search.refit(knots, costs)
-        before = self._clock()
-        latents = self._model.imagine(context, best.actions[None])[0]
-        self._pace.record(1, self._clock() - before)
+            best.offer(actions, scores)
+            search.refit(knots, scores.costs)
+        latents = best.latents
+        if latents is None:
+            before = self._clock()
+            latents = self._model.imagine(context, best.actions[None])[0]
+            self._pace.record(1, self._clock() - before)
         distance = math.nan if goal is None else float(self._model.distance(context.latent, goal))
         return Plan(best.actions, latents, best.steps, best.cost, distance, samples,
                     self._clock() - started)
@@ -184,9 +190,11 @@ class Planner:
         actions = np.empty((len(knots), self._rows, knots.shape[2]), np.float32)
         actions[:, :fixed] = committed
         free = (weights @ knots) * self._action_std + self._action_mean
-        if self._dead_band.any():
+        if self._has_dead_band:
             free[np.abs(free) < self._dead_band] = 0
-        actions[:, fixed:] = self._inside(free)
+        np.clip(free, self._lower, self._upper, out=actions[:, fixed:])
+        if self._frozen:
+            actions[:, fixed:, self._frozen] = self._frozen_values
         return actions
 
     def _knots_of(self, actions: Float, weights: Float) -> Float:
@@ -197,15 +205,19 @@ class Planner:
             knots[reached:] = knots[reached - 1]
         return np.clip(knots, self._lower_knot, self._upper_knot).astype(np.float32)
 
-    def _constant_knots(self, still: Float) -> Float:
-        """Standing still [A] and a grid of constant actions as knots [1 + grid^free, M, A]."""
+    def _constant_grid(self) -> Float:
+        """Knots [grid^free, M, A] of constant actions, a grid over what is not frozen."""
         grid = self._settings.constant_grid
+        if not grid:
+            return np.empty((0, self._weights.shape[1], len(self._lower)), np.float32)
         axes = [np.linspace(low, high, grid) for low, high in
                 zip(self._lower[self._driven], self._upper[self._driven], strict=True)]
-        combinations = np.array(list(product(*axes)) if grid else [], np.float32)
-        actions = np.tile(still, (1 + len(combinations), 1))
-        if grid:
-            actions[1:, self._driven] = combinations
+        actions = np.zeros((grid ** len(axes), len(self._lower)), np.float32)
+        actions[:, self._driven] = list(product(*axes))
+        return self._constant(self._inside(actions))
+
+    def _constant(self, actions: Float) -> Float:
+        """Knots [N, M, A] of actions [N, A] held over the whole plan."""
         return np.repeat(self._normalize(actions)[:, None], self._weights.shape[1], axis=1)
 
     def _normalize(self, actions: Float) -> Float:
@@ -228,12 +240,14 @@ class _Best:
     def __init__(self) -> None:
         self.cost = np.inf
         self.actions = self.steps = np.empty(0, np.float32)
+        self.latents: Float | None = None
 
-    def offer(self, actions: Float, steps: Float, costs: Float) -> None:
-        index = int(np.argmin(costs))
-        if costs[index] < self.cost or not self.actions.size:
-            self.cost = float(costs[index])
-            self.actions, self.steps = actions[index].copy(), steps[index].copy()
+    def offer(self, actions: Float, scores: Scores) -> None:
+        index = int(np.argmin(scores.costs))
+        if scores.costs[index] < self.cost or not self.actions.size:
+            self.cost = float(scores.costs[index])
+            self.actions, self.steps = actions[index].copy(), scores.steps[index].copy()
+            self.latents = scores.latents
 
 
 class _Pace:
