@@ -154,3 +154,19 @@ def test_a_clock_that_stands_or_leaps_stops_the_robot_until_it_can_be_trusted(
     )  # fmt: skip
     assert graph.end(process) == 0
     assert_commands_are_continuous(robot.velocities)
+
+
+def test_in_simulated_time_too_the_robot_is_braked_when_the_process_ends(begin: Begin) -> None:
+    robot, process = begin(idle=True, active=False, use_sim_time=True)
+    graph = robot.graph
+    clock = graph.publisher(Clock, '/clock')
+    start = graph.now()
+    robot.now = lambda: graph.now() - start + 10**12
+    with graph.every(0.005, lambda: clock.publish(Clock(clock=stamp_of(robot.now())))):
+        graph.wait_until_active('controller')
+        robot.wanted = np.array([1.0, -0.5])
+        graph.wait_for(
+            lambda: bool(robot.states) and robot.states[-1].velocity[0] > 0.9, 10.0, 'motion')
+        assert graph.end(process) == 0  # on its way out it hears no clock
+    assert_commands_are_continuous(robot.velocities)
+    assert list(robot.velocities[-1].data) == [0.0, 0.0]

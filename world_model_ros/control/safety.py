@@ -109,11 +109,6 @@ class SafetyController:
         return self._motion is None or not np.any(self._motion.velocity)
 
     @property
-    def refused_last(self) -> str:
-        """Why the newest proposal was refused; empty if it was not."""
-        return self._refusal
-
-    @property
     def bound(self) -> float:
         """The longest time from the last observation to standstill when proposals stop [s]."""
         settings = self.settings
@@ -130,6 +125,7 @@ class SafetyController:
         self._refusal = ''
         if self.standing:  # otherwise it is still braking, and goes on from there
             self._motion = None
+        self._travelled[:] = self._unanswered[:] = 0.0
         self._begin_anew(now, None)
 
     def disable(self) -> None:
@@ -282,7 +278,7 @@ class SafetyController:
             'frozen_joint_states', Level.ERROR,
             f'{which} was driven by over {tolerance:g} rad or m, and the measured position has not '
             'changed at all: its driver repeats itself, or the drive is off or blocked; it goes on '
-            'when the position changes, or after ~/reset',
+            'when the position changes, or after ~/reset or activation',
         )
 
     def _pushed(self) -> Cause | None:

@@ -31,8 +31,8 @@ class TickMonitor:
         self._period = period
         self._due: float | None = None
 
-    def tick(self, now: float) -> float:
-        """Note a tick at ``now`` [s, steady]; return how late it is [s], 0 if it is not."""
+    def tick(self, now: float) -> None:
+        """Note a tick at ``now`` [s, steady]."""
         lateness = 0.0 if self._due is None else max(now - self._due, 0.0)
         self.count += 1
         self.late += lateness > LATE
@@ -42,7 +42,6 @@ class TickMonitor:
             if self._due is None or lateness >= self._period
             else self._due + self._period
         )
-        return lateness
 
     def values(self) -> dict[str, str]:
         """Return the counts as the key-values of a diagnostics aspect."""
