@@ -32,7 +32,9 @@ from export_modules import PROPRIOCEPTION, ROBOT  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from world_model_ros.bundle import BundleError  # noqa: E402
+from world_model_ros.bundle.load import parse_manifest  # noqa: E402
 from world_model_ros.cli import main  # noqa: E402
+from world_model_ros.inference.integration import integration  # noqa: E402
 from world_model_ros.learning.export import (  # noqa: E402
     ExportError,
     Request,
@@ -41,6 +43,7 @@ from world_model_ros.learning.export import (  # noqa: E402
     compare_ranking,
     read_robot,
 )
+from world_model_ros.learning.export.assemble import random_actions  # noqa: E402
 from world_model_ros.learning.export.checkpoint import instantiate, read_tensors  # noqa: E402
 from world_model_ros.learning.export.graphs import GraphSource, write_graph  # noqa: E402
 from world_model_ros.learning.export.module import make  # noqa: E402
@@ -202,6 +205,32 @@ def test_statistics_given_twice_or_of_numbers_that_never_change_are_refused(
     np.savez(path, action=np.ones((9, 2)))
     with pytest.raises(ExportError, match='never change'):
         read_robot(robot, path)
+
+
+@pytest.mark.parametrize('kind', ['pose_delta', 'twist', 'joint_position', 'joint_velocity'])
+def test_torchs_side_and_the_runtime_move_the_robot_alike(kind: str) -> None:
+    families = Path(__file__).parents[1] / 'bundle' / 'families'
+    cartesian = kind in ('pose_delta', 'twist')
+    text = yaml.safe_load(
+        (families / ('vjepa2_ac.yaml' if cartesian else 'joints.yaml')).read_text())
+    text['action']['kind'] = kind
+    units = {'twist': ['m/s'] * 3 + ['rad/s'] * 3 + ['1/s'], 'joint_position': ['rad'] * 7,
+             'joint_velocity': ['rad/s'] * 7}.get(kind, text['action']['units'])
+    text['action']['units'] = units[:len(text['action']['names'])]
+    manifest = parse_manifest(families, json.dumps(text).encode())
+    move = integration(manifest)
+    assert move is not None
+    generator = np.random.default_rng(0)
+    assert manifest.proprioception is not None
+    state = generator.uniform(-0.9, 0.9, (1, manifest.proprioception.size)).astype(np.float32)
+    rows = random_actions(generator, manifest, (
+        5, manifest.planner.horizon * manifest.action.rows_per_step))
+    rows += 0.1 * generator.standard_normal(rows.shape).astype(np.float32)
+    ours = Reference({}, manifest).states(state, rows)
+    assert ours is not None
+    normal = manifest.proprioception.normalization
+    theirs = (move(state[0], rows) - np.array(normal.mean)) / np.array(normal.std)
+    np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5)
 
 
 class _Sly:

@@ -26,8 +26,9 @@ import json
 import pickle
 import sys
 import types
+import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def read_tensors(path: Path, trust: bool) -> Any:
     if path.suffix == '.safetensors':
         return _package('safetensors.torch').load_file(str(path))
     try:
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        return torch.load(path, map_location='cpu', weights_only=True,
+                          mmap=zipfile.is_zipfile(path))  # what torch saved before 1.6 is none
     except pickle.UnpicklingError as error:
         if not trust:
             raise ExportError(
@@ -65,13 +67,18 @@ def read_tensors(path: Path, trust: bool) -> Any:
                 'whatever code its maker put into it, with your rights. If you made the file or '
                 'trust who did, add --trust-checkpoint; else save its state_dict() where it was '
                 'trained') from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ExportError(f'checkpoint {path} is not a file that torch saved '
-                          f'({str(error).splitlines()[0]})') from error
+    except (RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError) as error:
+        cause = f'{type(error).__name__}: {str(error).partition(chr(10))[0]}'
+        raise ExportError(f'checkpoint {path} is not a file that torch saved ({cause})') from error
     print(f'WARNING: reading {path} with pickle, which runs code from the file '
           '(--trust-checkpoint)', file=sys.stderr)
-    with _model_code():
-        return torch.load(path, map_location='cpu', weights_only=False)
+    installed = importlib.util.find_spec(_PACKAGE) is not None
+    try:
+        with _model_code() if installed else nullcontext():
+            return torch.load(path, map_location='cpu', weights_only=False)
+    except (ImportError, AttributeError) as error:
+        raise ExportError(f'checkpoint {path} holds objects of code that is not here ({error}): '
+                          'install what it was trained with') from error
 
 
 def load_state(module: nn.Module, state: Mapping[str, Any], what: str) -> None:

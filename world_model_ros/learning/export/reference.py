@@ -86,7 +86,7 @@ class Reference:
         plan = self._steps(actions)
         before = self._steps(np.broadcast_to(past, (count, *past.shape)))
         frames = torch.from_numpy(context).expand(count, *context.shape)
-        states = self._states(proprioception, actions)
+        states = self.states(proprioception, actions)
         if manifest.graphs.rollout is not None:
             module = self._modules['rollout']
             inputs = ([frames[:, -1], plan] if dynamics.kind == 'markov'
@@ -109,6 +109,30 @@ class Reference:
             reduced = {'last': steps[:, -1], 'mean': steps.mean(1), 'all': steps.sum(1)}
             total += term.weight * reduced[term.steps]
         return total.astype(np.float32)
+
+    def states(self, observed: Float | None, actions: Float) -> Tensor | None:
+        """States before each model step and after the last, normalised: [m, history + H, P].
+
+        observed: [history, P] and actions: [m, H R, A] in physical units. None where rollouts take
+        no state.
+        """
+        proprioception = self._manifest.proprioception
+        if proprioception is None or not proprioception.is_input:
+            return None
+        assert observed is not None
+        action = self._manifest.action
+        state = np.repeat(observed[None, -1].astype(np.float64), len(actions), 0)
+        states = [np.broadcast_to(row, state.shape) for row in observed.astype(np.float64)]
+        for index in range(actions.shape[1]):
+            row = actions[:, index].astype(np.float64)
+            if isinstance(proprioception, PoseProprioception):
+                state = _move_pose(state, row, action)
+            elif proprioception.rule == 'integrate_joints':
+                state = _move_joints(state, row, action, proprioception.joints,
+                                     proprioception.fields)
+            if (index + 1) % action.rows_per_step == 0:
+                states.append(state)
+        return self._normalized_state(np.stack(states, 1))
 
     @torch.no_grad()
     def _encode(
@@ -173,26 +197,6 @@ class Reference:
         mean, std = (np.array(part) for part in (proprioception.normalization.mean,
                                                  proprioception.normalization.std))
         return torch.from_numpy(((state - mean) / std).astype(np.float32))
-
-    def _states(self, observed: Float | None, actions: Float) -> Tensor | None:
-        """The state before each model step and after the last, normalised: [m, history + H, P]."""
-        proprioception = self._manifest.proprioception
-        if proprioception is None or not proprioception.is_input:
-            return None
-        assert observed is not None
-        action = self._manifest.action
-        state = np.repeat(observed[None, -1].astype(np.float64), len(actions), 0)
-        states = [np.broadcast_to(row, state.shape) for row in observed.astype(np.float64)]
-        for index in range(actions.shape[1]):
-            row = actions[:, index].astype(np.float64)
-            if isinstance(proprioception, PoseProprioception):
-                state = _move_pose(state, row, action)
-            elif proprioception.rule == 'integrate_joints':
-                state = _move_joints(state, row, action, proprioception.joints,
-                                     proprioception.fields)
-            if (index + 1) % action.rows_per_step == 0:
-                states.append(state)
-        return self._normalized_state(np.stack(states, 1))
 
 
 def _distance(manifest: Manifest, term: Distance, latents: Float, goal: Float) -> Float:

@@ -108,7 +108,7 @@ class Robot:
             raise ExportError(f'{self.path or "--robot FILE"}: action.names must list what one '
                               'action drives (and action.rows_per_step how many actions one step '
                               'of the model takes, 1 if it is absent): the predictor is called '
-                              'with as many numbers')
+                              'with as many numbers. docs/export.md has a whole robot file')
         return len(names) * rows
 
     @property
