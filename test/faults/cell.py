@@ -90,9 +90,11 @@ def shipped_numbers() -> Numbers:
 class Cell:
     """The processes, and what a test does to them."""
 
-    def __init__(self, directory: Path, bundle: Path, *, simulated_time: bool = False) -> None:
+    def __init__(
+        self, directory: Path, bundle: Path, large_bundle: Path, *, simulated_time: bool = False
+    ) -> None:
         self.directory = directory
-        self.bundle = bundle
+        self.bundle, self.large_bundle = bundle, large_bundle
         self.numbers = shipped_numbers()
         self.recording = Recording(directory / 'recording.jsonl')
         self.graph = Graph(directory)

@@ -36,6 +36,9 @@ from std_msgs.msg import Float64MultiArray
 from world_model_interfaces.msg import ActionProposal
 
 RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+LISTENERS = {'world_model/proposal': 3, 'joint_states': 3, 'velocity_controller/commands': 2}
+"""How many listen, the recorder and, to proposals, the saboteur itself included. Nothing is sent
+before all of them have found the saboteur, so that what one hears all hear."""
 FLOOD_PERIOD, FLOOD_BURST = 0.02, 20  # s, messages: 1,000 per second
 OFFSET = 0.5  # rad
 
@@ -46,6 +49,7 @@ class Rogue(Node):
     def __init__(self, mode: str) -> None:
         super().__init__('rogue', start_parameter_services=False)
         self._heard = None
+        self._heard_by_all = False
         self._count = 0
         if mode in ('flood', 'proposals'):
             self._out = self.create_publisher(ActionProposal, 'world_model/proposal', RELIABLE)
@@ -66,13 +70,18 @@ class Rogue(Node):
         if act:
             self.create_timer(period, act, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def _is_heard(self) -> bool:
+        topic = self._out.topic_name.lstrip('/')
+        self._heard_by_all |= self._out.get_subscription_count() >= LISTENERS[topic]
+        return self._heard_by_all
+
     def _hear(self, proposal: ActionProposal) -> None:
         if not proposal.plan_id.startswith('rogue'):
             self._heard = proposal
 
     def _flood(self) -> None:
         """Send copies of a proposal that was good, and of one from an unknown model."""
-        if self._heard is None:
+        if self._heard is None or not self._is_heard():
             return
         if self._ear is not None:  # it would hear its own thousand
             self.destroy_subscription(self._ear)
@@ -85,7 +94,7 @@ class Rogue(Node):
 
     def _contradict(self) -> None:
         """Propose full speed to one side and the other, as seen now."""
-        if self._heard is None:
+        if self._heard is None or not self._is_heard():
             return
         self._count += 1
         proposal = copy.deepcopy(self._heard)
@@ -96,11 +105,14 @@ class Rogue(Node):
         self._out.publish(proposal)
 
     def _contradict_joints(self, state: JointState) -> None:
+        if not self._is_heard():
+            return
         state.position = [position + OFFSET for position in state.position]
         self._out.publish(state)
 
     def _command(self) -> None:
-        self._out.publish(Float64MultiArray(data=[0.5, -0.5]))
+        if self._is_heard():
+            self._out.publish(Float64MultiArray(data=[0.5, -0.5]))
 
 
 def main() -> None:

@@ -44,8 +44,11 @@ _FAR_OFF = 1e7
 _PROBE = 300_000  # turns of the loop by which its speed is measured
 
 
-def spoil(source: Path, target: Path, hang: float) -> Path:
-    """Write a copy of the bundle `source` to `target` that fails on demand; return `target`."""
+def spoil(source: Path, target: Path, hang: float, ballast: int = 0) -> Path:
+    """Write a copy of the bundle `source` to `target` that fails on demand; return `target`.
+
+    `ballast`: bytes by which its encoder is larger, for nothing.
+    """
     bundle = load_bundle(source)
     target.mkdir(parents=True)
     for name in bundle.manifest.files:
@@ -54,7 +57,8 @@ def spoil(source: Path, target: Path, hang: float) -> Path:
     encoder = onnx.load(target / graphs.encoder.file)
     # A processor that is busy now is faster later: rather too many turns than too few.
     turns = round(hang * _PROBE / _seconds_of(_PROBE))
-    _wrap(encoder, 'latent', _encoder_nodes(turns), _constants())
+    weights = numpy_helper.from_array(np.zeros(ballast // 4, np.float32), 'ballast')
+    _wrap(encoder, 'latent', _encoder_nodes(turns), [*_constants(), *([weights] * bool(ballast))])
     onnx.save(encoder, target / graphs.encoder.file)
     rollout = onnx.load(target / graphs.rollout.file)
     _wrap(rollout, 'latents', _rollout_nodes(), _constants())

@@ -55,7 +55,8 @@ class Cells:
             folder = self._folder / f'cell{self._count}'
             folder.mkdir()
             bundle = spoil(demo_graph.default_bundle(), folder / 'bundle', HANG)
-            cell = Cell(folder, bundle, simulated_time=simulated_time)
+            large = spoil(demo_graph.default_bundle(), folder / 'large', HANG, ballast=64 << 20)
+            cell = Cell(folder, bundle, large, simulated_time=simulated_time)
             self._stack.enter_context(small_disk(cell.logs))
             self._cell = self._stack.enter_context(cell)
             self._simulated_time = simulated_time
@@ -112,5 +113,7 @@ def test_the_robot_survives_the_fault(cells: Cells, fault: Fault) -> None:
         cells.discard()  # the next fault begins with a cell that works
         raise
     print(result.summary())
+    if result.starved:
+        pytest.skip(f'{ATTEMPTS} times this machine did not run the nodes: {result.complaints}')
     assert not result.complaints, '\n'.join(result.complaints)
     cells.results.append(result)
