@@ -41,7 +41,7 @@ class Diagnostics:
             return next((status for array in reversed(self._arrays) for status in array.status
                          if status.name == name and to_nanoseconds(array.header.stamp) > since),
                         None)
-        self._graph.wait_for(lambda: find() is not None, 5.0, f'fresh diagnostics of {name}')
+        self._graph.wait_for(lambda: find() is not None, 115.0, f'fresh diagnostics of {name}')
         return values(find())
 
 
