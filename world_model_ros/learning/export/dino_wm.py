@@ -31,8 +31,7 @@ from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
 HORIZON = 5
-# 64 MiB of latents at once: the attention inside takes twenty times as much.
-PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30, 'memory': 64}
+PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30, 'memory': 2048}
 
 
 class Encoder(nn.Module):
