@@ -47,7 +47,7 @@ from world_model_ros.nodes.qos import HEARTBEAT, JOINTS, LATCHED, PROPOSALS
 from world_model_ros.payload import TEXT_LENGTH, shorten
 
 _STATE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-_LOG_PERIOD = 2.0  # s between log lines about refused messages of a topic
+_LOG_PERIOD = 2.0  # s between log lines about the same thing
 _READ_PER_TICK = 20  # messages of a topic: 2,000 per second at 100 Hz, in at most 2 ms per tick
 _KEPT = 100  # messages of a topic that wait to be read
 _DIAGNOSTICS_SPACING = 0.1  # s: changes are reported at once, but not more often than this
@@ -211,21 +211,25 @@ class ControllerNode(ManagedNode):
         self._monitor.last_error = f'{type(error).__name__}: {error}'
         self._log_seldom('callback', f'in a callback: {self._monitor.last_error}')
 
-    def _log_seldom(self, what: str, text: str) -> None:
-        """Log ``text``; rclpy's own throttle takes 0.4 ms to find out that it must not."""
+    def _log_seldom(self, what: str, text: str, level: Level = Level.WARN) -> None:
+        """Log ``text``, if nothing was logged about ``what`` in the last two seconds.
+
+        rclpy's own throttle takes 0.4 ms to find out that it must not.
+        """
         now = time.monotonic()
         if now - self._logged.get(what, -_LOG_PERIOD) >= _LOG_PERIOD:
             self._logged[what] = now
-            self.get_logger().warning(text)
+            log = self.get_logger()
+            (log.info if level is Level.OK else log.warning)(text)
 
     def _on_model_info(self, info: ModelInfo) -> None:
-        model = shorten(f'{info.name} {info.version}')
+        model = shorten(f'{info.name} {info.version} ({info.digest[:12]})')
         problem = self._trusted.announce(to_contract(info))
         if problem:
             self._monitor.counts.add('model_info_refused')
             self._note_refusal('model_info', f'model {model} is refused: {problem}')
         else:
-            self.get_logger().info(f'model {model} ({info.digest[:12]}) may propose')
+            self._log_seldom('model_info accepted', f'model {model} may propose', Level.OK)
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
         self._monitor.heartbeats.tick(time.monotonic())
@@ -290,16 +294,12 @@ class ControllerNode(ManagedNode):
         told = (setpoint.rung.name, setpoint.cause.code)
         if told == self._told:
             return
-        before, self._told = self._told, told
-        text = f'{setpoint.rung.name.lower()}: {setpoint.cause.text}'
-        log = self.get_logger()
-        if {before[0], told[0]} == {'TRACK', 'FINISH'}:
-            # A planner at the edge of late_after would fill the log with these.
-            self._log_seldom('late', text)
-        elif setpoint.cause.level is Level.OK:
-            log.info(text)
-        else:
-            log.warning(text)
+        self._told = told
+        # A planner at the edge of late_after, or a flood of all kinds of refused proposals, would
+        # fill the log with the same few changes.
+        self._log_seldom(
+            ' '.join(told), f'{setpoint.rung.name.lower()}: {setpoint.cause.text}',
+            setpoint.cause.level)
         self._report_wanted = True
 
     # Diagnostics
