@@ -50,6 +50,9 @@ def test_time_without_a_plan_is_not_known() -> None:
     assert log.rows(10 * S, 13 * S, 3) is None
     assert log.rows(12 * S, 14 * S, 1) is None
     assert log.rows(12 * S, 13 * S, 1) is not None
+    log.stop(12 * S + S // 2)
+    assert log.rows(12 * S, 13 * S, 1) is None
+    assert log.rows(12 * S, 12 * S + S // 2, 1) is not None
     log.clear()
     assert log.rows(12 * S, 13 * S, 1) is None
 

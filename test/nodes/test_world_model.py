@@ -269,3 +269,18 @@ def test_it_can_be_deactivated_and_activated_again(graph: Graph, robot: Robot) -
     stamp = graph.now()
     graph.wait_for(lambda: any(to_nanoseconds(m.header.stamp) > stamp for m in latents), 10,
                    'latents after reactivation')
+
+
+def test_a_plan_that_was_given_up_is_not_continued_after_a_pause(graph: Graph) -> None:
+    robot = Robot(graph)
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    with graph.every(0.05, robot.publish):
+        graph.publisher(Image, 'goal_image', LATCHED).publish(picture([1.5, -1.5]))
+        graph.wait_for(lambda: len(proposals) > 6, 10, 'proposals')
+    assert np.abs(from_tensor(proposals[-1].values)[0]).max() > 0.5  # on the way
+    # No image for a second: the controller has long begun to brake.
+    graph.listen_for(1.0)
+    del proposals[:]
+    with graph.every(0.05, robot.publish):
+        graph.wait_for(lambda: bool(proposals), 10, 'a proposal after the pause')
+    np.testing.assert_allclose(from_tensor(proposals[0].values)[0], 0.0, atol=1e-6)

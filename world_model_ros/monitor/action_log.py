@@ -81,6 +81,13 @@ class ActionLog:
         found = [mean for mean in means if mean is not None]
         return np.array(found, np.float32) if len(found) == count else None
 
+    def stop(self, stamp: int) -> None:
+        """Forget what was planned for ``stamp`` and later: the plan was given up."""
+        with self._lock:
+            self._held = [it for it in self._held if it.start < stamp]
+            if self._held:
+                self._held[-1].end = min(self._held[-1].end, stamp)
+
     def clear(self) -> None:
         """Forget everything: another robot, another model's actions."""
         with self._lock:

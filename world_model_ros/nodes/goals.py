@@ -204,7 +204,8 @@ def _goal_of(
         return Goal(_digest(target.tobytes()), None, target, model)
     picture = request.picture
     pixels = decode_image(
-        picture.encoding, picture.height, picture.width, picture.step, picture.data)
+        picture.encoding, picture.height, picture.width, picture.step, picture.data,
+        bool(picture.is_bigendian))
     if pixels.shape[:2] != camera:
         raise ImageError(f'goal picture is {picture.width}x{picture.height}, the camera '
                          f'{camera[1]}x{camera[0]}: use a picture that this camera took')

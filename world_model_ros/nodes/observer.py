@@ -168,7 +168,7 @@ class Observer:
             self.take_over()
         try:
             pixels = decode_image(message.encoding, message.height, message.width,
-                                  message.step, message.data)
+                                  message.step, message.data, bool(message.is_bigendian))
         except ImageError as error:
             self._troubles.note('images_refused', str(error))
             return

@@ -31,6 +31,7 @@ from rclpy.clock import Clock
 from world_model_ros.inference import InferenceError
 from world_model_ros.monitor import (
     ActionLog,
+    Arrivals,
     Counters,
     Health,
     LatencyWindow,
@@ -47,6 +48,8 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 from world_model_ros.planning import Plan, shift_warm_start
 
 Float = npt.NDArray[np.float32]
+
+_PLANS_MISSED = 3  # in a row; the controller's late_after is of that order
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,14 @@ class Proposer:
         self._publish, self._adopted = publish, adopted
         self._due = 0  # stamp [ns] from which on the next plan is wanted
         self._running: _Running | None = None
-        self._rate = Rate()
+        self._rate, self._arrivals = Rate(), Arrivals()
         self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
 
     def restart(self) -> None:
         """Begin anew after a pause: what was proposed before it is not continued."""
         self._running, self._due = None, 0
         self._actions.clear()
+        self._arrivals.restart()
         self.watch.succeeded()
 
     # In the worker's thread
@@ -115,6 +119,7 @@ class Proposer:
         """Plan from a latent if there is a goal and a plan is due."""
         if encoded.model is not self.model:
             self.adopt(encoded.model)
+        self._forget_what_was_given_up(encoded.stamp)
         goal = self._goals.current
         if goal is None and encoded.model.manifest.has_goal:
             self.watch.succeeded()
@@ -147,6 +152,19 @@ class Proposer:
         self.model.close()
         self.model = model
 
+    def _forget_what_was_given_up(self, stamp: int) -> None:
+        """Without a newer plan the controller brakes: what was left of the last one is void."""
+        running = self._running
+        if running is None:
+            return
+        period = 1 / self._parameters.real('plan_rate')
+        if math.isfinite(usual := self._arrivals.period()):
+            period = max(period, usual)  # slow images or plans
+        left = running.stamp + int(_PLANS_MISSED * period * NANOSECONDS)
+        if not running.stamp <= stamp <= left:
+            self._running = None
+            self._actions.stop(left)
+
     def _is_due(self, stamp: int) -> bool:
         period = int(NANOSECONDS / self._parameters.real('plan_rate'))
         if self._due - period > stamp:
@@ -171,14 +189,11 @@ class Proposer:
             warm_start=warm_start, seed=encoded.stamp, deadline=deadline)
 
     def _warm_start(self, encoded: Encoded) -> Float | None:
-        """The last plan [H, A] as it continues now; None if the controller gave it up."""
-        running = self._running
-        if running is None:
+        """The last plan [H, A] as it continues now; None if there is none that runs."""
+        if self._running is None:
             return None
-        elapsed = (encoded.stamp - running.stamp) / NANOSECONDS
-        if not 0 <= elapsed < len(running.actions) * running.step_duration:
-            return None
-        return running.continued(elapsed, encoded.model)
+        elapsed = (encoded.stamp - self._running.stamp) / NANOSECONDS
+        return self._running.continued(elapsed, encoded.model)
 
     def _propose(self, proposed: Proposed) -> None:
         encoded, plan = proposed.encoded, proposed.plan
@@ -189,6 +204,7 @@ class Proposer:
         self._actions.add(encoded.stamp, step, plan.actions, now)
         self._counts.add('proposals')
         self._rate.tick(monotonic())
+        self._arrivals.tick(monotonic())
         self._plan_time.add(plan.planning_time)
         self._latency.add((now - encoded.stamp) / NANOSECONDS)
 
