@@ -36,7 +36,11 @@ class Affine:
 
     def normalize(self, physical: NDArray[Any]) -> Float:
         """To what graphs see, float32."""
-        normal: Float = ((physical - self._mean) * self._scale).astype(np.float32, copy=False)
+        mean, scale = self._mean, self._scale
+        if physical.ndim > 2:
+            # As wide as a sequence: NumPy's inner loop would be as short as a row.
+            mean, scale = (np.tile(it, (physical.shape[-2], 1)) for it in (mean, scale))
+        normal: Float = ((physical - mean) * scale).astype(np.float32, copy=False)
         return normal
 
     def restore(self, normal: Float) -> Float:

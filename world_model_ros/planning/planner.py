@@ -98,6 +98,10 @@ class Planner:
         self._upper_knot = self._normalize(self._upper)
         self._weights = _interpolation(settings, self._rows)
         self._grid = self._constant_grid()
+        # As long as a plan: NumPy's inner loop would be as short as a row.
+        self._mean_rows, self._std_rows, self._lower_rows, self._upper_rows = (
+            np.tile(row, (self._rows, 1))
+            for row in (self._action_mean, self._action_std, self._lower, self._upper))
         # Where the runtime loops, what is chosen is imagined once more, for its latents.
         self._loops = manifest.graphs.rollout is None
         self._pace = _Pace()
@@ -189,10 +193,13 @@ class Planner:
         fixed = len(committed)
         actions = np.empty((len(knots), self._rows, knots.shape[2]), np.float32)
         actions[:, :fixed] = committed
-        free = (weights @ knots) * self._action_std + self._action_mean
+        rows = slice(fixed, None)
+        free = weights @ knots
+        free *= self._std_rows[rows]
+        free += self._mean_rows[rows]
         if self._has_dead_band:
             free[np.abs(free) < self._dead_band] = 0
-        np.clip(free, self._lower, self._upper, out=actions[:, fixed:])
+        np.clip(free, self._lower_rows[rows], self._upper_rows[rows], out=actions[:, fixed:])
         if self._frozen:
             actions[:, fixed:, self._frozen] = self._frozen_values
         return actions
