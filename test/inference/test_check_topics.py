@@ -145,3 +145,10 @@ def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(
         (lack,) = [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT]
         assert 'nobody publishes there' in lack.problem
         assert '-r image:=/camera/image_raw' in lack.cure
+
+
+def test_a_machine_without_ros_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / 'rclpy.py').write_text('raise ImportError("no ROS here")')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    with pytest.raises(topics.ProbeError, match='cannot listen: ImportError: no ROS here'):
+        topics.listen('image', 'joint_states', 1.0, use_sim_time=False)

@@ -72,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
         measured = _prebuild(bundle, settings) if args.prebuild else None
         model = WorldModel(bundle, settings, _progress)
         report = describe_model(model, args.deadline)
-    except (BundleError, InferenceError, ProviderError, topics.ProbeError) as error:
+    except (BundleError, InferenceError, ProviderError) as error:
         print(error, file=sys.stderr)
         return 1
-    report.sections.insert(-1, Section('Start', (('first latent', _first_latent(args, settings)),)))
+    _start(args, settings, report)
     if measured:
         report.sections.append(measured)
     if args.against_topics:
@@ -88,10 +88,18 @@ def _progress(words: str) -> None:
     print(f'wmros check: {words}', file=sys.stderr, flush=True)
 
 
-def _first_latent(args: argparse.Namespace, settings: RuntimeSettings) -> str:
-    first = time_to_first_latent(args.bundle, settings)
+def _start(args: argparse.Namespace, settings: RuntimeSettings, report: Report) -> None:
+    """Add how long a robot's process takes to its first latent."""
+    try:
+        first = time_to_first_latent(args.bundle, settings)
+    except RuntimeError as error:
+        report.findings.append(Finding(
+            Grade.UNFIT, 'start', f'a process of its own does not open the bundle: {error}',
+            'see whether memory is short, and whether the bundle changes while it is checked'))
+        return
     torch = 'with torch' if first.torch else 'without torch'
-    return f'{first.seconds:.2f} s after the start of a process, {torch}'
+    report.sections.insert(-1, Section('Start', ((
+        'first latent', f'{first.seconds:.2f} s after the start of a process, {torch}'),)))
 
 
 def _prebuild(bundle: Bundle, settings: RuntimeSettings) -> Section:
@@ -123,7 +131,9 @@ def _listen(args: argparse.Namespace, bundle: Bundle, report: Report) -> None:
     try:
         heard = topics.listen(args.image_topic, args.joint_topic, args.listen, args.use_sim_time)
     except topics.ProbeError as error:
-        report.findings.append(Finding(Grade.UNFIT, 'topics', str(error), 'see above'))
+        report.findings.append(Finding(
+            Grade.UNFIT, 'topics', str(error),
+            'source ROS 2, or use the environment that "make demo" sets up'))
         return
     report.sections.append(Section('Topics', tuple(
         ('', line) for line in topics.describe(heard))))

@@ -53,8 +53,7 @@ def listen(image: str, joint_states: str, seconds: float, use_sim_time: bool) ->
         raise ProbeError(f'the probe did not end within {error.timeout:.0f} s') from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ['no message'])[-1]
-        raise ProbeError(f'cannot listen to topics: {last}. Source ROS 2, or use the environment '
-                         'that "make demo" sets up')
+        raise ProbeError(f'cannot listen: {last}')
     heard: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return heard
 
