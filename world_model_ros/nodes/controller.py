@@ -29,7 +29,6 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Heartbeat, ModelInfo
@@ -43,10 +42,9 @@ from world_model_ros.nodes.controller_messages import to_contract, to_proposal, 
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.inbox import Inbox
 from world_model_ros.nodes.process import ManagedNode, run_node
-from world_model_ros.nodes.qos import HEARTBEAT, JOINTS, LATCHED, PROPOSALS
+from world_model_ros.nodes.qos import HEARTBEAT, JOINTS, LATCHED, PROPOSALS, SETPOINT
 from world_model_ros.payload import TEXT_LENGTH, shorten
 
-_STATE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _LOG_PERIOD = 2.0  # s between log lines about the same thing
 _READ_PER_TICK = 20  # messages of a topic: 2,000 per second at 100 Hz, in at most 2 ms per tick
 _KEPT = 100  # messages of a topic that wait to be read
@@ -83,7 +81,7 @@ class ControllerNode(ManagedNode):
         self._control, self._setpoint = control, None
         self._monitor = ControllerMonitor(robot.settings.period)
         self._commands = commands.INTERFACES[robot.interface](self, control)
-        self._states = self.create_publisher(ControllerState, '~/state', _STATE)
+        self._states = self.create_publisher(ControllerState, '~/state', SETPOINT)
         self._logged: dict[str, float] = {}
         self._dropped: dict[str, int] = {}
         self._listen()
@@ -219,8 +217,11 @@ class ControllerNode(ManagedNode):
         now = time.monotonic()
         if now - self._logged.get(what, -_LOG_PERIOD) >= _LOG_PERIOD:
             self._logged[what] = now
-            log = self.get_logger()
-            (log.info if level is Level.OK else log.warning)(text)
+            # rclpy raises ValueError where one line of code logs with two severities.
+            if level is Level.OK:
+                self.get_logger().info(text)
+            else:
+                self.get_logger().warning(text)
 
     def _on_model_info(self, info: ModelInfo) -> None:
         model = shorten(f'{info.name} {info.version} ({info.digest[:12]})')
@@ -277,6 +278,8 @@ class ControllerNode(ManagedNode):
         now = self._now()
         setpoint = control.step(now, time.monotonic_ns())
         before, self._setpoint = self._setpoint, setpoint
+        if control.breaks > self._monitor.counts['clock_breaks']:
+            self._monitor.note_break(control.last_break, time.monotonic())
         if not self._silent:
             # At rest and inactive: these are the last messages.
             self._silent = not self._active and control.standing
