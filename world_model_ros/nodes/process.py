@@ -186,7 +186,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
 def _report(node: Node, error: Exception) -> None:
     text = f'unexpected {type(error).__name__} in a callback: {error}'
-    node.get_logger().error(f'{text}\n{traceback.format_exc()}')
+    node.get_logger().error(f'{text}\n{traceback.format_exc()}', throttle_duration_sec=2.0)
     if isinstance(node, ManagedNode):
         node.note_callback_error(text)
 
