@@ -24,10 +24,12 @@ import pytest
 from dds import Graph
 
 from world_model_ros.bundle import load_bundle
+from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.cli import topics
 from world_model_ros.inference.findings import Grade
 
 REACH = load_bundle(Path(__file__).parents[2] / 'models' / 'reach').manifest
+TOPICS = topics.needed(REACH, 'image', 'joint_states', 'pose')
 IMAGE, JOINTS = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
 
 
@@ -129,6 +131,22 @@ def test_what_lacks_is_named_with_its_cure(lack: str) -> None:
     assert all(topics.describe(found))
 
 
+def test_a_model_of_poses_asks_for_the_pose_in_its_frame(tmp_path: Path) -> None:
+    family = Path(__file__).parents[1] / 'bundle' / 'families' / 'vjepa2_ac.yaml'
+    manifest = parse_manifest(tmp_path, family.read_bytes())
+    assert topics.needed(manifest, 'image', 'joint_states', 'pose') == {
+        'image': 'image', 'joint_states': 'joint_states', 'pose': 'pose'}
+    assert 'pose' not in TOPICS
+    found = heard()
+    last('joint_states', names=['panda_finger_joint1'], position=1)(found)
+    found['pose'] = {**found['joint_states'], 'topic': '/pose', 'last': {'frame_id': 'panda_link0'},
+                     'type': 'geometry_msgs/msg/PoseStamped'}
+    assert [finding.about for finding in topics.judge(manifest, found)] == ['/image']  # is enlarged
+    found['pose']['last'] = {'frame_id': 'map'}
+    (lack,) = [one for one in topics.judge(manifest, found) if one.grade is Grade.UNFIT]
+    assert 'given in "map", the model wants panda_hand in panda_link0' in lack.problem
+
+
 def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,12 +154,12 @@ def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(
         monkeypatch.setenv('ROS_DOMAIN_ID', str(graph.domain))
         graph.spawn('simulator', parameters={'autostart': True})
         graph.wait_until_active('simulator')
-        found = topics.listen('camera/image_raw', 'joint_states', 20.0, use_sim_time=False)
+        found = topics.listen({**TOPICS, 'image': 'camera/image_raw'}, 20.0, use_sim_time=False)
         assert [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT] == []
         assert found['image']['last']['encoding'] == 'rgb8'
         assert found['joint_states']['rate'] > 1
 
-        found = topics.listen('image', 'joint_states', 5.0, use_sim_time=False)
+        found = topics.listen(TOPICS, 5.0, use_sim_time=False)
         (lack,) = [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT]
         assert 'nobody publishes there' in lack.problem
         assert '-r image:=/camera/image_raw' in lack.cure
@@ -151,4 +169,4 @@ def test_a_machine_without_ros_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_p
     (tmp_path / 'rclpy.py').write_text('raise ImportError("no ROS here")')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     with pytest.raises(topics.ProbeError, match='cannot listen: ImportError: no ROS here'):
-        topics.listen('image', 'joint_states', 1.0, use_sim_time=False)
+        topics.listen(TOPICS, 1.0, use_sim_time=False)

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help='listen to the camera and the joint states of this ROS domain')
     live.add_argument('--image-topic', default='image', metavar='TOPIC')
     live.add_argument('--joint-topic', default='joint_states', metavar='TOPIC')
+    live.add_argument('--pose-topic', default='pose', metavar='TOPIC')
     live.add_argument('--listen', type=float, default=10.0, metavar='S',
                       help='listen no longer than this (default %(default)s)')
     live.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
@@ -129,7 +130,9 @@ def _measurement(one: Measurement) -> str:
 def _listen(args: argparse.Namespace, bundle: Bundle, report: Report) -> None:
     """Add what a running robot lacks."""
     try:
-        heard = topics.listen(args.image_topic, args.joint_topic, args.listen, args.use_sim_time)
+        wanted = topics.needed(
+            bundle.manifest, args.image_topic, args.joint_topic, args.pose_topic)
+        heard = topics.listen(wanted, args.listen, args.use_sim_time)
     except topics.ProbeError as error:
         report.findings.append(Finding(
             Grade.UNFIT, 'topics', str(error),

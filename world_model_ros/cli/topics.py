@@ -24,10 +24,10 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from world_model_ros.bundle import Manifest
+from world_model_ros.bundle import Manifest, PoseProprioception
 from world_model_ros.inference.findings import Finding, Grade
 
 ENCODINGS = ('rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8')
@@ -41,11 +41,24 @@ class ProbeError(RuntimeError):
     """The topics could not be listened to."""
 
 
-def listen(image: str, joint_states: str, seconds: float, use_sim_time: bool) -> dict[str, Any]:
-    """Run the probe and return what it heard; raises ProbeError."""
-    command = [sys.executable, '-m', 'world_model_ros.nodes.topic_probe', '--image', image,
-               '--joint-states', joint_states, '--seconds', str(seconds),
+def needed(manifest: Manifest, image: str, joint_states: str, pose: str) -> dict[str, str]:
+    """Those of these topics that the model reads."""
+    wanted = {}
+    if manifest.image:
+        wanted['image'] = image
+    if manifest.proprioception and manifest.proprioception.joints:
+        wanted['joint_states'] = joint_states
+    if isinstance(manifest.proprioception, PoseProprioception):
+        wanted['pose'] = pose
+    return wanted
+
+
+def listen(wanted: Mapping[str, str], seconds: float, use_sim_time: bool) -> dict[str, Any]:
+    """Run the probe on topics from `needed` and return what it heard; raises ProbeError."""
+    command = [sys.executable, '-m', 'world_model_ros.nodes.topic_probe', '--seconds', str(seconds),
                *(['--use-sim-time'] if use_sim_time else [])]
+    for name, topic in wanted.items():
+        command += [f'--{name.replace("_", "-")}', topic]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               check=False, timeout=seconds + 60)
@@ -60,21 +73,18 @@ def listen(image: str, joint_states: str, seconds: float, use_sim_time: bool) ->
 
 def describe(heard: Mapping[str, Any]) -> list[str]:
     """One line for each topic that was listened to."""
-    return [_describe(heard[name]) for name in ('image', 'joint_states')]
+    return [_describe(heard[name]) for name in _JUDGES if name in heard]
 
 
 def judge(manifest: Manifest, heard: Mapping[str, Any]) -> list[Finding]:
     """What these topics lack for this model; empty if nothing."""
     found: list[Finding] = []
-    if manifest.image:
-        found += _delivery(heard, 'image') or [*_image(manifest, heard['image']),
-                                               *_clock(heard, 'image')]
-    if manifest.proprioception and manifest.proprioception.joints:
-        found += _delivery(heard, 'joint_states') or [*_joints(manifest, heard['joint_states']),
-                                                      *_clock(heard, 'joint_states')]
-    if manifest.image and manifest.proprioception:
-        found += _pairs(heard)
-    return found
+    for name, judge_topic in _JUDGES.items():
+        if name in heard:
+            found += _delivery(heard, name) or [
+                *judge_topic(manifest, heard[name]), *_rate(manifest, heard[name]),
+                *_clock(heard, name)]
+    return found + list(_pairs(heard))
 
 
 def _describe(one: Mapping[str, Any]) -> str:
@@ -82,7 +92,7 @@ def _describe(one: Mapping[str, Any]) -> str:
         return f'{one["topic"]}: nothing came, {len(one["publishers"])} publisher(s)'
     last = one['last']
     what = (f'{last["width"]}x{last["height"]} {last["encoding"]}' if 'encoding' in last
-            else f'{len(last["names"])} joints')
+            else f'{len(last["names"])} joints' if 'names' in last else f'in {last["frame_id"]}')
     age = statistics.median(one['ages'])
     return (f'{one["topic"]}: {what} at {one["rate"]:.1f} Hz, {age * 1e3:.0f} ms old on arrival, '
             f'from {", ".join(sorted({p["node"] for p in one["publishers"]}))}')
@@ -134,7 +144,6 @@ def _image(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(Grade.WARNING, topic, f'{width}x{height} is stretched to '
                       f'{contract.width}x{contract.height}, another shape',
                       "set the camera to the picture's shape that the model was trained on")
-    yield from _rate(manifest, one, 'each model step starts from a new picture')
 
 
 def _joints(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
@@ -150,15 +159,28 @@ def _joints(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(Grade.UNFIT, topic, f'{last[field]} numbers in "{field}" for '
                           f'{len(last["names"])} joints',
                           f'let the driver fill "{field}"; the model reads it')
-    yield from _rate(manifest, one, 'each picture needs the joint state of its moment')
 
 
-def _rate(manifest: Manifest, one: Mapping[str, Any], why: str) -> Iterator[Finding]:
-    step = manifest.action.step_duration * manifest.action.rows_per_step
+def _pose(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
+    contract = manifest.proprioception
+    assert isinstance(contract, PoseProprioception)
+    if one['last']['frame_id'] != contract.frame:
+        yield Finding(Grade.UNFIT, one['topic'], f'the pose is given in '
+                      f'"{one["last"]["frame_id"]}", the model wants {contract.link} in '
+                      f'{contract.frame}', 'let the publisher transform it, or name the frame that '
+                      'the model was trained in (proprioception.frame)')
+
+
+_JUDGES: dict[str, Callable[[Manifest, Mapping[str, Any]], Iterator[Finding]]] = {
+    'image': _image, 'joint_states': _joints, 'pose': _pose}
+
+
+def _rate(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
+    step = manifest.action.model_step
     if 0 < one['rate'] < 0.9 / step:
         yield Finding(Grade.WARNING, one['topic'], f'{one["rate"]:.1f} Hz where the model asks for '
-                      f'{1 / step:.1f} ({why})', 'raise the rate at the publisher, or look for '
-                      'lost messages (ros2 topic hz at its machine)')
+                      f'{1 / step:.1f}, one for each of its steps', 'raise the rate at the '
+                      'publisher, or look for lost messages (ros2 topic hz at its machine)')
 
 
 def _clock(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
@@ -180,7 +202,8 @@ def _clock(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
 
 def _pairs(heard: Mapping[str, Any]) -> Iterator[Finding]:
     """How far the joint state that fits best is from each picture."""
-    images, joints = heard['image']['stamps'], heard['joint_states']['stamps']
+    images, joints = (heard[name]['stamps'] if name in heard else []
+                      for name in ('image', 'joint_states'))
     # Only pictures that lie within what was heard of the joints have a nearest one.
     skews = [min(abs(image - joint) for joint in joints) / 1e9 for image in images
              if joints and min(joints) <= image <= max(joints)]

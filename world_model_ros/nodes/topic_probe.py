@@ -28,10 +28,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import rclpy
+from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
@@ -41,7 +44,8 @@ from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.process import FAST_DDS_TRANSPORTS
 from world_model_ros.nodes.qos import IMAGE, SENSOR
 
-_TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState'}
+_TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState',
+          'pose': 'geometry_msgs/msg/PoseStamped'}
 _ENOUGH = 20  # messages of each topic, for a rate
 
 
@@ -56,13 +60,15 @@ class Heard:
     ages: list[float] = field(default_factory=list)  # s: the ROS clock at arrival minus the stamp
     last: dict[str, Any] = field(default_factory=dict)
 
-    def store(self, node: Node, message: Any, facts: dict[str, Any]) -> None:
-        """Note a message."""
+    def store(
+        self, node: Node, facts: Callable[[Any], dict[str, Any]], message: Any,
+    ) -> None:
+        """Note a message and the facts about it."""
         self.arrivals.append(time.monotonic())
         stamp = to_nanoseconds(message.header.stamp)
         self.stamps.append(stamp)
         self.ages.append((node.get_clock().now().nanoseconds - stamp) / NANOSECONDS)
-        self.last = {'frame_id': message.header.frame_id, **facts}
+        self.last = {'frame_id': message.header.frame_id, **facts(message)}
 
     def rate(self) -> float:
         """Messages per second; 0 for fewer than two."""
@@ -71,36 +77,46 @@ class Heard:
         return (len(self.arrivals) - 1) / (self.arrivals[-1] - self.arrivals[0])
 
 
-def probe(image: str, joint_states: str, seconds: float, use_sim_time: bool) -> dict[str, Any]:
-    """Listen and return what there is to say."""
+def probe(topics: Mapping[str, str], seconds: float, use_sim_time: bool) -> dict[str, Any]:
+    """Listen to `topics`, keyed as `_TYPES`, and return what there is to say."""
     node = rclpy.create_node('wmros_check', parameter_overrides=[
         Parameter('use_sim_time', value=use_sim_time)], enable_rosout=False)
-    heard = {'image': Heard(node.resolve_topic_name(image)),
-             'joint_states': Heard(node.resolve_topic_name(joint_states))}
-    node.create_subscription(Image, image, lambda message: heard['image'].store(node, message, {
-        'width': message.width, 'height': message.height, 'step': message.step,
-        'encoding': message.encoding, 'bytes': len(message.data)}), IMAGE)
-    node.create_subscription(
-        JointState, joint_states, lambda message: heard['joint_states'].store(node, message, {
-            'names': list(message.name), 'position': len(message.position),
-            'velocity': len(message.velocity)}), SENSOR)
+    heard = {name: Heard(node.resolve_topic_name(topic)) for name, topic in topics.items()}
+    kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, SENSOR, _joints),
+             'pose': (PoseStamped, SENSOR, _no_facts)}
+    for name, topic in topics.items():
+        kind, qos, facts = kinds[name]
+        node.create_subscription(kind, topic, partial(heard[name].store, node, facts), qos)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(
             len(one.arrivals) < _ENOUGH for one in heard.values()):
         rclpy.spin_once(node, timeout_sec=0.1)
-    for name, qos in (('image', IMAGE), ('joint_states', SENSOR)):
-        heard[name].publishers = _publishers(node, heard[name].topic, qos)
+    for name, one in heard.items():
+        one.publishers = _publishers(node, one.topic, kinds[name][1])
     found = {
         'use_sim_time': use_sim_time,
         'clock_publishers': node.count_publishers('/clock'),
         # Who else might have been meant.
         'topics': {name: kinds for name, kinds in node.get_topic_names_and_types()
-                   if node.count_publishers(name) and any('sensor_msgs' in k for k in kinds)},
+                   if node.count_publishers(name) and set(kinds) & set(_TYPES.values())},
         **{name: {**asdict(one), 'rate': one.rate(), 'type': _TYPES[name]}
            for name, one in heard.items()},
     }
     node.destroy_node()
     return found
+
+
+def _image_facts(message: Image) -> dict[str, Any]:
+    return {'width': message.width, 'height': message.height, 'encoding': message.encoding}
+
+
+def _joints(message: JointState) -> dict[str, Any]:
+    return {'names': list(message.name), 'position': len(message.position),
+            'velocity': len(message.velocity)}
+
+
+def _no_facts(message: PoseStamped) -> dict[str, Any]:
+    return {}
 
 
 def _publishers(node: Node, topic: str, qos: QoSProfile) -> list[dict[str, str]]:
@@ -117,16 +133,16 @@ def _publishers(node: Node, topic: str, qos: QoSProfile) -> list[dict[str, str]]
 def main() -> int:
     """Probe as the command line says and print one line of JSON."""
     parser = argparse.ArgumentParser(description="Says as JSON what comes on a robot's topics.")
-    parser.add_argument('--image', default='image')
-    parser.add_argument('--joint-states', default='joint_states')
+    for name, kind in _TYPES.items():
+        parser.add_argument(f'--{name.replace("_", "-")}', metavar='TOPIC', help=f'a {kind}')
     parser.add_argument('--seconds', type=float, default=5.0)
     parser.add_argument('--use-sim-time', action='store_true')
     args = parser.parse_args()
+    topics = {name: topic for name in _TYPES if (topic := getattr(args, name))}
     os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', FAST_DDS_TRANSPORTS)
     rclpy.init(args=[])
     try:
-        print(json.dumps(probe(args.image, args.joint_states, args.seconds, args.use_sim_time)),
-              flush=True)
+        print(json.dumps(probe(topics, args.seconds, args.use_sim_time)), flush=True)
     finally:
         rclpy.try_shutdown()
     return 0
