@@ -180,8 +180,8 @@ def _licence(manifest: Manifest) -> Iterator[Finding]:
 
 def _blind(manifest: Manifest) -> Iterator[Finding]:
     if manifest.image is None:
-        yield Finding(Grade.WARNING, 'image', 'the model sees no camera; the node world_model works '
-                      'at the rate of pictures and refuses it',
+        yield Finding(Grade.WARNING, 'image', 'the model sees no camera; the node world_model '
+                      'works at the rate of pictures and refuses it',
                       'use world_model_ros.planning from a program of your own')
 
 
