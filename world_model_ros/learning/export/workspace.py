@@ -26,7 +26,7 @@ from pathlib import Path
 
 from world_model_ros.learning.export.graphs import ExportError
 
-_MOST = 16  # sequences; twice as many are imagined at once
+_FEW = 16  # sequences of large latents; twice as many are imagined at once
 _SECONDS = 600
 _PROBE = f"""
 import resource, sys
@@ -38,7 +38,10 @@ bundle = load_bundle(Path(sys.argv[1]))
 model = WorldModel(bundle, RuntimeSettings(provider='cpu'))
 start, goal = golden_start(bundle)
 actions = bundle.golden.actions
-few = max(1, min({_MOST}, model.chunk_size() // 2))
+# Of small latents a planner's batch: fewer would hide behind the encoder's own peak.
+samples, size = bundle.manifest.planner.samples, bundle.manifest.latent.size
+wanted = max({_FEW}, min(samples // 2, 2**18 // size))
+few = max(1, min(wanted, model.chunk_size() // 2))
 peaks = []
 for count in (few, 2 * few):
     model.score(start, goal, np.resize(actions, (count, *actions.shape[1:])))
@@ -54,7 +57,7 @@ def measure_workspace(bundle: Path) -> float:
             [sys.executable, '-c', _PROBE, str(bundle)], check=False, text=True, timeout=_SECONDS,
             stdin=subprocess.DEVNULL, capture_output=True)
     except subprocess.TimeoutExpired as error:
-        raise ExportError(f'imagining {2 * _MOST} sequences takes more than {_SECONDS} s on this '
+        raise ExportError('imagining a few dozen sequences takes more than ten minutes on this '
                           'machine: give planner.workspace in the robot file (MiB per sequence)'
                           ) from error
     if done.returncode:
