@@ -88,6 +88,10 @@ class LoadModelServer:
             await self._fulfil(request, response)
             response.success = True
             self._logger.info(response.message)
+        except MemoryError:
+            response.message = ('not enough memory to load it beside the model that runs: free '
+                                'some, or restart the node with it')
+            self._logger.error(f'load_model refused: {response.message}')
         except Exception as error:  # the border: whatever is wrong with a bundle is the answer
             response.message = f'{error}'
             self._logger.error(f'load_model refused: {error}')
