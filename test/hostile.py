@@ -161,7 +161,7 @@ def hostile_joint_state(random: Random, stamp: int, *, clock: bool) -> Defect:
         away = random.choice((-11, 11, -1000, 10**9)) * SECOND
         state.header.stamp = to_stamp(min(max(stamp + away, -2**31 * SECOND), 2**31 * SECOND - 1))
     elif defect == 'future':
-        state.header.stamp = to_stamp(stamp + random.randint(SECOND // 2, 9 * SECOND))
+        state.header.stamp = to_stamp(stamp + random.randint(6 * SECOND, 9 * SECOND))
     elif defect == 'time zero':
         state.header.stamp.sec = random.choice((0, -1, -2**31))
         state.header.stamp.nanosec = random.choice((0, 2**32 - 1))
@@ -247,7 +247,8 @@ def hostile_proposal(random: Random, stamp: int, digest: str = DIGEST) -> Defect
     elif defect == 'other clock':
         message.header.stamp.sec = random.choice((0, -1, -2**31, 2**31 - 1))
     elif defect == 'future':
-        message.header.stamp = to_stamp(stamp + random.randint(SECOND, 9 * SECOND))
+        # Far enough to be still in the future when a busy machine comes to it.
+        message.header.stamp = to_stamp(stamp + random.randint(6 * SECOND, 9 * SECOND))
     elif defect == 'late':
         message.header.stamp = to_stamp(stamp - random.randint(SECOND, 9 * SECOND))
     return defect, message

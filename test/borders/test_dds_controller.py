@@ -116,7 +116,7 @@ def still(robot: Robot) -> Iterator[Robot]:
 def test_a_sound_proposal_moves_the_robot_so_that_the_recorder_can_see_one(robot: Robot) -> None:
     robot.proposals.publish(sound_proposal(Random(0), robot.graph.now()))
     robot.graph.wait_for(lambda: any(any(command.data) for command in robot.commands),
-                         5.0, 'a setpoint')
+                         15.0, 'a setpoint')
     robot.graph.wait_for(lambda: robot.states[-1].accepted == 1, 15.0, 'its count')
 
 
@@ -137,7 +137,11 @@ def test_each_hostile_proposal_on_the_wire_is_refused_and_counted(still: Robot) 
 def test_a_burst_of_hostile_proposals_moves_nothing(still: Robot) -> None:
     border = 'DDS: proposals, in a burst'
     random, quota, before = Random(2), DDS_QUOTAS['DDS: proposals, in a burst'], still.judged()
-    burst = [hostile_proposal(random, still.graph.now())[1] for _ in range(quota)]
+    burst: list[ActionProposal] = []
+    while len(burst) < quota:
+        defect, message = hostile_proposal(random, still.graph.now())
+        if defect != 'future':  # by the time it is judged it may be now
+            burst.append(message)
     for message in burst:
         still.proposals.publish(message)
     # The queue holds 100: older ones give way to newer ones, which is what it is for.
@@ -175,9 +179,10 @@ def test_no_hostile_joint_state_on_the_wire_is_accepted(still: Robot) -> None:
         pace(still.graph, sent)
     after = still.counts('joint_states')
     refused, received = (difference(before, after, name) for name in ('refused_', 'received'))
-    # Best effort: what is lost is not counted, but nothing hostile is among what was accepted.
+    # Best effort: what is lost is not counted, but nothing hostile is among what was accepted. Some
+    # of the sound ones may have been on their way when the first count was taken.
     assert quota // 4 <= refused <= quota
-    assert received - refused <= still.sent_sound - sound
+    assert received - refused <= still.sent_sound - sound + 10
     count(border, quota, f'{refused:,} arrived (best effort) and were counted')
 
 
