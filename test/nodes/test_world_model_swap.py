@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
-from dds import LATCHED, RELIABLE, Graph
+from dds import LATCHED, RELIABLE, Graph, values
 from faulty_toy import hanging_image, write_faulty_bundle
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from test_world_model import Robot, outcome, picture, reach
-from test_world_model_faults import Pulse, show, sound
+from test_world_model_faults import Pulse, set_parameter, show, sound
 
 from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent, ModelInfo, Surprise
@@ -239,9 +239,13 @@ def test_a_model_is_replaced_also_while_the_node_is_inactive(
     assert graph.transition('world_model', Transition.TRANSITION_CLEANUP)
     refused = load(graph, bundles['one'].path)
     assert not refused.success and 'configure it first' in refused.message
+    assert set_parameter(graph, 'shadow_bundle', str(bundles['worse'].path)).successful
     assert graph.transition('world_model', Transition.TRANSITION_CONFIGURE)
     assert graph.transition('world_model', Transition.TRANSITION_ACTIVATE)
     latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
     graph.wait_for(lambda: bool(latents), 10, 'latents')
     # What runs is what the parameter says, also after a new start.
     assert latents[-1].model_digest == bundles['two'].digest
+    health = graph.diagnostics()
+    graph.wait_for(lambda: 'worse' in values(health('world_model: shadow')).get('model', ''), 5,
+                   'the shadow of the parameter')
