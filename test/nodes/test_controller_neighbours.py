@@ -144,6 +144,10 @@ def test_a_clock_that_stands_or_leaps_stops_the_robot_until_it_can_be_trusted(
             offset += jump
             robot.wait_for_cause('the clock jumped')
             robot.wait_for_rung(ControllerState.TRACK)
+        graph.wait_for(
+            lambda: int(values(robot.diagnostic('controller: clock'))['breaks']) >= 3,
+            3.0, 'the pause and both jumps in /diagnostics',
+        )  # fmt: skip
     # The publisher of /clock is gone for good.
     graph.node.destroy_publisher(clock)
     robot.wait_for_rung(ControllerState.HOLD, 'the ROS clock stands')

@@ -92,12 +92,12 @@ _STANDING = Cause(
 
 def _broken(gap: float, real: float) -> Cause | None:
     """Return why stamps from before a tick can not be compared with those after it, or None."""
-    if real > LONGEST_GAP:
-        what = f'this process stood still for {real:.3f} s'
-    elif gap < 0.0:
+    if gap < 0.0:
         what = f'the clock jumped back by {-gap:.3f} s'
     elif gap - real > JUMP:
         what = f'the clock jumped ahead by {gap - real:.3f} s'
+    elif real > LONGEST_GAP:
+        what = f'this process stood still for {real:.3f} s'
     else:
         return None
     return Cause(

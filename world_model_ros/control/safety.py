@@ -65,7 +65,8 @@ class SafetyController:
     """Checks proposals, walks the ladder and moves the setpoint. For one thread.
 
     ``accepted`` and ``refused`` count proposals since :meth:`enable`. ``robot`` and ``pulse`` are
-    what is known of the robot and of the model; ``emergency`` outlives this object.
+    what is known of the robot and of the model; ``emergency`` outlives this object. ``breaks``
+    counts jumps and pauses of the clock, and ``last_break`` says what the last one was.
 
     For twists, ``joints`` are those of the robot whose state shows that it is alive, and ``frame``
     the frame that the twists must be in.
@@ -87,6 +88,8 @@ class SafetyController:
         self.accepted = 0
         self.refused = Counters()
         self.contract: Contract | None = None
+        self.breaks = 0
+        self.last_break = ''
         self._clock = ControlClock(settings)
         self._frame = frame
         self._steady = 0
@@ -204,6 +207,8 @@ class SafetyController:
         tick = self._clock.tick(now, steady)
         self._steady, self._standing = steady, tick.standing
         if tick.break_ is not None:
+            self.breaks += 1
+            self.last_break = tick.break_.text
             if tick.break_.code == 'clock_jump':
                 self.robot.forget()
             self._begin_anew(now, tick.break_)

@@ -53,7 +53,7 @@ class ControllerMonitor:
         self.latency = LatencyWindow()
         self.periods = LatencyWindow()
         self.counts = Counters(
-            'callback_errors', 'heartbeat_deadlines_missed', 'model_info_refused',
+            'callback_errors', 'clock_breaks', 'heartbeat_deadlines_missed', 'model_info_refused',
             *(f'{topic}_{reason}'
               for topic in ('model_info', 'heartbeat', 'joint_states', 'proposal')
               for reason in ('oversized', 'malformed')))
@@ -73,6 +73,11 @@ class ControllerMonitor:
             self.periods.add(now - self._ticked)
         self._ticked = now
 
+    def note_break(self, text: str, now: float) -> None:
+        """Remember that the clock jumped, paused or went on."""
+        self.counts.add('clock_breaks')
+        self.note_refusal('clock', text, now)
+
     def note_refusal(self, topic: str, text: str, now: float) -> None:
         """Remember why the newest message of ``topic`` was refused."""
         self._refused[topic] = (now, text)
@@ -88,7 +93,7 @@ class ControllerMonitor:
             self._proposals(control, wiring, now),
             self._model(control, wiring, now),
             _commands(wiring),
-            _clock(wiring),
+            self._clock(wiring, now),
             self._timing(now)]
         if setpoint is not None:
             reports.insert(0, Health(
@@ -155,6 +160,26 @@ class ControllerMonitor:
             return Health(aspect, Level.WARN, text, values)
         return Health(aspect, Level.OK, f'{rate.hertz(now):.0f} per second', values)
 
+    def _clock(self, wiring: Wiring, now: float) -> Health:
+        values = {
+            'use_sim_time': str(wiring.use_sim_time).lower(),
+            'clock_publishers': str(wiring.clock_publishers),
+            'breaks': str(self.counts['clock_breaks'])}
+        broken_at, text = self._refused.get('clock', (-REFUSAL_SHOWN, ''))
+        if now - broken_at < REFUSAL_SHOWN:
+            return Health('clock', Level.WARN, text, values)
+        if not wiring.use_sim_time:
+            return Health('clock', Level.OK, 'system time', values)
+        if not wiring.clock_publishers:
+            return Health(
+                'clock', Level.WARN, 'use_sim_time is set and nobody publishes /clock: start the '
+                'simulation, or set use_sim_time to false', values)
+        if wiring.clock_publishers > 1:
+            return Health(
+                'clock', Level.WARN, f'{wiring.clock_publishers} nodes publish /clock: let one '
+                'simulation run at a time', values)
+        return Health('clock', Level.OK, 'simulated time', values)
+
     def _timing(self, now: float) -> Health:
         values = {
             **self.ticks.values(), **self.periods.values('period'),
@@ -186,20 +211,3 @@ def _commands(wiring: Wiring) -> Health:
             'commands', Level.WARN, f"nobody listens on {topic}: activate the robot's controller, "
             'or remap the topic to its command topic', values)
     return Health('commands', Level.OK, 'this node alone commands the robot', values)
-
-
-def _clock(wiring: Wiring) -> Health:
-    values = {
-        'use_sim_time': str(wiring.use_sim_time).lower(),
-        'clock_publishers': str(wiring.clock_publishers)}
-    if not wiring.use_sim_time:
-        return Health('clock', Level.OK, 'system time', values)
-    if not wiring.clock_publishers:
-        return Health(
-            'clock', Level.WARN, 'use_sim_time is set and nobody publishes /clock: start the '
-            'simulation, or set use_sim_time to false', values)
-    if wiring.clock_publishers > 1:
-        return Health(
-            'clock', Level.WARN, f'{wiring.clock_publishers} nodes publish /clock: let one '
-            'simulation run at a time', values)
-    return Health('clock', Level.OK, 'simulated time', values)

@@ -35,6 +35,11 @@ COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 # unread.
 DRIVE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
+# Setpoints and states at the control rate: with a depth of 1 the publisher of a busy machine
+# overwrote some before they were sent, and recorders saw steps that were none. A robot takes the
+# newest all the same, by its own depth.
+SETPOINT = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+
 # Proposals as the controller takes them: each one is judged, so that a flood of bad ones does not
 # push a good one out of the queue.
 PROPOSALS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
