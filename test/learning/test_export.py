@@ -41,6 +41,7 @@ from world_model_ros.learning.export import (  # noqa: E402
     assemble,
     build,
     compare_ranking,
+    graphs,
     read_robot,
 )
 from world_model_ros.learning.export.assemble import random_actions  # noqa: E402
@@ -90,6 +91,17 @@ def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
     assert len(lines) == 3
     assert bundle.manifest.planner.workspace is not None
     assert not list(tmp_path.glob('.*partial'))
+
+
+def test_weights_too_large_for_one_file_lie_beside_the_graph_with_a_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, '_ONE_FILE', 0)  # bytes; really 1.9 GB
+    path = robot_file(tmp_path)
+    source = module_source(path, 'WindowPredictor')
+    bundle = assemble(source, read_robot(path, None), tmp_path / 'bundle', print)
+    assert 'encoder.onnx.data' in bundle.manifest.files  # (tiny tensors stay in their graph)
+    assert compare_ranking(bundle, Reference(source.graphs, bundle.manifest)).shared == 30
 
 
 def test_the_example_of_the_documentation_exports_compares_and_checks(
