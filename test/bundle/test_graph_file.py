@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from toy_bundle import write_toy_bundle
@@ -154,6 +154,7 @@ TYPES = [getattr(TensorProto, name) for name in (
     'UINT32', 'UINT64', 'COMPLEX64', 'BFLOAT16', 'INT4', 'UINT4')]
 
 
+@settings(deadline=None)
 @given(kind=st.sampled_from(TYPES), raw=st.booleans(),
        shape=st.lists(st.integers(0, 5), max_size=3))
 def test_every_kind_of_sound_tensor_passes(kind: int, raw: bool, shape: list[int]) -> None:

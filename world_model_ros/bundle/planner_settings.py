@@ -64,8 +64,8 @@ class PlannerSettings(Section):
     come on top."""
     workspace: Annotated[float, Field(ge=0, le=1_048_576)] | None = None
     """What the runtime's own buffers (activations, attention) take for each imagined sequence of a
-    batch, as measured [MiB]. Absent: not measured; `memory` then covers only the tensors that go
-    into graphs and come out of them, of which attention models may need twenty times as much."""
+    batch [MiB], as measured at export. Absent: it is measured whenever the model is loaded, on a
+    CPU by the growth of the process; give it for a GPU, whose memory that does not show."""
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:

@@ -45,6 +45,7 @@ from world_model_ros.inference.dynamics import (
 )
 from world_model_ros.inference.errors import InferenceError
 from world_model_ros.inference.integration import integration
+from world_model_ros.inference.memory import resident_bytes, sequences_within
 from world_model_ros.inference.open_graphs import OpenGraphs
 from world_model_ros.inference.proof import golden_start, prove
 from world_model_ros.inference.providers import RuntimeSettings, choose
@@ -83,6 +84,7 @@ class WorldModel:
         self._state_units = Affine(state.normalization) if state else None
         self._integrate = integration(manifest)
         self._goal_distance = measure(manifest, manifest.goal) if manifest.goal else None
+        self._chunk = self._fit_memory()
         self.golden_errors = prove(self)
         if self.backend.provider != 'cpu':
             with announcing(progress, "warming up at the planner's batch size"):
@@ -202,11 +204,7 @@ class WorldModel:
 
     def chunk_size(self) -> int:
         """Sequences imagined at once within the manifest's memory, at least 1."""
-        planner = self.manifest.planner
-        per_sequence = self._dynamics.bytes_per_sequence(planner.horizon)
-        per_sequence += FLOAT_BYTES * 2 * planner.horizon * self.manifest.action.step_size
-        per_sequence += round((planner.workspace or 0.0) * 2**20)
-        return max(1, planner.memory * 2**20 // per_sequence)
+        return self._chunk
 
     def interrupt(self) -> None:
         """Make running calls raise InferenceError; safe from any thread.
@@ -316,6 +314,23 @@ class WorldModel:
                        self._actions.to_steps(context.past_actions), past_states, states,
                        dict(context.states))
         return start, self._actions.to_steps(actions)
+
+    def _fit_memory(self) -> int:
+        """Sequences of a batch; a model that fails here is left to its proof."""
+        planner, golden = self.manifest.planner, self.bundle.golden
+        tensors = self._dynamics.bytes_per_sequence(planner.horizon)
+        tensors += FLOAT_BYTES * 2 * planner.horizon * self.manifest.action.step_size
+        context, goal = golden_start(self.bundle)
+
+        def imagine(count: int) -> None:
+            actions = np.resize(golden.actions, (count, *golden.actions.shape[1:]))
+            with self._graphs.call():
+                self._score_chunk(context, goal, actions)
+
+        try:
+            return sequences_within(planner, tensors, imagine, resident_bytes)
+        except InferenceError:
+            return 1
 
     def _warm_up(self) -> None:
         """Run a plan's batch once: some providers compile for each size."""
