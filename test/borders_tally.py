@@ -27,7 +27,7 @@ QUOTAS = {
     'model announcements (controller)': 5_000,
     'heartbeats (controller)': 2_000,
     'message bytes on the wire': 15_000,
-    'manifest values': 15_000,
+    'manifest values': 10_000,
     'manifest text': 500,
     'golden vectors': 1_500,
     'ONNX graph bytes': 8_000,
