@@ -36,6 +36,7 @@ from pathlib import Path
 from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
+from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
@@ -68,6 +69,7 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 
 _HEARTBEAT_PERIOD = 0.05  # s
 _ACTIONS_KEPT = 60.0  # s
+_FLUSH = Duration(seconds=0.05)  # at most, for messages to arrive where a model changes
 _SPEED_TEST, _SPEED_SECOND_TEST = 0.2, 3.0  # s of running the model as fast as it goes
 
 
@@ -319,7 +321,11 @@ class WorldModelNode(ManagedNode):
             tensor=to_tensor(encoded.context.latent)))
 
     def _on_adopted(self, model: LoadedModel) -> None:
+        # Topics do not keep order among each other: the old model's last proposal is to be there
+        # before the announcement, and that before the new model's first proposal.
+        self._proposal_pub.wait_for_all_acked(_FLUSH)
         self._info_pub.publish(model.info(self.get_clock().now().to_msg()))
+        self._info_pub.wait_for_all_acked(_FLUSH)
         self.get_logger().info(f'model {model}, from {model.bundle.path}')
 
     def _publish_plan(self, proposed: Proposed) -> None:
