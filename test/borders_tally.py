@@ -21,6 +21,7 @@ what was refused, one by one, and fails below its quota.
 QUOTAS = {
     'image pixels (observation)': 15_000,
     'joint states (observation)': 10_000,
+    'poses (observation)': 5_000,
     'joint states (controller)': 10_000,
     'tensors and goal latents': 10_000,
     'proposals (controller)': 15_000,

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from borders_tally import QUOTAS, count
+from geometry_msgs.msg import PoseStamped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
@@ -166,6 +167,35 @@ def hostile_joint_state(random: Random, stamp: int, *, clock: bool) -> Defect:
         state.header.stamp.sec = random.choice((0, -1, -2**31))
         state.header.stamp.nanosec = random.choice((0, 2**32 - 1))
     return defect, state
+
+
+def sound_pose(random: Random) -> PoseStamped:
+    pose = PoseStamped()
+    pose.header.frame_id = 'base_link'
+    numbers = np.array([random.gauss(0, 1) for _ in range(4)])
+    place, turn = pose.pose.position, pose.pose.orientation
+    place.x, place.y, place.z = (random.uniform(-1, 1) for _ in range(3))
+    turn.x, turn.y, turn.z, turn.w = (numbers / np.linalg.norm(numbers)).tolist()
+    return pose
+
+
+def hostile_pose(random: Random) -> Defect:
+    pose = sound_pose(random)
+    place, turn = pose.pose.position, pose.pose.orientation
+    defect = random.choice(
+        ('frame', 'position', 'orientation', 'no rotation', 'not of unit length'))
+    if defect == 'frame':
+        pose.header.frame_id = random.choice((*UNKNOWN_TEXTS, '/base_link', 'base_link '))
+    elif defect == 'position':
+        setattr(place, random.choice('xyz'), random.choice((*NOT_FINITE, 1e300, -1e39)))
+    elif defect == 'orientation':
+        setattr(turn, random.choice('xyzw'), random.choice(NOT_FINITE))
+    elif defect == 'no rotation':
+        turn.x = turn.y = turn.z = turn.w = 0.0
+    else:
+        factor = random.choice((0.5, 1.1, 2.0, 1e-300, 1e300))
+        turn.x, turn.y, turn.z, turn.w = (factor * n for n in (turn.x, turn.y, turn.z, turn.w))
+    return defect, pose
 
 
 def sound_proposal(random: Random, stamp: int, digest: str = DIGEST) -> ActionProposal:

@@ -21,15 +21,18 @@ from typing import Any
 import numpy as np
 import pytest
 from borders_tally import DDS_QUOTAS, QUOTAS
+from geometry_msgs.msg import PoseStamped
 from hostile import (
     SECOND,
     broken_bytes,
     hostile_image,
     hostile_joint_state,
+    hostile_pose,
     hostile_tensor,
     sound_image,
     sound_joint_state,
     sound_model_info,
+    sound_pose,
     sound_proposal,
     sound_tensor,
     storm,
@@ -40,13 +43,15 @@ from toy_bundle import toy_manifest
 
 from world_model_interfaces.msg import ActionProposal, ModelInfo, Tensor
 from world_model_ros import payload
-from world_model_ros.bundle import Proprioception
+from world_model_ros.bundle import PoseProprioception, Proprioception
 from world_model_ros.nodes.border import LARGEST, BorderError, decode
 from world_model_ros.nodes.convert import from_tensor
 from world_model_ros.observation import (
     ImageError,
     JointStateError,
+    PoseError,
     decode_image,
+    pose_proprioception,
     proprioception,
 )
 
@@ -56,6 +61,10 @@ CONTRACT = Proprioception.model_validate({
     for key, value in toy_manifest()['proprioception'].items()
     if key != 'normalization'
 } | {'normalization': {'mean': (0.0,) * 4, 'std': (1.0,) * 4}})
+
+POSE_CONTRACT = PoseProprioception.model_validate({
+    'rule': 'integrate_pose', 'frame': 'base_link', 'link': 'tool',
+    'normalization': {'mean': (0.0,) * 6, 'std': (1.0,) * 6}})
 
 
 def refused_by(function: Callable[[Any], object], error: type[Exception]) -> Callable[[Any], str]:
@@ -104,6 +113,19 @@ def test_a_picture_larger_than_the_cap_is_refused_before_it_is_converted() -> No
 def test_no_hostile_joint_state_becomes_proprioception() -> None:
     storm('joint states (observation)', lambda r: hostile_joint_state(r, NOW, clock=False),
           refused_by(read_joints, JointStateError))
+
+
+def read_pose(pose: PoseStamped) -> np.ndarray:
+    place, turn = pose.pose.position, pose.pose.orientation
+    return pose_proprioception(
+        pose.header.frame_id, (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
+        POSE_CONTRACT)
+
+
+def test_no_hostile_pose_becomes_proprioception() -> None:
+    random = Random(0)
+    assert all(np.isfinite(read_pose(sound_pose(random))).all() for _ in range(500))
+    storm('poses (observation)', hostile_pose, refused_by(read_pose, PoseError))
 
 
 def test_no_hostile_tensor_becomes_an_array() -> None:

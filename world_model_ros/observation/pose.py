@@ -21,6 +21,10 @@ import numpy.typing as npt
 
 from world_model_ros.bundle import PoseProprioception
 from world_model_ros.observation.joints import JointStateError
+from world_model_ros.payload import shorten
+
+
+LARGEST = 1e6  # m
 
 
 class PoseError(ValueError):
@@ -44,11 +48,12 @@ def pose_proprioception(
     Raises ``PoseError`` for another frame than the bundle's, or numbers that are no pose.
     """
     if frame != contract.frame:
-        raise PoseError(f'the pose is given in "{frame[:80]}", the model wants that of '
+        raise PoseError(f'the pose is given in "{shorten(frame)}", the model wants that of '
                         f'{contract.link} in "{contract.frame}": transform it before it is sent')
     numbers = (*position, *orientation)
     length = math.hypot(*orientation)
-    if not all(map(math.isfinite, numbers)) or not 0.99 < length < 1.01:
+    # Beyond LARGEST, a float32 is infinite or nearly so; no robot is that far away.
+    if not all(abs(number) < LARGEST for number in numbers) or not 0.99 < length < 1.01:
         raise PoseError(f'the pose {[round(number, 3) for number in numbers]} is no position and '
                         'unit quaternion: fix the publisher')
     x, y, z, w = (number / length for number in orientation)
