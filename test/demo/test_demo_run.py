@@ -245,7 +245,7 @@ class Cell:
     def is_ready(self) -> bool:
         cause = values(self.status('controller: ladder')).get('cause')
         heard = (self.latents, self.tips, self.joints, self.states)
-        return all(heard) and cause == 'waiting'
+        return all(heard) and cause == 'model_idle'
 
     def picture_of(self, *angles: float) -> Image:
         pixels = self.simulation.render_at(angles)
