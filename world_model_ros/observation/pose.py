@@ -23,7 +23,6 @@ from world_model_ros.bundle import PoseProprioception
 from world_model_ros.observation.joints import JointStateError
 from world_model_ros.payload import shorten
 
-
 LARGEST = 1e6  # m
 
 
