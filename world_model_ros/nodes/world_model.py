@@ -70,7 +70,7 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 _HEARTBEAT_PERIOD = 0.05  # s
 _ACTIONS_KEPT = 60.0  # s
 _FLUSH = Duration(seconds=0.05)  # at most, for messages to arrive where a model changes
-_SPEED_TEST, _SPEED_SECOND_TEST = 0.2, 3.0  # s of running the model as fast as it goes
+_SPEED_TEST, _SPEED_SECOND_TEST = 0.1, 3.0  # s of running the model as fast as it goes
 
 
 class WorldModelNode(ManagedNode):
