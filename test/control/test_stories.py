@@ -80,7 +80,7 @@ class Story(Bench):
         self.control.pulse.hear(1, '', self.steady)
         for _ in range(self.random.randint(1, 2)):
             self.accept(self.made(self.rows(), 0.0))
-            self.let_tick(self.random.choice([1, 3, 5, 10, 40]))
+            self.let_tick(self.random.choice([1, 3, 5, 8, 32]))
 
     def plan(self) -> None:
         self.accept(self.made(self.rows(), self.random.uniform(0.0, 0.15)))
@@ -106,7 +106,7 @@ class Story(Bench):
         self.let_tick(self.random.randint(1, 3))
 
     def blind_ticks(self) -> None:
-        self.let_tick(self.random.randint(1, 18), see=False)
+        self.let_tick(self.random.randint(1, 10), see=False)
 
     def late_tick(self) -> None:
         self.let_tick(1, elapsed=round(self.random.uniform(0.0, 0.9) * SECOND))
@@ -117,7 +117,7 @@ class Story(Bench):
         self.let_tick(1, elapsed=elapsed, steady=PERIOD, see=self.random.random() < 0.5)
 
     def standing_clock(self) -> None:
-        self.let_tick(self.random.randint(1, 25), elapsed=0, steady=PERIOD)
+        self.let_tick(self.random.randint(1, 20), elapsed=0, steady=PERIOD)
 
     def push(self) -> None:
         far = self.random.choice([0.03, 0.3, 3.0])
@@ -125,7 +125,7 @@ class Story(Bench):
 
     def frozen_joints(self) -> None:
         where = self.robot
-        for _ in range(self.random.randint(1, 30)):
+        for _ in range(self.random.randint(1, 18)):
             self.robot = where
             self.let_tick(1)
 
