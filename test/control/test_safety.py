@@ -407,3 +407,22 @@ def test_ten_thousand_hostile_proposals_move_nothing_and_are_all_counted() -> No
     assert bench.control.accepted == 0
     assert bench.control.refused.total() == count
     assert np.all(bench.robot == 0.0)
+
+
+def test_a_tick_that_fails_brakes_inside_the_limits_and_forgets_the_plan() -> None:
+    bench = Bench()
+    bench.run(1.0)
+    before = bench.last
+    assert before is not None
+    rungs = []
+    for _ in range(20):
+        setpoint = bench.control.brake('ValueError: a defect')
+        rungs.append(setpoint.rung)
+        change = np.abs(setpoint.velocity - before.velocity)
+        assert np.all(change <= LIMITS.acceleration * 0.01 + 1e-9) and not setpoint.plan_id
+        before = setpoint
+    assert rungs == sorted(rungs) and rungs[-1] is Rung.HOLD
+    assert 'ValueError: a defect; please report it' in setpoint.cause.text
+    bench.last, bench.robot = setpoint, np.asarray(setpoint.position)
+    bench.fit.clear()
+    assert bench.tick().rung is Rung.HOLD, 'the plan is forgotten'

@@ -224,6 +224,22 @@ class SafetyController:
             return Setpoint(position, velocity, Rung.HOLD if self.standing else rung, cause)
         return Setpoint(position, velocity, rung, cause, self._chunk.plan_id, self._chunk.stamp)
 
+    def brake(self, why: str) -> Setpoint:
+        """Return the setpoint of a tick whose :meth:`step` failed: on the way to rest, no more."""
+        cause = Cause('failed', Level.ERROR, f'the controller failed: {why}; please report it')
+        self._forget(_WAITING)
+        limits, settings = self.limits, self.settings
+        rest = np.zeros(len(limits.names))
+        if self._motion is None:
+            return Setpoint(None, rest, Rung.HOLD, cause)
+        self._motion = advance(
+            self._motion, rest, self._motion.position, limits, settings.period,
+            settings.longest_period,
+        )
+        position = None if limits.twist else self._motion.position
+        rung = Rung.HOLD if self.standing else Rung.DECELERATE
+        return Setpoint(position, self._motion.velocity, rung, cause)
+
     def _climb(self, now: int) -> tuple[Rung, Cause]:
         """Return the best rung that is safe at ``now``, DECELERATE standing for HOLD as well."""
         obstacle = self._obstacle(now)

@@ -263,34 +263,39 @@ class ControllerNode(ManagedNode):
     # Ticks
 
     def _on_timer(self) -> None:
-        try:
-            self._tick()
-        except Exception as error:  # whatever it is, the robot must not go on with an old velocity
-            self._report(error)
-            self._commands.rest(self._now())
-        if self._report_wanted and time.monotonic() - self._reported > _DIAGNOSTICS_SPACING:
-            self._report_now()
-
-    def _tick(self) -> None:
-        control = self._trusted
+        control, before = self._trusted, self._setpoint
         self._monitor.tick(time.monotonic())
         self._read()
         now = self._now()
-        setpoint = control.step(now, time.monotonic_ns())
-        before, self._setpoint = self._setpoint, setpoint
-        if control.breaks > self._monitor.counts['clock_breaks']:
-            self._monitor.note_break(control.last_break, time.monotonic())
-        if not self._silent:
+        try:
+            setpoint = control.step(now, time.monotonic_ns())
+        except Exception as error:  # whatever it is, the robot must not go on with an old velocity
+            self._report(error)
+            setpoint = control.brake(f'{type(error).__name__}: {error}')
+        self._setpoint = setpoint
+        try:
+            self._publish(setpoint, now)
+            if control.breaks > self._monitor.counts['clock_breaks']:
+                self._monitor.note_break(control.last_break, time.monotonic())
+            if setpoint.plan_id and (before is None or before.plan_id != setpoint.plan_id):
+                self._monitor.latency.add((now - setpoint.observation_stamp) / NANOSECONDS)
+            if self._report_wanted and time.monotonic() - self._reported > _DIAGNOSTICS_SPACING:
+                self._report_now()
+        except Exception as error:  # what is said about a setpoint must not cost the next one
+            self._report(error)
+
+    def _publish(self, setpoint: Setpoint, now: int) -> None:
+        control, silent = self._trusted, self._silent
+        if not silent:
             # At rest and inactive: these are the last messages.
             self._silent = not self._active and control.standing
             self._commands.send(setpoint, now)
             self._state_wanted = True
-            self._tell(setpoint)
         if self._state_wanted:
             self._state_wanted = False
             self._states.publish(to_state(control, setpoint, now))
-        if setpoint.plan_id and (before is None or before.plan_id != setpoint.plan_id):
-            self._monitor.latency.add((now - setpoint.observation_stamp) / NANOSECONDS)
+        if not silent:
+            self._tell(setpoint)
 
     def _tell(self, setpoint: Setpoint) -> None:
         """Log and diagnose a change of rung or cause, once."""
