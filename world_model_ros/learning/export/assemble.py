@@ -44,7 +44,6 @@ from world_model_ros.learning.export.graphs import ExportError, GraphSource, wri
 from world_model_ros.learning.export.reference import Reference
 from world_model_ros.learning.export.robot import Robot, manifest_sections
 from world_model_ros.learning.export.source import ModelSource
-from world_model_ros.learning.export.workspace import measure_workspace
 
 TOLERANCE = 1e-4
 """Of golden vectors, as the manifest records it: other processors round otherwise."""
@@ -75,11 +74,6 @@ def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) ->
         golden = golden_vectors(Reference(source.graphs, manifest), manifest,
                                 *example_inputs(manifest))
         write_bundle(partial, {**sections, 'graphs': entries}, golden)
-        if 'workspace' not in sections['planner']:
-            workspace = measure_workspace(partial)
-            report(f'workspace: {workspace:.2f} MiB for each imagined sequence')
-            sections['planner']['workspace'] = workspace
-            write_bundle(partial, {**sections, 'graphs': entries}, golden)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
