@@ -36,7 +36,7 @@ from world_model_ros.bundle.planner_settings import PlannerSettings
 from world_model_ros.resources import resource
 
 PATH = Path('bundle')
-LONGEST = 10.0  # s that one refusal may take on a busy machine
+LONGEST = 10.0  # s of computing that one refusal may take; a busy machine does not lengthen it
 FAMILIES = [
     resource('models/reach/bundle.yaml'),
     *sorted((Path(__file__).parents[1] / 'bundle' / 'families').glob('*.yaml')),
@@ -220,11 +220,11 @@ def hostile_text(random: Random) -> Defect:
 
 
 def parse(text: bytes) -> str:
-    started = time.monotonic()
+    started = time.process_time()
     try:
         parse_manifest(PATH, text)
     except BundleError as error:
-        assert time.monotonic() - started < LONGEST
+        assert time.process_time() - started < LONGEST
         return one_line(error)
     return ''
 
@@ -232,10 +232,10 @@ def parse(text: bytes) -> str:
 @pytest.mark.parametrize('attack', WHOLE)
 def test_no_text_that_attacks_its_reader_is_a_manifest(attack: str, tmp_path: Path) -> None:
     (tmp_path / 'bundle.yaml').write_bytes(WHOLE[attack])
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(BundleError):
         load_bundle(tmp_path)
-    assert time.monotonic() - started < LONGEST
+    assert time.process_time() - started < LONGEST
 
 
 def test_no_manifest_with_an_attack_in_it_is_taken_and_no_code_runs(
