@@ -30,26 +30,32 @@ _HEAD = (
     'Setpoints outside limits', 'A person reads')
 
 
-def write_table(results: Sequence[Result], page: Path) -> None:
-    """Replace what stands between the two marks of `page` by the results of a run."""
+def write_table(results: Sequence[Result], known: int, page: Path) -> None:
+    """Replace what stands between the two marks of `page` by the results of a run.
+
+    `known`: how many faults there are. What was not tried, and what failed, is said.
+    """
     text = page.read_text(encoding='utf-8')
     before, _, rest = text.partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:
         raise ValueError(f'{page} lacks the marks between which the table goes')
     page.write_text(
-        f'{before}{BEGIN}\n{summary(results)}\n\n{table(results)}\n{END}{after}', encoding='utf-8')
+        f'{before}{BEGIN}\n{summary(results, known)}\n\n{table(results)}\n{END}{after}',
+        encoding='utf-8')
 
 
-def summary(results: Sequence[Result]) -> str:
+def summary(results: Sequence[Result], known: int) -> str:
     """Return the run in a few sentences."""
     braked = [result.braking_after for result in results if result.braking_after is not None]
     outside = sum(result.violations.count for result in results)
     checked = sum(result.violations.checked for result in results)
     load = os.getloadavg()[0]
+    failed = sum(bool(result.complaints) for result in results)
     return (
-        f'{len(results)} faults. Braking began at most {1e3 * max(braked):.0f} ms after a fault '
-        f'was noticeable ({1e3 * REACTION:.0f} ms allowed). {outside} of {checked:,} setpoints '
+        f'{len(results)} of {known} faults tried, {failed} failed. Braking began at most '
+        f'{1e3 * max(braked, default=0.0):.0f} ms after a fault was '
+        f'noticeable ({1e3 * REACTION:.0f} ms allowed). {outside} of {checked:,} setpoints '
         f'were outside limits. Measured on {os.cpu_count()} cores of {_processor()}, with a load '
         f'average of {load:.1f} at the end.')
 
@@ -66,9 +72,11 @@ def _row(result: Result) -> tuple[str, ...]:
     since_fault = (None if result.noticed_after is None or result.braking_after is None
                    else result.noticed_after + result.braking_after)
     restarted = f' (the {fault.restarts} starts anew)' if fault.restarts else ''
+    robot = ('**FAILED**: ' + '; '.join(result.complaints) if result.complaints
+             else fault.step.value)
     cured = '' if fault.step is Step.TRACK else _ms(result.recovered_after) + restarted
     return (
-        f'**{fault.name}**', fault.how, fault.noticed, fault.step.value, _ms(since_fault),
+        f'**{fault.name}**', fault.how, fault.noticed, robot, _ms(since_fault),
         _ms(result.braking_after), _ms(result.rest_after), cured,
         f'{result.violations.count} of {result.violations.checked}',
         f'`{result.said.name}`: {result.said.message}' if result.said else '')
