@@ -230,6 +230,7 @@ class TokenPredictor(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        torch.manual_seed(0)  # whoever makes one makes the same
         self.action = nn.Linear(2, 1024)
         self.mix = nn.Linear(1024, 1024)
         family_checkpoints.disturb(self)
