@@ -229,6 +229,32 @@ def test_a_robot_that_reports_no_change_at_all_is_not_driven_any_further(loop: b
     assert bench.run(0.3).rung is Rung.TRACK
 
 
+def test_without_anybody_who_listens_to_the_commands_no_plan_is_followed() -> None:
+    bench = Bench()
+    bench.control.note_listeners(0)
+    refusal = bench.accept(bench.proposal([[1.0, 0.0]] * 8))
+    assert refusal is not None and 'ros2_control' in refusal.text
+    setpoint = bench.tick(10)
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'no_listener')
+    bench.control.note_listeners(1)
+    assert bench.run(0.3).rung is Rung.TRACK
+
+
+def test_a_drive_that_begins_to_listen_late_is_not_taken_for_frozen() -> None:
+    bench = Bench()
+    bench.control.note_listeners(1)  # a recorder: the drive has not been matched yet
+    frozen = bench.robot
+    for tick in range(100):
+        bench.robot = frozen
+        if tick % 10 == 0:
+            bench.accept(bench.proposal([[1.0, 0.0]] * 8))
+        setpoint = bench.tick()
+    assert setpoint.cause.code == 'frozen_joint_states'
+    bench.control.note_listeners(2)
+    bench.tick(20)
+    assert bench.run(0.3).rung is Rung.TRACK
+
+
 def test_a_robot_outside_its_limits_is_not_driven() -> None:
     bench = Bench()
     bench.robot = np.array([0.0, 0.9])

@@ -97,6 +97,7 @@ class SafetyController:
         self._enabled = False
         self._mismatch = ''
         self._motion: Motion | None = None
+        self._listeners: int | None = None  # to the commands; None: not told
         self._travelled = np.zeros(len(limits.names))  # by the setpoint since the robot moved
         self._unanswered = np.zeros(len(limits.names))  # of that, until the last joint state
         self._chunk: Chunk | None = None
@@ -151,6 +152,16 @@ class SafetyController:
         self._travelled[:] = self._unanswered[:] = 0.0
         self._begin_anew(now, None)
         return ''
+
+    def note_listeners(self, count: int) -> None:
+        """Take how many listen to the commands: without any, nothing is followed.
+
+        A drive that begins to listen could not have answered before: DDS may match it to a
+        restarted controller later than the model.
+        """
+        if count > (self._listeners or 0):
+            self._travelled[:] = self._unanswered[:] = 0.0
+        self._listeners = count
 
     def announce(self, contract: Contract) -> str:
         """Take the action contract of the model that runs; return why it does not fit, or ''.
@@ -276,6 +287,7 @@ class SafetyController:
             or (None if self._enabled else _DEACTIVATED)
             or self._standing
             or self._blindness(now)
+            or (_UNHEARD if self._listeners == 0 else None)
             or self._frozen()
             or self._pushed()
             or self._misfit()
@@ -401,5 +413,10 @@ class SafetyController:
 
 
 _WAITING = Cause('waiting', Level.OK, 'waiting for a proposal')
+_UNHEARD = Cause(
+    'no_listener', Level.WARN,
+    "nobody listens to the commands: start the robot's controller (ros2_control), or remap the "
+    'command topic to it',
+)
 _DEACTIVATED = Cause('deactivated', Level.OK, 'the controller is not active')
 _LATENESS = ('plan_ended', 'proposals_stopped')

@@ -266,6 +266,7 @@ class ControllerNode(ManagedNode):
         control, before = self._trusted, self._setpoint
         self._monitor.tick(time.monotonic())
         self._read()
+        control.note_listeners(self._commands.publisher.get_subscription_count())
         now = self._now()
         try:
             setpoint = control.step(now, time.monotonic_ns())
