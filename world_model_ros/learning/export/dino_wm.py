@@ -31,7 +31,7 @@ from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
 HORIZON = 5
-PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30, 'memory': 2048}
+PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30}
 
 
 class Encoder(nn.Module):
