@@ -103,8 +103,8 @@ def run_episode(arm: ArmSimulation, model: WorldModel, planner: Planner, start: 
             if active:
                 warm = shift_warm_start(active[1].actions, now - active[0], dt)
             committed = (idle if warm is None else warm)[:committed_steps]
-            plan = planner.plan(model.context(latent), goal_latent, committed=committed, warm_start=warm,
-                                seed=seed * 1_000_003 + tick,
+            plan = planner.plan(model.context(latent), goal_latent, committed=committed,
+                                warm_start=warm, seed=seed * 1_000_003 + tick,
                                 deadline=time.monotonic() + timing.budget)
             pending = (now + timing.latency, now, plan)
             plan_ms.append(plan.planning_time * 1e3)
