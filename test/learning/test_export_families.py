@@ -301,11 +301,12 @@ def test_v_jepa_2_ac_chooses_as_its_own_modules(tmp_path: Path) -> None:
     family_checkpoints.disturb(encoder)
     family_checkpoints.disturb(predictor)
     # Centimetres must matter to weights that no robot has taught: one action token among 256 of a
-    # picture does only where attention is sharp.
-    predictor.action_encoder.weight.data *= 30.0
+    # picture does only where attention is sharp and weighs much.
+    predictor.action_encoder.weight.data *= 100.0
     predictor.state_encoder.weight.data *= 10.0
     for block in predictor.predictor_blocks:
-        block.attn.qkv.weight.data *= 8.0
+        block.attn.qkv.weight.data *= 2.0
+        block.attn.proj.weight.data *= 6.0
     torch.save({'encoder': {f'module.backbone.{k}': v for k, v in encoder.state_dict().items()},
                 'predictor': {f'module.{k}': v for k, v in predictor.state_dict().items()}},
                tmp_path / 'ac.pt')
@@ -341,4 +342,4 @@ def test_v_jepa_2_ac_chooses_as_its_own_modules(tmp_path: Path) -> None:
             costs.append((frames[:, -256:] - tokens[1]).abs().mean((1, 2)))
     assert not actions[..., 3:6].any()
     assert relative_error(latent, tokens[0].numpy()) <= 1e-5
-    assert_same_choice(scored.costs, torch.cat(costs).numpy(), spread=5e-4)
+    assert_same_choice(scored.costs, torch.cat(costs).numpy(), spread=2e-4)
