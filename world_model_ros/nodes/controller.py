@@ -43,6 +43,7 @@ from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.inbox import Inbox
 from world_model_ros.nodes.process import ManagedNode, run_node
 from world_model_ros.nodes.qos import HEARTBEAT, JOINTS, LATCHED, PROPOSALS, SETPOINT
+from world_model_ros.nodes.realtime import run_first, settle_memory
 from world_model_ros.payload import TEXT_LENGTH, shorten
 
 _LOG_PERIOD = 2.0  # s between log lines about the same thing
@@ -79,7 +80,7 @@ class ControllerNode(ManagedNode):
         control = SafetyController(
             robot.limits, robot.settings, self._emergency, robot.joints, robot.frame)
         self._control, self._setpoint = control, None
-        self._monitor = ControllerMonitor(robot.settings.period)
+        self._monitor = ControllerMonitor(robot.settings.period, run_first(robot.priority))
         self._commands = commands.INTERFACES[robot.interface](self, control)
         self._states = self.create_publisher(ControllerState, '~/state', SETPOINT)
         self._logged: dict[str, float] = {}
@@ -94,7 +95,9 @@ class ControllerNode(ManagedNode):
             partial(self.destroy_publisher, self._states)]
         self.get_logger().info(
             f'drives {", ".join(robot.limits.names)} by {robot.interface}; at rest within '
-            f'{control.bound:.2f} s of the last observation when proposals stop')
+            f'{control.bound:.2f} s of the last observation when proposals stop; scheduling '
+            f'{self._monitor.scheduling}')
+        settle_memory()
 
     def _listen(self) -> None:
         heartbeat_events = SubscriptionEventCallbacks(

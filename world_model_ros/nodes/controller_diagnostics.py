@@ -45,9 +45,13 @@ class Wiring:
 
 
 class ControllerMonitor:
-    """Rates, counts and percentiles since the controller was configured. Times in s, steady."""
+    """Rates, counts and percentiles since the controller was configured. Times in s, steady.
 
-    def __init__(self, period: float) -> None:
+    ``scheduling`` says how the process is scheduled.
+    """
+
+    def __init__(self, period: float, scheduling: str) -> None:
+        self.scheduling = scheduling
         self.proposals, self.joint_states, self.heartbeats = Rate(), Rate(), Rate()
         self.ticks = TickMonitor(period)
         self.latency = LatencyWindow()
@@ -184,6 +188,7 @@ class ControllerMonitor:
         values = {
             **self.ticks.values(), **self.periods.values('period'),
             **self.latency.values('observation_to_command'),
+            'scheduling': self.scheduling,
             'callback_errors': str(self.counts['callback_errors']),
             **{name: count for name, count in self.counts.values().items()
                if name.endswith(('_oversized', '_malformed'))}}
@@ -192,8 +197,8 @@ class ControllerMonitor:
             return Health('timing', Level.ERROR, text, values)
         if now - self._late_at < LATENESS_SHOWN:
             return Health(
-                'timing', Level.WARN, 'setpoints come late: give this process a core of its own, '
-                'or this machine less to do', values)
+                'timing', Level.WARN, 'setpoints come late: allow this process its real-time '
+                'priority (see scheduling), or give this machine less to do', values)
         return Health('timing', Level.OK, f'{1.0 / self._period:g} setpoints per second', values)
 
 

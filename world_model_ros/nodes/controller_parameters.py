@@ -56,6 +56,7 @@ class Robot:
     frame: str
     limits: Limits
     settings: Settings
+    priority: int
 
 
 def declare(node: ManagedNode) -> None:
@@ -76,6 +77,9 @@ def declare(node: ManagedNode) -> None:
     declare('twist_frame', '', parameters.text(
         'Frame that the twists of a model must be in; empty for whichever the model names.'))
     declare('control_rate', 100.0, parameters.real('Setpoints per second [Hz].', 10.0, 1000.0))
+    declare('thread_priority', 50, parameters.whole(
+        'Real-time priority (SCHED_FIFO) of this process, as that of controller_manager; 0: none. '
+        'Without the permission it runs at normal priority, and diagnostics say so.', 0, 99))
     declare('late_after', 0.25, parameters.real(
         'Age of the observation behind a plan from which on the next plan is late [s].',
         0.01, 10.0))
@@ -124,7 +128,8 @@ def read(node: ManagedNode) -> Robot:
             finish_duration=_number(node, 'finish_duration'),
             joint_state_timeout=_number(node, 'joint_state_timeout'),
             following_tolerance=_number(node, 'following_tolerance'),
-            closes_position_loop=interface == 'trajectory'))
+            closes_position_loop=interface == 'trajectory'),
+        priority=int(node.get_parameter('thread_priority').value))
 
 
 def _robot_description(node: ManagedNode) -> str:
