@@ -316,7 +316,7 @@ def test_a_goal_picture_that_cannot_be_one_is_refused_and_nothing_moves(cell: Ce
     wrong = {
         'size': Image(height=120, width=160, encoding='rgb8', step=480,
                       data=array.array('B', bytes(120 * 480))),
-        'encoding': spoil(cell.picture_of(1.0, 1.0), encoding='mono16'),
+        'encoding': spoil(cell.picture_of(1.0, 1.0), encoding='32FC1'),
         'empty': Image(),
         'truncated': spoil(half, data=array.array('B', bytes(half.data[:len(half.data) // 2]))),
     }

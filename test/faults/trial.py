@@ -98,7 +98,7 @@ class Result:
     violations: Violations = field(default_factory=Violations)
     said: Status | None = None
     starved: bool = False
-    """Whether it braked while the machine did not run the nodes that plan: to be tried again."""
+    """Whether the machine did not run the nodes meanwhile: to be tried again."""
     complaints: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -209,7 +209,18 @@ def try_fault(cell: Cell, fault: Fault) -> Result:
     strangers = () if fault.restarts == 'controller' else [
         line.publisher for line in cell.commands(before) if line.publisher not in rogues]
     _measure(cell, result, injected, cured, before, sorted(set(strangers)))
+    if result.complaints and (stall := longest_silence(cell.recording, before)) > REACTION:
+        # The simulator knows nothing of the fault: the whole machine stood still.
+        result.starved = True
+        result.complaints.append(f'the simulator stood still for {stall:.3f} s, too')
     return result
+
+
+def longest_silence(recording: Recording, since: int) -> float:
+    """Return the longest time [s] without a word from the simulator, who owes one every 10 ms."""
+    return max(((later.sent - earlier.sent) / NANOSECONDS
+                for earlier, later in itertools.pairwise(recording.lines('robot', since))),
+               default=0.0)
 
 
 def _robot_rests(cell: Cell, fault: Fault, since: int) -> bool:
