@@ -151,10 +151,12 @@ def setpoint_left_frozen_joint(
 ) -> int | None:
     """The setpoint has moved by half of following_tolerance since the joints last changed."""
     joints = recording.lines('joints', since - NANOSECONDS, since + NANOSECONDS // 20)
-    frozen = [line for line in joints if line.fields[1] == joints[-1].fields[1]]
-    states = [state for state in recording.states(frozen[0].sent) if len(state.position)]
-    moved = first(states, lambda state: bool(
-        np.abs(state.position - states[0].position).max() > numbers.following_tolerance / 2))
+    frozen = next(line for line in joints if line.fields[1] == joints[-1].fields[1]).sent
+    states = [state for state in recording.states(frozen - NANOSECONDS) if len(state.position)]
+    # Where the setpoint was when they did: the tick that reads them moves it on already.
+    origin = [state for state in states if state.sent < frozen][-1].position
+    moved = first([state for state in states if state.sent >= frozen], lambda state: bool(
+        np.abs(state.position - origin).max() > numbers.following_tolerance / 2))
     return moved.sent if moved else None
 
 
