@@ -35,7 +35,7 @@ import yaml
 from world_model_ros.bundle import PlannerSettings, load_bundle
 from world_model_ros.inference import RuntimeSettings, WorldModel
 from world_model_ros.observation.image import fit_image
-from world_model_ros.planning import Plan, Planner, shift_warm_start
+from world_model_ros.planning import Plan, Planner
 from world_model_ros.simulation import ArmSimulation
 
 SUCCESS_RADIUS = 0.03
@@ -101,8 +101,8 @@ def run_episode(arm: ArmSimulation, model: WorldModel, planner: Planner, start: 
                 np.concatenate([arm.positions, arm.velocities]).astype(np.float32))
             warm = None
             if active:
-                warm = shift_warm_start(active[1].actions, now - active[0], dt)
-            committed = (idle if warm is None else warm)[:committed_steps]
+                warm = active[1].warm_start.after(now - active[0], dt)
+            committed = (idle if warm is None else warm.actions)[:committed_steps]
             plan = planner.plan(model.context(latent), goal_latent, committed=committed,
                                 warm_start=warm, seed=seed * 1_000_003 + tick,
                                 deadline=time.monotonic() + timing.budget)

@@ -29,7 +29,7 @@ from toy_bundle import HORIZON, STEP, VELOCITY_LIMIT, toy_image, write_toy_bundl
 
 from world_model_ros.bundle import PlannerSettings
 from world_model_ros.inference import Context, Scores, WorldModel
-from world_model_ros.planning import Plan, Planner, shift_warm_start
+from world_model_ros.planning import Plan, Planner, WarmStart
 
 Array = np.ndarray[Any, Any]
 NEVER = math.inf
@@ -77,6 +77,10 @@ def actions_of(seed: int, rows: int = HORIZON) -> Array:
     return generator.uniform(-VELOCITY_LIMIT, VELOCITY_LIMIT, (rows, 2)).astype(np.float32)
 
 
+def warm_start_of(seed: int) -> WarmStart:
+    return WarmStart(actions_of(seed), np.stack([actions_of(seed + i) for i in (1, 2)]))
+
+
 angles = st.tuples(st.floats(-2, 2), st.floats(-2, 2))
 
 
@@ -100,7 +104,7 @@ def test_replanning_from_each_new_state_settles_at_the_goal_without_chatter(
                             deadline=NEVER)
         position = position + STEP * plan.actions[0]
         ways.append(STEP * float(np.abs(plan.actions[0]).max()))
-        warm = shift_warm_start(plan.actions, STEP, STEP)
+        warm = plan.warm_start.after(STEP, STEP)
     np.testing.assert_allclose(position, [-0.4, 0.8], atol=0.005)
     assert max(ways[-10:]) < 0.005
 
@@ -114,7 +118,7 @@ def test_a_plan_is_inside_the_bounds_keeps_committed_rows_and_never_loses_to_its
 ) -> None:
     context, wanted = at(model, start), goal(model, target)
     committed = actions_of(7, rows)
-    warm_start = None if warm is None else actions_of(warm)
+    warm_start = None if warm is None else warm_start_of(warm)
     plan = planner.plan(context, wanted, committed=committed, warm_start=warm_start, seed=seed,
                         deadline=NEVER)
     assert plan.actions.shape == (HORIZON, 2)
@@ -123,7 +127,7 @@ def test_a_plan_is_inside_the_bounds_keeps_committed_rows_and_never_loses_to_its
     np.testing.assert_array_equal(plan.actions[:rows], committed)
     np.testing.assert_allclose(
         plan.cost, plan_cost(model, context, wanted, plan.actions), rtol=1e-4)
-    rest = np.zeros((HORIZON, 2), np.float32) if warm_start is None else warm_start
+    rest = np.zeros((HORIZON, 2), np.float32) if warm_start is None else warm_start.actions
     followed = np.concatenate([committed, rest[rows:]])
     assert plan.cost <= plan_cost(model, context, wanted, followed) * (1 + 1e-5)
 
@@ -137,7 +141,7 @@ def test_one_seed_gives_one_plan_to_the_byte_whatever_was_planned_before(model: 
     context, target = at(model, (0.3, 0.3)), goal(model, (-1.0, 0.5))
     first, second = (Planner(model, model.bundle.manifest.planner) for _ in range(2))
     second.plan(at(model, (1.0, 1.0)), target, seed=3, deadline=NEVER)
-    plans = [planner.plan(context, target, warm_start=actions_of(1), seed=seed, deadline=NEVER)
+    plans = [planner.plan(context, target, warm_start=warm_start_of(1), seed=seed, deadline=NEVER)
              for planner, seed in ((first, 5), (second, 5), (first, 6))]
     assert same(plans[0], plans[1])
     assert not same(plans[0], plans[2])
@@ -185,10 +189,10 @@ def test_a_model_that_fails_for_every_sequence_leaves_the_warm_start_and_says_so
     model = failing_model
     planner = Planner(model, model.bundle.manifest.planner)
     context = model.context(np.full(6, np.nan, np.float32))
-    warm = actions_of(3)
+    warm = warm_start_of(3)
     plan = planner.plan(context, goal(model, (0.0, 0.0)), warm_start=warm, seed=0, deadline=NEVER)
     assert plan.cost == math.inf
-    np.testing.assert_array_equal(plan.actions, warm)
+    np.testing.assert_array_equal(plan.actions, warm.actions)
 
 
 @dataclass
@@ -234,11 +238,11 @@ def test_a_deadline_that_is_over_still_gives_the_warm_start(model: WorldModel) -
     slow = SlowModel(model, per_sample=0.001)
     planner = Planner(slow, model.bundle.manifest.planner,  # type: ignore[arg-type]
                       clock=lambda: slow.now)
-    warm = actions_of(2)
+    warm = warm_start_of(2)
     plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), warm_start=warm, seed=0,
                         deadline=slow.now - 1.0)
     assert plan.samples == 1
-    np.testing.assert_array_equal(plan.actions, warm)
+    np.testing.assert_array_equal(plan.actions, warm.actions)
 
 
 def test_a_machine_that_slows_down_makes_the_next_batch_smaller_not_later(
@@ -262,27 +266,4 @@ def test_a_plan_tells_the_time_and_the_samples_it_took(model: WorldModel, planne
                         deadline=started + 5.0)
     assert 0 < plan.planning_time <= time.monotonic() - started
     assert plan.samples == 4 * 64 + 1
-
-
-@settings(max_examples=100, deadline=None)
-@given(elapsed=st.floats(0, 3 * HORIZON * STEP), seed=st.integers(0, 100))
-def test_a_shifted_warm_start_keeps_what_remains_to_be_done(elapsed: float, seed: int) -> None:
-    actions = actions_of(seed)
-    shifted = shift_warm_start(actions, elapsed, STEP)
-    assert shifted.shape == actions.shape
-    assert shifted.dtype == np.float32
-    assert (np.abs(shifted) <= VELOCITY_LIMIT * (1 + 1e-6)).all()
-    # Integral from `elapsed` to the plan's end, and the last row held behind it.
-    ends = STEP * np.arange(HORIZON + 1)
-    done = [np.interp(elapsed, ends, np.concatenate([[0], STEP * np.cumsum(column)]))
-            for column in actions.T.astype(float)]
-    held = min(elapsed, HORIZON * STEP) * actions[-1]
-    np.testing.assert_allclose(
-        STEP * shifted.sum(0), STEP * actions.sum(0) - done + held, atol=1e-4)
-
-
-def test_a_warm_start_shifted_by_whole_steps_moves_rows_and_holds_the_last() -> None:
-    actions = actions_of(0)
-    shifted = shift_warm_start(actions, 3 * STEP, STEP)
-    np.testing.assert_allclose(shifted[:-3], actions[3:], atol=1e-6)
-    np.testing.assert_array_equal(shifted[-3:], np.repeat(actions[-1:], 3, axis=0))
+    assert plan.iterations == 5

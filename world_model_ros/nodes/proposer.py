@@ -45,7 +45,7 @@ from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.world_model_parameters import WorldModelParameters
-from world_model_ros.planning import Plan, shift_warm_start
+from world_model_ros.planning import Plan, WarmStart
 
 Float = npt.NDArray[np.float32]
 
@@ -73,19 +73,18 @@ class Proposed:
 
 @dataclass(frozen=True)
 class _Running:
-    """What is left of a plan without its model, which may be gone: actions [H, A] from stamp on."""
+    """What is left of a plan without its model, which may be gone; its rows begin at stamp."""
 
     stamp: int
     step_duration: float
-    actions: Float
+    warm_start: WarmStart
 
-    def continued(self, elapsed: float, model: LoadedModel) -> Float:
-        """The plan [H, A] as it continues after ``elapsed`` seconds, in steps of ``model``."""
-        shifted: Float = shift_warm_start(self.actions, elapsed, self.step_duration)
+    def continued(self, elapsed: float, model: LoadedModel) -> WarmStart:
+        """The plan as it continues after ``elapsed`` seconds, in steps of ``model``."""
+        left = self.warm_start.after(elapsed, self.step_duration)
         times = np.arange(model.rows) * model.manifest.action.step_duration
-        rows = np.minimum((times / self.step_duration + 1e-6).astype(int), len(shifted) - 1)
-        resampled: Float = shifted[rows]
-        return resampled
+        rows = np.minimum((times / self.step_duration + 1e-6).astype(int), len(left.actions) - 1)
+        return WarmStart(left.actions[rows], left.elites[:, rows])
 
 
 class Proposer:
@@ -182,14 +181,14 @@ class Proposer:
         rows = math.ceil(
             self._parameters.real('expected_latency') / action.step_duration - 1e-9)
         # Without a plan that runs, the robot stays as it is until the first command.
-        committed = warm_start[:rows] if warm_start is not None else np.tile(
+        committed = warm_start.actions[:rows] if warm_start is not None else np.tile(
             encoded.model.graphs.idle(encoded.context), (rows, 1))
         return encoded.model.planner.plan(
             encoded.context, goal.target if goal else None, committed=committed,
             warm_start=warm_start, seed=encoded.stamp, deadline=deadline)
 
-    def _warm_start(self, encoded: Encoded) -> Float | None:
-        """The last plan [H, A] as it continues now; None if there is none that runs."""
+    def _warm_start(self, encoded: Encoded) -> WarmStart | None:
+        """The last plan as it continues now; None if there is none that runs."""
         if self._running is None:
             return None
         elapsed = (encoded.stamp - self._running.stamp) / NANOSECONDS
@@ -200,7 +199,7 @@ class Proposer:
         self._publish(proposed)
         now = self._clock.now().nanoseconds
         step = encoded.model.manifest.action.step_duration
-        self._running = _Running(encoded.stamp, step, plan.actions)
+        self._running = _Running(encoded.stamp, step, plan.warm_start)
         self._actions.add(encoded.stamp, step, plan.actions, now)
         self._counts.add('proposals')
         self._rate.tick(monotonic())

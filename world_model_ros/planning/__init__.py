@@ -14,9 +14,10 @@
 """Chooses actions: scores imagined futures and gives the best plan that time allows.
 
 ROS-free and torch-free. The model says what sequences are worth, `cem` where to look next,
-`planner` runs the loop.
+`planner` runs the loop, `warm_start` carries what one plan leaves to the next.
 """
 
-from world_model_ros.planning.planner import Plan, Planner, shift_warm_start
+from world_model_ros.planning.planner import Plan, Planner
+from world_model_ros.planning.warm_start import WarmStart
 
-__all__ = ['Plan', 'Planner', 'shift_warm_start']
+__all__ = ['Plan', 'Planner', 'WarmStart']

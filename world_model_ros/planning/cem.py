@@ -42,7 +42,7 @@ class CrossEntropy:
         self._size = settings.elites
         self._lower, self._upper = lower, upper
         self._generator = generator
-        self._elites: Float = np.empty((0, *mean.shape), np.float32)
+        self.elites: Float = np.empty((0, *mean.shape), np.float32)
         self._costs: Float = np.empty(0, np.float32)
 
     def sample(self, count: int) -> Float:
@@ -62,14 +62,14 @@ class CrossEntropy:
         mu' = b mu + (1 - b) mean(elites), sigma' = max(b sigma + (1 - b) std(elites), sigma_min),
         with momentum b. Candidates of infinite cost are never elites.
         """
-        knots = np.concatenate([self._elites, knots])
+        knots = np.concatenate([self.elites, knots])
         costs = np.concatenate([self._costs, costs])
         best = np.argsort(costs, kind='stable')[:self._size]
         best = best[np.isfinite(costs[best])]
         if not best.size:
             return
-        self._elites, self._costs = knots[best], costs[best]
+        self.elites, self._costs = knots[best], costs[best]
         keep, move = self._momentum, 1 - self._momentum
-        self.mean = keep * self.mean + move * self._elites.mean(0)
-        sigma = keep * self._sigma + move * self._elites.std(0)
+        self.mean = keep * self.mean + move * self.elites.mean(0)
+        sigma = keep * self._sigma + move * self.elites.std(0)
         self._sigma = np.maximum(sigma, self._sigma_min)

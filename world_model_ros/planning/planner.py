@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from world_model_ros.bundle import PlannerSettings
 from world_model_ros.inference import Context, Scores, WorldModel, golden_start
 from world_model_ros.planning.cem import CrossEntropy
+from world_model_ros.planning.warm_start import WarmStart
 
 Float = NDArray[np.float32]
 
@@ -45,7 +46,9 @@ class Plan:
     cost: what the planner minimised; infinite if the model gave no finite number for any candidate
     goal_distance: of the latent from which the plan starts; NaN without a goal
     samples: action sequences imagined
+    iterations: batches that they came in
     planning_time: seconds
+    warm_start: what the next plan starts from, on this plan's rows
     """
 
     actions: Float
@@ -54,22 +57,9 @@ class Plan:
     cost: float
     goal_distance: float
     samples: int
+    iterations: int
     planning_time: float
-
-
-def shift_warm_start(actions: Float, elapsed: float, step_duration: float) -> Float:
-    """Shift a plan [H, A] by `elapsed` seconds: what is over drops out, the end is held.
-
-    A fraction of a step mixes neighbouring rows, which keeps their integral.
-    """
-    steps = max(elapsed / step_duration, 0.0)
-    whole = int(steps)
-    fraction = np.float32(steps - whole)
-    last = len(actions) - 1
-    rows = np.minimum(np.arange(len(actions)) + min(whole, last), last)
-    following = np.minimum(rows + 1, last)
-    shifted: Float = (1 - fraction) * actions[rows] + fraction * actions[following]
-    return shifted
+    warm_start: WarmStart
 
 
 class Planner:
@@ -108,12 +98,12 @@ class Planner:
         self._measure_pace()
 
     def plan(self, context: Context, goal: Float | None, *, committed: Float | None = None,
-             warm_start: Float | None = None, seed: int, deadline: float) -> Plan:
+             warm_start: WarmStart | None = None, seed: int, deadline: float) -> Plan:
         """Plan from `context` toward `goal` [*G], or for the largest return where it is None.
 
         committed: [K, A] first rows that run whatever is planned now; they are repeated in the plan
-        warm_start: [H * rows_per_step, A] earlier plan shifted to now; the result never costs more
-            than it does
+        warm_start: an earlier plan, moved on to now; the result never costs more than its actions
+            behind the committed ones
         seed: of everything random here
         deadline: on the planner's clock. Batches shrink or drop out to keep it; one imagined
             sequence is the least, so the deadline is overrun only where not even that fits.
@@ -123,13 +113,14 @@ class Planner:
         fixed = 0 if committed is None else min(len(committed), self._rows)
         weights = self._weights[:self._rows - fixed]
         still = self._inside(self._model.idle(context))
-        first = self._first_guess(warm_start, committed, fixed, still)
+        earlier = None if warm_start is None else warm_start.actions
+        first = self._first_guess(earlier, committed, fixed, still)
         guess = self._knots_of(first[fixed:], weights)
         constants = np.concatenate([self._constant(still[None]), self._grid])
         search = CrossEntropy(self._settings, guess, self._lower_knot, self._upper_knot,
                               np.random.Generator(np.random.PCG64(seed)))
         best = _Best()
-        samples = 0
+        samples = batches = 0
         for iteration in range(self._settings.iterations + 1):
             polish = iteration == self._settings.iterations
             size = 1 if polish else self._settings.samples
@@ -148,6 +139,7 @@ class Planner:
             scores = self._model.score(context, goal, actions)
             self._pace.record(size, self._clock() - before)
             samples += size
+            batches += 1
             best.offer(actions, scores)
             search.refit(knots, scores.costs)
         latents = best.latents
@@ -156,15 +148,16 @@ class Planner:
             latents = self._model.imagine(context, best.actions[None])[0]
             self._pace.record(1, self._clock() - before)
         distance = math.nan if goal is None else float(self._model.distance(context.latent, goal))
-        return Plan(best.actions, latents, best.steps, best.cost, distance, samples,
-                    self._clock() - started)
+        elites = self._actions(search.elites, weights, first[:fixed])
+        return Plan(best.actions, latents, best.steps, best.cost, distance, samples, batches,
+                    self._clock() - started, WarmStart(best.actions, elites))
 
-    def _first_guess(self, warm_start: Float | None, committed: Float | None, fixed: int,
+    def _first_guess(self, earlier: Float | None, committed: Float | None, fixed: int,
                      still: Float) -> Float:
-        """Warm start, or standing still, behind the committed rows: inside the bounds."""
+        """The earlier plan, or standing still, behind the committed rows: inside the bounds."""
         first = np.tile(still, (self._rows, 1))
-        if warm_start is not None:
-            first[:] = self._inside(warm_start)
+        if earlier is not None:
+            first[:] = self._inside(earlier)
         if committed is not None:
             first[:fixed] = committed[:fixed]
         return first
