@@ -263,6 +263,11 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
                       'proprioception.normalization.mean', 'one entry for each'),
     'joint twice': (put('action', 'names', value=['elbow', 'elbow']), 'action.names', 'once'),
     'stretched crop': (put('image', 'width', value=64), 'image.crop', 'width equal to height'),
+    'goals out of reach where they are reached': (
+        put('goal', 'reachable', value=0.001), 'goal.reachable', 'wmros calibrate'),
+    'no surprise ever': (put('surprise', value={'threshold': []}), 'surprise.threshold', 'correct'),
+    'surprise below nothing': (put('surprise', value={'threshold': [0.1, 0.0]}),
+                               'surprise.threshold.1', 'correct'),
     'goal outside the latent': (put('latent', 'parts', 'goal', 'stop', value=9),
                                 'latent.parts.goal', 'stop <= 6'),
     'knots beyond the horizon': (put('planner', 'knots', value=[0, 16]), 'planner.knots', 'below'),
@@ -378,7 +383,8 @@ _YAML = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(section=st.sampled_from(['model', 'files', 'action', 'image', 'proprioception', 'latent',
-                                'graphs', 'cost', 'goal', 'planner', 'golden']), value=_YAML)
+                                'graphs', 'cost', 'goal', 'surprise', 'planner',
+                                'golden']), value=_YAML)
 def test_a_section_of_any_other_content_is_refused_by_name(
     sound: Path, section: str, value: object,
 ) -> None:

@@ -37,6 +37,7 @@ from world_model_ros.bundle.latent import (
     Goal,
     Latent,
     ReturnCost,
+    Surprise,
 )
 from world_model_ros.bundle.load import MANIFEST_NAME, Bundle, load_bundle, write_manifest
 from world_model_ros.bundle.manifest import Manifest
@@ -65,6 +66,7 @@ __all__ = [
     'PoseProprioception',
     'Proprioception',
     'ReturnCost',
+    'Surprise',
     'load_bundle',
     'write_manifest',
 ]

@@ -113,3 +113,22 @@ class Goal(Distance):
 
     reached: PositiveFloat
     """Distance below which it does, in the units of this metric."""
+    reachable: PositiveFloat | None = None
+    """Where a goal can be reached, the best plan's last predicted distance is below this, in the
+    units of this metric; absent: unknown, and no goal is given up for being out of reach."""
+
+    @model_validator(mode='after')
+    def _ordered(self) -> Self:
+        if self.reachable is not None and self.reachable < self.reached:
+            raise fault('reachable', f'{self.reachable:g} is below reached {self.reached:g}: '
+                        'goals that the robot is predicted to reach would count as out of reach',
+                        'calibrate it with "wmros calibrate", or remove it')
+        return self
+
+
+class Surprise(Section):
+    """When what the model sees is not what it expected, calibrated on data."""
+
+    threshold: Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=64)]
+    """Entry k: largest usual mean of the errors of expectations of 1 to k + 1 model steps ago, in
+    the units of `goal` (without one: root mean square of a latent's entries)."""

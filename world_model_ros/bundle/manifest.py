@@ -71,7 +71,8 @@ cost:
   terms:
     - {source: goal, metric: l2, reduction: sum, steps: mean, weight: 1.0}
     - {source: goal, metric: l2, reduction: sum, steps: last, weight: 1.0}
-goal: {source: goal, metric: l2, reduction: sum, reached: 0.1}
+goal: {source: goal, metric: l2, reduction: sum, reached: 0.1, reachable: 0.3}
+surprise: {threshold: [0.1, 0.12, 0.15, 0.18]}   # or absent: no verdicts; one per model step ahead
 planner:
   sampler: cem
   horizon: 32                         # model steps
@@ -124,7 +125,7 @@ from world_model_ros.bundle.action import CARTESIAN_UNITS, ActionContract
 from world_model_ros.bundle.fields import FileName, Section, Sha256, Text, fault, same_length
 from world_model_ros.bundle.graphs import Graphs
 from world_model_ros.bundle.inputs import AnyProprioception, ImageContract, PoseProprioception
-from world_model_ros.bundle.latent import Cost, DistanceCost, Goal, Latent
+from world_model_ros.bundle.latent import Cost, DistanceCost, Goal, Latent, Surprise
 from world_model_ros.bundle.planner_settings import PlannerSettings
 
 SCHEMA_VERSION = 1
@@ -175,6 +176,8 @@ class Manifest(Section):
     """What a plan minimises."""
     goal: Goal | None = None
     """When a goal counts as reached; absent for the objective `return`."""
+    surprise: Surprise | None = None
+    """When what the model sees counts as a surprise; absent: unknown."""
     planner: PlannerSettings
     """Planner defaults."""
     golden: Golden
