@@ -28,6 +28,7 @@ _TITLES = {
     'inverse': 'Action between two pictures',
     'anchor': 'Joint angles from a picture',
     'refined over 1': 'Predictor alone, one step',
+    'refined over 5': 'Predictor alone, 5 steps',
     'refined over 32': 'Predictor alone, 32 steps',
 }
 _COLUMNS = 3

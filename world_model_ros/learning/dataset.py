@@ -43,10 +43,11 @@ _LONGEST_HOLD = 8  # steps for which a random command stays the same, at most
 
 @dataclass(frozen=True)
 class Episodes:
-    """Experience of E episodes of T actions, T + 1 observations each.
+    """Experience of E episodes of T actions, and an observation before every `k` of them.
 
-    `images` uint8 `[E, T+1, h, w, 3]` RGB; `positions`, `velocities` `[E, T+1, J]` in rad and
-    rad/s; `actions` `[E, T, J]` in rad/s: row t was commanded between observations t and t + 1.
+    `images` uint8 `[E, T/k + 1, h, w, 3]` RGB; `positions`, `velocities` `[E, T/k + 1, J]` in rad
+    and rad/s; `actions` `[E, T, J]` in rad/s: rows from t k to (t + 1) k were commanded between
+    observations t and t + 1.
     """
 
     images: NDArray[np.uint8]
@@ -56,7 +57,7 @@ class Episodes:
 
     @property
     def proprioception(self) -> NDArray[np.float32]:
-        """All joints' positions, then all their velocities: `[E, T+1, 2 J]`."""
+        """All joints' positions, then all their velocities: `[E, T/k + 1, 2 J]`."""
         return np.concatenate([self.positions, self.velocities], axis=-1)
 
     def part(self, start: int, stop: int) -> 'Episodes':
@@ -91,12 +92,19 @@ def random_actions(
 
 
 def collect(
-    episodes: int, contract: ImageContract, seed: int, processes: int | None = None
+    episodes: int,
+    contract: ImageContract,
+    seed: int,
+    processes: int | None = None,
+    every: int = 1,
 ) -> Episodes:
-    """Drive the simulated arm for `episodes` episodes and return what was seen."""
-    jobs = [(seed, index, contract) for index in range(episodes)]
+    """Drive the simulated arm for `episodes` episodes and return what was seen.
+
+    It is looked at before every `every` actions, k in `Episodes`: a divisor of `EPISODE_STEPS`.
+    """
+    jobs = [(seed, index, contract, every) for index in range(episodes)]
     workers = min(processes or len(os.sched_getaffinity(0)), episodes)
-    shape = (episodes, EPISODE_STEPS + 1)
+    shape = (episodes, EPISODE_STEPS // every + 1)
     images = np.empty((*shape, contract.height, contract.width, 3), np.uint8)
     rows = []
     # Fresh interpreters: an OpenGL context does not survive a fork.
@@ -116,18 +124,19 @@ def _arm() -> ArmSimulation:
     return ArmSimulation()
 
 
-def _episode(job: tuple[int, int, ImageContract]) -> Episodes:
-    seed, index, contract = job
+def _episode(job: tuple[int, int, ImageContract, int]) -> Episodes:
+    seed, index, contract, every = job
     arm = _arm()
     generator = np.random.default_rng([seed, index])
     limits = arm.limits
     arm.reset(generator.uniform(limits.lower, limits.upper))
     actions = random_actions(generator, EPISODE_STEPS, limits.velocity)
     seen = [_observe(arm, contract)]
-    for action in actions:
+    for step, action in enumerate(actions, start=1):
         arm.command_velocity(action)
         arm.step(STEP_DURATION)
-        seen.append(_observe(arm, contract))
+        if step % every == 0:
+            seen.append(_observe(arm, contract))
     images, positions, velocities = (np.stack(column)[None] for column in zip(*seen, strict=True))
     return Episodes(images, positions, velocities, actions[None].astype(np.float32))
 

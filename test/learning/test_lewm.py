@@ -1,0 +1,90 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The benchmark's LeWM: what matters of its training beside the figures it ends at.
+
+Needs the packages of requirements/export.in.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='needs the train extra')
+pytest.importorskip('onnxscript', reason='needs the train extra')
+pytest.importorskip('transformers', reason='needs requirements/export.in')
+if any(importlib.util.find_spec(name) is None for name in ('stable_worldmodel', 'einops')):
+    pytest.skip('needs requirements/export.in: stable-worldmodel and einops',
+                allow_module_level=True)
+
+from world_model_ros.learning import lewm  # noqa: E402
+from world_model_ros.learning.export import ExportError  # noqa: E402
+
+RECIPE = lewm.Recipe(episodes=2, held_out=0, stages=(
+    lewm.Stage('part of the patches', patches=16, steps=2, windows=2, horizon=1,
+               learning_rate=1e-3),
+    lewm.Stage('predictor', patches=0, steps=3, windows=2, horizon=1, learning_rate=1e-3),
+    lewm.Stage('rollouts', patches=0, steps=2, windows=2, horizon=5, learning_rate=1e-3)))
+
+
+@pytest.fixture(scope='module')
+def experience() -> lewm.Experience:
+    torch.manual_seed(1)
+    return lewm.Experience(torch.randint(256, (2, 9, lewm.SIDE, lewm.SIDE, 3), dtype=torch.uint8),
+                           torch.randn(2, 9, 2), torch.randn(2, 8, 2 * lewm.ROWS))
+
+
+def trained(folder: Path, experience: lewm.Experience) -> dict[str, torch.Tensor]:
+    run = lewm.Training(folder, RECIPE, seed=4, joints=2)
+    run.run(experience)
+    return run.model.state_dict()
+
+
+def test_a_training_that_was_cut_off_goes_on_to_the_same_weights(
+    tmp_path: Path, experience: lewm.Experience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    whole = trained(tmp_path / 'whole', experience)
+    assert sum(tensor.numel() for tensor in whole.values() if tensor.is_floating_point()) > 18e6
+
+    monkeypatch.setattr(lewm, '_SAVE_EVERY', 0.0)
+    losses, schedule = [], lewm._schedule
+
+    def cut(step: int, steps: int) -> float:
+        losses.append(step)
+        if len(losses) in (2, 5):
+            raise KeyboardInterrupt
+        return schedule(step, steps)
+
+    monkeypatch.setattr(lewm, '_schedule', cut)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / 'cut', experience)
+    resumed = trained(tmp_path / 'cut', experience)
+    assert losses == [0, 1, 1, 0, 1, 1, 2, 0, 1]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+    with pytest.raises(ExportError, match=r'another recipe or seed'):
+        lewm.Training(tmp_path / 'cut', RECIPE, seed=5, joints=2)
+
+
+def test_an_encoder_that_sees_all_patches_is_the_one_that_stable_worldmodel_plans_with(
+    tmp_path: Path, experience: lewm.Experience
+) -> None:
+    run = lewm.Training(tmp_path / 'new', RECIPE, seed=4, joints=2)
+    ours = run.embed(experience.pictures[:1, :2])
+    with torch.no_grad():
+        seen = run.encoder.pixels(experience.pictures[0, :2])[None]
+        theirs = run.model.encode({'pixels': seen})['emb']
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
