@@ -33,7 +33,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from world_model_ros.bundle import BundleError  # noqa: E402
 from world_model_ros.bundle.load import parse_manifest  # noqa: E402
-from world_model_ros.cli import main  # noqa: E402
+from world_model_ros.cli import check, main  # noqa: E402
 from world_model_ros.inference.integration import integration  # noqa: E402
 from world_model_ros.learning.export import (  # noqa: E402
     ExportError,
@@ -124,6 +124,22 @@ def test_the_example_of_the_documentation_exports_compares_and_checks(
     assert "30 of the best 30 of 300 candidates are torch's" in said
     assert 'Golden vectors' in said  # the report of wmros check
     assert (tmp_path / 'models' / 'my-jepa' / 'bundle.yaml').is_file()
+
+
+def test_an_export_that_its_check_finds_unfit_does_not_end_with_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise RuntimeError('killed by signal 9')
+
+    monkeypatch.setattr(check, 'time_to_first_latent', killed)
+    code = main.main(['export', 'module', '--encoder', 'export_modules:Encoder', '--predictor',
+                      'export_modules:MarkovPredictor', '--robot', str(robot_file(tmp_path)),
+                      '--out', str(tmp_path / 'bundle')])
+    said = capsys.readouterr().out
+    assert 'killed by signal 9' in said
+    assert 'Verdict: unfit' in said
+    assert code == 1
 
 
 def test_whatever_is_missing_is_asked_for_by_name_with_the_text_to_write(tmp_path: Path) -> None:

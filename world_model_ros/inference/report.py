@@ -164,7 +164,12 @@ def _inside(manifest: Manifest) -> Iterator[tuple[str, str]]:
     else:
         yield 'cost', f'-return, discount {manifest.cost.discount:g}'
     if manifest.goal:
-        yield 'goal', f'reached below {manifest.goal.reached:g} ({manifest.goal.metric})'
+        within = ('' if manifest.goal.reachable is None else
+                  f', out of reach where plans end above {manifest.goal.reachable:g}')
+        yield 'goal', f'reached below {manifest.goal.reached:g} ({manifest.goal.metric}){within}'
+    if manifest.surprise:
+        limits = ', '.join(f'{limit:g}' for limit in manifest.surprise.threshold)
+        yield 'surprise', f'above {limits} over 1, 2, ... model steps'
     yield 'planner', (f'{planner.sampler}: {planner.samples} samples x {planner.iterations} '
                       f'iterations, {len(planner.knots)} knots over {planner.horizon} model steps '
                       f'({planner.horizon * action.model_step:g} s)')
@@ -222,20 +227,19 @@ def _time(milliseconds: float) -> str:
 
 
 def _speed(manifest: Manifest, speed: Speed, deadline: float) -> Sequence[Finding]:
-    found = []
     budget = deadline * 1e3
-    iterations = manifest.planner.iterations
-    possible = max(0, int((budget - speed.encode_ms) / speed.score_ms))
     if speed.best_ms > budget:
-        found.append(Finding(
+        return [Finding(
             Grade.UNFIT, 'planner', f'encoding and one iteration take {_time(speed.best_ms)} at '
             f'best, a plan may take {_time(budget)}',
             'raise plan_deadline and lower plan_rate, use fewer planner.samples, or a faster '
-            'provider ("wmros check --prebuild" measures them)'))
-    elif possible < iterations:
-        found.append(Finding(
+            'provider ("wmros check --prebuild" measures them)')]
+    iterations = manifest.planner.iterations
+    if budget - speed.encode_ms < iterations * speed.score_ms:
+        possible = int((budget - speed.encode_ms) / speed.score_ms)
+        return [Finding(
             Grade.WARNING, 'planner', f'a plan may take {_time(budget)}, which is usually enough '
             f'for {possible} of {iterations} iterations',
             'raise plan_deadline, use fewer planner.samples, or a faster provider ("wmros check '
-            '--prebuild" measures them)'))
-    return found
+            '--prebuild" measures them)')]
+    return []
