@@ -230,7 +230,7 @@ def test_a_plan_shrinks_to_keep_its_deadline(model: WorldModel, fraction: float)
                         deadline=started + fraction * batch)
     assert slow.now <= started + fraction * batch + 1e-9
     assert plan.samples == round((slow.now - started) / 0.001)
-    assert plan.samples >= min(fraction, 1) * settings.samples - 1
+    assert plan.samples >= 0.9 * min(fraction, 1) * settings.samples - 1
     assert plan.planning_time == pytest.approx(slow.now - started)
 
 
@@ -266,4 +266,4 @@ def test_a_plan_tells_the_time_and_the_samples_it_took(model: WorldModel, planne
                         deadline=started + 5.0)
     assert 0 < plan.planning_time <= time.monotonic() - started
     assert plan.samples == 4 * 64 + 1
-    assert plan.iterations == 5
+    assert plan.iterations == 4

@@ -212,6 +212,9 @@ class Manifest(Section):
             raise fault('planner.constant_grid', f'{planner.constant_grid} values in {free} '
                         f'dimensions make more than {planner.samples} samples',
                         'use a coarser grid, or 0 for none')
+        if planner.policy_samples is not None and self.graphs.policy is None:
+            raise fault('planner.policy_samples', 'is given where the bundle has no policy',
+                        'remove it, or export graphs.policy')
 
     def _check_proprioception(self) -> None:
         state, action = self.proprioception, self.action

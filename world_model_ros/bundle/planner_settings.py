@@ -20,6 +20,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from world_model_ros.bundle.fields import (
+    PositiveFloat,
     PositiveInt,
     PositiveNumbers,
     Section,
@@ -27,16 +28,24 @@ from world_model_ros.bundle.fields import (
     same_length,
 )
 
+_OF_SAMPLER = {'noise_exponent': 'icem', 'decay': 'icem', 'kept_elites': 'icem',
+               'temperature': 'mppi'}
+_USUAL = {'noise_exponent': '2', 'decay': '1.25', 'kept_elites': 'a third of the elites',
+          'temperature': "a tenth of the costs' spread"}
+
 
 class PlannerSettings(Section):
     """Planner defaults.
 
     A plan has one free action per knot: it is held until the next knot, or interpolated linearly
-    between knots and held after the last. Deviations are in normalised action units.
+    between knots and held after the last. Deviations are in normalised action units. A model that
+    takes one action for several rows (a frame skip that repeats it) is planned with knots at the
+    first row of each model step; with knots in between, each row of a step has its own.
     """
 
-    sampler: Literal['cem']
-    """The cross-entropy method."""
+    sampler: Literal['cem', 'icem', 'mppi']
+    """Cross-entropy method; iCEM (coloured noise, fewer samples in each iteration, elites that the
+    next plan starts from); or MPPI over the elites."""
     horizon: Annotated[int, Field(gt=0, le=1024)]
     """Length of a plan [model steps]; a rollout graph imagines exactly this many."""
     knots: Annotated[tuple[int, ...], Field(min_length=1)]
@@ -62,6 +71,19 @@ class PlannerSettings(Section):
     memory: Annotated[PositiveInt, Field(le=1_048_576)]
     """What one batch of imagined sequences may take [MiB]; batches are split to keep to it. Weights
     come on top."""
+    noise_exponent: Annotated[float, Field(ge=0, le=4)] | None = None
+    """Of icem: the noise's power falls with frequency to this power; 0 is white, 2 wanders, more
+    is smoother."""
+    decay: Annotated[float, Field(ge=1, le=10)] | None = None
+    """Of icem: samples are divided by this from one iteration to the next, down to twice the
+    elites."""
+    kept_elites: PositiveInt | None = None
+    """Of icem: elites that compete again in the next iteration and in the next plan."""
+    temperature: PositiveFloat | None = None
+    """Of mppi: cost by which an elite must be dearer to count e times less."""
+    policy_samples: Annotated[int, Field(gt=0, le=100_000)] | None = None
+    """Sequences of the first iteration that follow the bundle's policy: what it drives, and others
+    around it. Absent: none."""
     workspace: Annotated[float, Field(ge=0, le=1_048_576)] | None = None
     """What the runtime's own buffers (activations, attention) take for each imagined sequence of a
     batch [MiB], as measured at export. Absent: it is measured whenever the model is loaded, on a
@@ -80,4 +102,18 @@ class PlannerSettings(Section):
         if any(low > first for low, first in zip(self.sigma_min, self.sigma, strict=True)):
             raise fault('sigma_min', f'{list(self.sigma_min)} is above sigma {list(self.sigma)}',
                         'choose sigma_min <= sigma in every dimension')
+        self._check_sampler()
         return self
+
+    def _check_sampler(self) -> None:
+        for name, owner in _OF_SAMPLER.items():
+            given = getattr(self, name) is not None
+            if given and owner != self.sampler:
+                raise fault(name, f'is a setting of {owner}, not of {self.sampler}',
+                            f'remove it, or set sampler: {owner}')
+            if not given and owner == self.sampler:
+                raise fault(name, f'is missing for sampler {owner}',
+                            f'give it; {_USUAL[name]} is usual')
+        if self.kept_elites is not None and self.kept_elites > self.elites:
+            raise fault('kept_elites', f'{self.kept_elites} of {self.elites} elites',
+                        'choose kept_elites <= elites; a third is usual')

@@ -13,7 +13,7 @@
 # limitations under the License.
 """Chooses actions: scores imagined futures and gives the best plan that time allows.
 
-ROS-free and torch-free. The model says what sequences are worth, `cem` where to look next,
+ROS-free and torch-free. The model says what sequences are worth, `samplers` where to look next,
 `planner` runs the loop, `warm_start` carries what one plan leaves to the next.
 """
 

@@ -13,8 +13,8 @@
 # limitations under the License.
 """The anytime planner: the best action sequence toward a goal that a deadline allows.
 
-One loop: propose candidates, let the model score them all, refit. The search runs over a few knots
-instead of every row, in normalised units, inside the bounds.
+One loop: propose candidates, let the model score them, refit the sampler. The search runs over a
+few knots instead of every row, in normalised units, inside the bounds.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import PlannerSettings
-from world_model_ros.inference import Context, Scores, WorldModel, golden_start
-from world_model_ros.planning.cem import CrossEntropy
+from world_model_ros.inference import Context, WorldModel, golden_start
+from world_model_ros.planning.pace import Pace
+from world_model_ros.planning.samplers import Sampler, sampler
+from world_model_ros.planning.scoring import Scoring
+from world_model_ros.planning.sequences import Sequences
 from world_model_ros.planning.warm_start import WarmStart
 
 Float = NDArray[np.float32]
@@ -46,7 +48,7 @@ class Plan:
     cost: what the planner minimised; infinite if the model gave no finite number for any candidate
     goal_distance: of the latent from which the plan starts; NaN without a goal
     samples: action sequences imagined
-    iterations: batches that they came in
+    iterations: refits of the search; where a deadline cut it short, the last from fewer samples
     planning_time: seconds
     warm_start: what the next plan starts from, on this plan's rows
     """
@@ -62,6 +64,22 @@ class Plan:
     warm_start: WarmStart
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Where a search begins.
+
+    first: [R, A], what it must not lose against
+    fixed: how many rows of it are committed
+    still: [A], the row that stands still
+    elites: [E, R, A], other sequences worth a try
+    """
+
+    first: Float
+    fixed: int
+    still: Float
+    elites: Float
+
+
 class Planner:
     """Plans with one model; remembers nothing but how long imagining takes on this machine.
 
@@ -73,29 +91,17 @@ class Planner:
         """`clock` gives the time that deadlines are on, in seconds."""
         manifest = model.bundle.manifest
         self._model, self._settings, self._clock = model, settings, clock
-        self._rows = settings.horizon * manifest.action.rows_per_step
-        action = manifest.action
-        self._action_mean = np.array(action.normalization.mean, np.float32)
-        self._action_std = np.array(action.normalization.std, np.float32)
-        self._lower = _inward(action.lower, np.inf)
-        self._upper = _inward(action.upper, -np.inf)
-        self._driven = list(action.driven)
-        self._frozen = [action.names.index(name) for name in action.frozen]
-        self._frozen_values = np.array(list(action.frozen.values()), np.float32)
-        self._dead_band = np.array(action.dead_band, np.float32)
-        self._has_dead_band = bool(self._dead_band.any())
-        self._lower_knot = self._normalize(self._lower)
-        self._upper_knot = self._normalize(self._upper)
-        self._weights = _interpolation(settings, self._rows)
-        self._grid = self._constant_grid()
-        # As long as a plan: NumPy's inner loop would be as short as a row.
-        self._mean_rows, self._std_rows, self._lower_rows, self._upper_rows = (
-            np.tile(row, (self._rows, 1))
-            for row in (self._action_mean, self._action_std, self._lower, self._upper))
+        self._sequences = Sequences(manifest, settings)
+        self._grid = self._sequences.constant_grid(settings.constant_grid)
+        self._rows_per_step = manifest.action.rows_per_step
         # Where the runtime loops, what is chosen is imagined once more, for its latents.
         self._loops = manifest.graphs.rollout is None
-        self._pace = _Pace()
-        self._measure_pace()
+        self._pace = self._measured_pace()
+        self._policy_time = 0.0
+        if settings.policy_samples:
+            context, _ = golden_start(model.bundle)
+            for _ in range(2):  # the first call of a graph is slower
+                self._policy(context, np.empty((0, len(self._sequences.lower)), np.float32))
 
     def plan(self, context: Context, goal: Float | None, *, committed: Float | None = None,
              warm_start: WarmStart | None = None, seed: int, deadline: float) -> Plan:
@@ -107,183 +113,121 @@ class Planner:
         seed: of everything random here
         deadline: on the planner's clock. Batches shrink or drop out to keep it; one imagined
             sequence is the least, so the deadline is overrun only where not even that fits.
-        Raises InferenceError.
+        Raises InferenceError, and ValueError for committed rows or a warm start of another shape or
+        with numbers that are not finite.
         """
         started = self._clock()
-        fixed = 0 if committed is None else min(len(committed), self._rows)
-        weights = self._weights[:self._rows - fixed]
-        still = self._inside(self._model.idle(context))
-        earlier = None if warm_start is None else warm_start.actions
-        first = self._first_guess(earlier, committed, fixed, still)
-        guess = self._knots_of(first[fixed:], weights)
-        constants = np.concatenate([self._constant(still[None]), self._grid])
-        search = CrossEntropy(self._settings, guess, self._lower_knot, self._upper_knot,
-                              np.random.Generator(np.random.PCG64(seed)))
-        best = _Best()
-        samples = batches = 0
-        for iteration in range(self._settings.iterations + 1):
-            polish = iteration == self._settings.iterations
-            size = 1 if polish else self._settings.samples
-            reserve = self._pace.single if self._loops else 0.0
-            size = min(size, self._pace.fitting(deadline - self._clock() - reserve))
+        start = self._start(context, committed, warm_start)
+        fixed_rows = start.first[:start.fixed]
+        search = sampler(
+            self._settings, self._sequences.knots_of(start.first, start.fixed),
+            self._sequences.lower, self._sequences.upper,
+            np.random.Generator(np.random.PCG64(seed)))
+        scoring = Scoring(self._model, context, goal, self._pace, self._clock)
+        until, refits = deadline, 0
+        for iteration in range(self._settings.iterations):
+            until = deadline - (self._pace.seconds(1) if self._loops else 0.0)
+            size = self._population(search, iteration, until - self._clock())
             if iteration == 0:
-                size = max(size, 1)
-            worthwhile = 1 if polish or iteration == 0 else self._settings.elites
-            if size < worthwhile:
-                continue
-            knots = self._candidates(search, size, iteration, guess, constants)
-            actions = self._actions(knots, weights, first[:fixed])
+                knots = self._opening(search, size, context, start, until)
+            else:
+                knots = np.concatenate([search.mean[None], search.sample(size - 1)])
+            actions = self._sequences.rows_of(knots, fixed_rows)
             if iteration == 0:
-                actions[0] = first
-            before = self._clock()
-            scores = self._model.score(context, goal, actions)
-            self._pace.record(size, self._clock() - before)
-            samples += size
-            batches += 1
-            best.offer(actions, scores)
-            search.refit(knots, scores.costs)
-        latents = best.latents
-        if latents is None:
-            before = self._clock()
-            latents = self._model.imagine(context, best.actions[None])[0]
-            self._pace.record(1, self._clock() - before)
+                actions[0] = start.first
+            costs = scoring.score(actions, until)
+            if len(costs):
+                search.refit(knots[:len(costs)], costs)
+                refits += 1
+            if len(costs) < size:
+                break
+        scoring.score(self._sequences.rows_of(search.mean[None], fixed_rows), until)
         distance = math.nan if goal is None else float(self._model.distance(context.latent, goal))
-        elites = self._actions(search.elites, weights, first[:fixed])
-        return Plan(best.actions, latents, best.steps, best.cost, distance, samples, batches,
-                    self._clock() - started, WarmStart(best.actions, elites))
+        elites = self._sequences.rows_of(search.elites, fixed_rows)
+        return Plan(scoring.actions, scoring.latents(), scoring.steps, scoring.cost, distance,
+                    scoring.samples, refits, self._clock() - started,
+                    WarmStart(scoring.actions, elites))
 
-    def _first_guess(self, earlier: Float | None, committed: Float | None, fixed: int,
-                     still: Float) -> Float:
-        """The earlier plan, or standing still, behind the committed rows: inside the bounds."""
-        first = np.tile(still, (self._rows, 1))
-        if earlier is not None:
-            first[:] = self._inside(earlier)
-        if committed is not None:
-            first[:fixed] = committed[:fixed]
-        return first
+    def _start(self, context: Context, committed: Float | None,
+               warm_start: WarmStart | None) -> _Start:
+        """The warm start, or standing still, behind the committed rows, and inside the bounds."""
+        still = self._sequences.inside(self._model.idle(context))
+        first = np.tile(still, (self._sequences.rows, 1))
+        elites = np.empty((0, *first.shape), np.float32)
+        if warm_start is not None:
+            _check('the warm start', warm_start.actions, first.shape)
+            _check('elites of the warm start', warm_start.elites, (None, *first.shape))
+            first[:] = self._sequences.inside(warm_start.actions)
+            elites = self._sequences.inside(warm_start.elites)
+        if committed is None:
+            return _Start(first, 0, still, elites)
+        _check('committed rows', committed, (None, first.shape[1]))
+        fixed = min(len(committed), len(first))
+        first[:fixed] = committed[:fixed]
+        return _Start(first, fixed, still, elites)
 
-    def _inside(self, actions: Float) -> Float:
-        """Within the bounds, and frozen where they are."""
-        inside: Float = np.clip(actions, self._lower, self._upper)
-        inside[..., self._frozen] = self._frozen_values
-        return inside
+    def _population(self, search: Sampler, iteration: int, left: float) -> int:
+        """Sequences to draw: what fits, spread over the iterations that are still to come.
 
-    def _candidates(self, search: CrossEntropy, size: int, iteration: int, guess: Float,
-                    constants: Float) -> Float:
-        """Knots [size, M, A] to imagine.
-
-        The first batch starts with what the search must not lose against (the first guess, standing
-        still) and with constant actions: they reach basins that noise around one guess does not.
-        Later ones start with the mean, which is smoother than any sample.
+        Two rounds of half the size find more than one round, down to twice the elites, of which a
+        refit can still choose.
         """
-        if iteration > 0:
-            return np.concatenate([search.mean[None], search.sample(size - 1)])
-        fixed = np.concatenate([guess[None], constants])[:max(2, size // 2)][:size]
-        return np.concatenate([fixed, search.sample(size - len(fixed))])
+        wanted = search.population(iteration)
+        fitting = self._pace.fitting(left) // (self._settings.iterations - iteration)
+        return min(wanted, max(fitting, 2 * self._settings.elites))
 
-    def _actions(self, knots: Float, weights: Float, committed: Float) -> Float:
-        """Action sequences [N, H * rows_per_step, A] in physical units of knots [N, M, A]."""
-        fixed = len(committed)
-        actions = np.empty((len(knots), self._rows, knots.shape[2]), np.float32)
-        actions[:, :fixed] = committed
-        rows = slice(fixed, None)
-        free = weights @ knots
-        free *= self._std_rows[rows]
-        free += self._mean_rows[rows]
-        if self._has_dead_band:
-            free[np.abs(free) < self._dead_band] = 0
-        np.clip(free, self._lower_rows[rows], self._upper_rows[rows], out=actions[:, fixed:])
-        if self._frozen:
-            actions[:, fixed:, self._frozen] = self._frozen_values
-        return actions
+    def _opening(self, search: Sampler, size: int, context: Context, start: _Start,
+                 until: float) -> Float:
+        """Knots [size, M, A] of the first batch.
 
-    def _knots_of(self, actions: Float, weights: Float) -> Float:
-        """Knots [M, A] closest to free rows [H - K, A]; those past the end repeat the last."""
-        knots = np.linalg.pinv(weights) @ self._normalize(actions)
-        reached = int((weights > 0).any(0).sum())
-        if 0 < reached < len(knots):
-            knots[reached:] = knots[reached - 1]
-        return np.clip(knots, self._lower_knot, self._upper_knot).astype(np.float32)
+        It begins with what the search must not lose against and with what earlier searches and the
+        policy found; constant actions reach basins that noise around one guess does not. At least
+        half is left to the search.
+        """
+        seeds = [search.mean[None], self._sequences.knots_of(start.elites, start.fixed),
+                 self._sequences.constant(start.still[None])]
+        if self._settings.policy_samples and self._policy_time < (until - self._clock()) / 2:
+            rows = self._policy(context, start.first[:start.fixed])
+            found = self._sequences.knots_of(rows, start.fixed)
+            around = search.deviations(self._settings.policy_samples - 1)
+            seeds.append(np.concatenate([found[None], np.clip(
+                found + around, self._sequences.lower, self._sequences.upper)]))
+        seeds.append(self._grid)
+        first = np.concatenate(seeds)[:max(2, size // 2)][:size]
+        return np.concatenate([first, search.sample(size - len(first))])
 
-    def _constant_grid(self) -> Float:
-        """Knots [grid^free, M, A] of constant actions, a grid over what is not frozen."""
-        grid = self._settings.constant_grid
-        if not grid:
-            return np.empty((0, self._weights.shape[1], len(self._lower)), np.float32)
-        axes = [np.linspace(low, high, grid) for low, high in
-                zip(self._lower[self._driven], self._upper[self._driven], strict=True)]
-        actions = np.zeros((grid ** len(axes), len(self._lower)), np.float32)
-        actions[:, self._driven] = list(product(*axes))
-        return self._constant(self._inside(actions))
+    def _policy(self, context: Context, committed: Float) -> Float:
+        """Rows [R, A] that the bundle's policy drives behind committed rows [K, A]."""
+        before = self._clock()
+        rows = np.empty((self._sequences.rows, committed.shape[1]), np.float32)
+        for begin in range(0, len(rows), self._rows_per_step):
+            step = slice(begin, begin + self._rows_per_step)
+            rows[step] = self._sequences.inside(self._model.policy(context.latent))
+            rows[step][:len(committed[step])] = committed[step]
+            if step.stop < len(rows):
+                context = self._model.advance(context, rows[step])
+        self._policy_time = self._clock() - before
+        return rows
 
-    def _constant(self, actions: Float) -> Float:
-        """Knots [N, M, A] of actions [N, A] held over the whole plan."""
-        return np.repeat(self._normalize(actions)[:, None], self._weights.shape[1], axis=1)
-
-    def _normalize(self, actions: Float) -> Float:
-        return (actions - self._action_mean) / self._action_std
-
-    def _measure_pace(self) -> None:
+    def _measured_pace(self) -> Pace:
         context, goal = golden_start(self._model.bundle)
         # Sequences beyond one chunk take as long as those within.
-        batch = min(self._settings.samples, self._model.chunk_size())
-        for size in (1, batch, batch):
-            actions = np.tile(self._inside(self._action_mean), (size, self._rows, 1))
+        batch = max(2, min(self._settings.samples, self._model.chunk_size()))
+        times: dict[int, float] = {}
+        for size in (1, batch, 1, batch):
+            actions = np.tile(self._sequences.middle(), (size, self._sequences.rows, 1))
             started = self._clock()
             self._model.score(context, goal, actions)
-            self._pace.record(size, self._clock() - started)
+            times[size] = min(self._clock() - started, times.get(size, math.inf))
+        return Pace(times[1], batch, times[batch])
 
 
-class _Best:
-    """The cheapest sequence so far; the first one if none has a finite cost."""
-
-    def __init__(self) -> None:
-        self.cost = np.inf
-        self.actions = self.steps = np.empty(0, np.float32)
-        self.latents: Float | None = None
-
-    def offer(self, actions: Float, scores: Scores) -> None:
-        index = int(np.argmin(scores.costs))
-        if scores.costs[index] < self.cost or not self.actions.size:
-            self.cost = float(scores.costs[index])
-            self.actions, self.steps = actions[index].copy(), scores.steps[index].copy()
-            self.latents = scores.latents
-
-
-class _Pace:
-    """How long a batch takes on this machine now, so that another is started only if it fits."""
-
-    def __init__(self) -> None:
-        self._per_sample = 0.0
-        self.single = 0.0  # seconds for one sequence
-
-    def record(self, size: int, seconds: float) -> None:
-        """Follow slow-downs at once and recoveries gradually."""
-        if size == 1:
-            self.single = max(seconds, 0.8 * self.single + 0.2 * seconds)
-        else:
-            now = seconds / size
-            self._per_sample = max(now, 0.8 * self._per_sample + 0.2 * now)
-
-    def fitting(self, seconds: float) -> int:
-        """Largest batch that `seconds` have room for, 0 if not even one sequence."""
-        if seconds <= self.single:
-            return 0
-        return int(np.clip(seconds / max(self._per_sample, 1e-9), 1, 1e6))
-
-
-def _inward(bounds: tuple[float, ...], toward: float) -> Float:
-    """Bounds as float32 that are never wider than the exact ones."""
-    exact = np.array(bounds, np.float64)
-    rounded = exact.astype(np.float32)
-    outside = rounded < exact if toward > 0 else rounded > exact
-    return np.where(outside, np.nextafter(rounded, np.float32(toward)), rounded)
-
-
-def _interpolation(settings: PlannerSettings, rows: int) -> Float:
-    """Weights [rows, M] that turn knots into actions, one for each row of the plan."""
-    steps, knots = np.arange(rows), np.array(settings.knots)
-    if settings.interpolation == 'linear':
-        columns = [np.interp(steps, knots, unit) for unit in np.eye(len(knots))]
-        return np.array(columns, np.float32).T
-    return np.eye(len(knots), dtype=np.float32)[np.searchsorted(knots, steps, side='right') - 1]
+def _check(name: str, values: Float, shape: tuple[int | None, ...]) -> None:
+    """Refuse another shape (None is any length) and numbers that are not finite."""
+    fits = values.ndim == len(shape) and all(
+        wanted in (None, length) for wanted, length in zip(shape, values.shape, strict=True))
+    if not fits:
+        wanted = ', '.join('any' if length is None else str(length) for length in shape)
+        raise ValueError(f'{name}: shape {list(values.shape)}, the plan needs [{wanted}]')
+    if not np.isfinite(values).all():
+        raise ValueError(f'{name}: NaN or infinity')

@@ -42,8 +42,8 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     'cost': ('objective', 'terms', 'discount'),
     'goal': ('source', 'metric', 'reduction', 'reached'),
     'planner': ('sampler', 'horizon', 'knots', 'interpolation', 'samples', 'iterations', 'elites',
-                'sigma', 'sigma_min', 'momentum', 'constant_grid', 'memory',
-                'workspace'),
+                'sigma', 'sigma_min', 'momentum', 'constant_grid', 'memory', 'workspace',
+                'noise_exponent', 'decay', 'kept_elites', 'temperature', 'policy_samples'),
 }
 _HINTS = {
     'model.name': 'my-robot-model',

@@ -1,0 +1,87 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Scoring against the clock: as many sequences as a deadline allows, and the best of all so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_model_ros.inference import Context, WorldModel
+from world_model_ros.planning.pace import Pace
+
+Float = NDArray[np.float32]
+
+# Share of the time left that one call may be expected to take: on a machine that has just turned
+# twice as slow, the deadline is still kept. Only where not even one sequence fits, more is risked.
+_BET, _LAST_BET = 0.5, 0.8
+
+
+class Scoring:
+    """What one plan has imagined so far.
+
+    actions: [R, A], the cheapest sequence; the first one if none has a finite cost
+    cost, steps: of it, as in `Scores`
+    samples: sequences imagined
+    """
+
+    def __init__(self, model: WorldModel, context: Context, goal: Float | None, pace: Pace,
+                 clock: Callable[[], float]) -> None:
+        """Score from `context` toward `goal`; `pace` knows the model's speed and learns of it."""
+        self._model, self._context, self._goal = model, context, goal
+        self._pace, self._clock = pace, clock
+        self.actions = self.steps = np.empty(0, np.float32)
+        self.cost = np.inf
+        self.samples = 0
+        self._latents: Float | None = None
+
+    def score(self, actions: Float, until: float) -> Float:
+        """Costs [n] of the first n of sequences [N, R, A] that there is time for.
+
+        All in one call if that is clearly in time, else in calls that take half of what is left.
+        The very first sequence is scored in any case. Raises InferenceError.
+        """
+        parts, done = [], 0
+        while done < len(actions):
+            left = until - self._clock()
+            fitting = self._pace.fitting(_BET * left) or self._pace.fitting(_LAST_BET * left)
+            size = min(len(actions) - done, max(fitting, 0 if self.samples else 1))
+            if not size:
+                break
+            parts.append(self._call(actions[done:done + size]))
+            done += size
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def _call(self, actions: Float) -> Float:
+        before = self._clock()
+        scores = self._model.score(self._context, self._goal, actions)
+        self._pace.record(len(actions), self._clock() - before)
+        self.samples += len(actions)
+        costs = np.where(np.isfinite(scores.costs), scores.costs, np.float32(np.inf))
+        index = int(np.argmin(costs))
+        if costs[index] < self.cost or not self.actions.size:
+            self.cost = float(costs[index])
+            self.actions, self.steps = actions[index].copy(), scores.steps[index].copy()
+            self._latents = scores.latents
+        return costs
+
+    def latents(self) -> Float:
+        """Latents [H, *S] of the cheapest sequence; imagined once more if none were kept."""
+        if self._latents is None:
+            before = self._clock()
+            self._latents = self._model.imagine(self._context, self.actions[None])[0]
+            self._pace.record(1, self._clock() - before)
+        return self._latents
