@@ -28,20 +28,32 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
-from world_model_ros.bundle import PlannerSettings, load_bundle
-from world_model_ros.inference import RuntimeSettings, WorldModel
+from world_model_ros.bundle import Manifest, PlannerSettings, load_bundle
+from world_model_ros.inference import Context, ContextBuffer, RuntimeSettings, WorldModel
 from world_model_ros.observation.image import fit_image
-from world_model_ros.planning import Plan, Planner
+from world_model_ros.planning import Plan, Planner, WarmStart
 from world_model_ros.simulation import ArmSimulation
+
+Float = NDArray[np.float32]
 
 SUCCESS_RADIUS = 0.03
 CONTROL_PERIOD = 0.01
 # Starts and goals keep this far from the joints' ends, in radians.
 MARGIN = 0.1
+
+
+class Plans(Protocol):
+    """What drives an episode: `Planner`, or another under comparison."""
+
+    def plan(self, context: Context, goal: Float | None, *, committed: Float | None = None,
+             warm_start: WarmStart | None = None, seed: int, deadline: float) -> Plan:
+        """See `Planner.plan`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,40 @@ def random_pairs(arm: ArmSimulation, episodes: int, seed: int) -> Iterator[tuple
         yield generator.uniform(lower, upper), generator.uniform(lower, upper)
 
 
-def run_episode(arm: ArmSimulation, model: WorldModel, planner: Planner, start: np.ndarray,
+class Executed:
+    """What the arm was told, tick by tick, as a model's context asks for it."""
+
+    def __init__(self, size: int) -> None:
+        self._commands: list[Float] = []
+        self._size = size
+
+    def add(self, command: Float) -> None:
+        """The command [A] of the next tick."""
+        self._commands.append(command)
+
+    def rows(self, start: int, end: int, count: int) -> Float:
+        """Mean commands [count, A] of equal parts of the time between two stamps [ns]."""
+        ticks = [round(stamp * 1e-9 / CONTROL_PERIOD) for stamp in (start, end)]
+        told = np.array(self._commands[ticks[0]:ticks[1]], np.float32)
+        return told.reshape(count, -1, self._size).mean(1)
+
+
+def observe(arm: ArmSimulation, model: WorldModel) -> tuple[Float, Float | None]:
+    """Latent [*S] and proprioception [P] of what the arm's camera and joints show."""
+    contract = model.bundle.manifest
+    state = None
+    if contract.proprioception is not None:
+        state = np.concatenate([arm.positions, arm.velocities]).astype(np.float32)
+    return model.encode(fit_image(arm.render(), contract.image), state), state
+
+
+def idle_rows(contract: Manifest) -> Float:
+    """Rows [H * rows_per_step, A] that ask for no motion."""
+    rows = contract.planner.horizon * contract.action.rows_per_step
+    return np.zeros((rows, contract.action.size), np.float32)
+
+
+def run_episode(arm: ArmSimulation, model: WorldModel, planner: Plans, start: np.ndarray,
                 goal: np.ndarray, duration: float, timing: Timing, seed: int) -> Episode:
     """Drive from `start` toward the picture of `goal` for `duration` seconds."""
     contract = model.bundle.manifest
@@ -87,7 +132,8 @@ def run_episode(arm: ArmSimulation, model: WorldModel, planner: Planner, start: 
     active: tuple[float, Plan] | None = None
     pending: tuple[float, float, Plan] | None = None
     committed_steps = math.ceil(timing.latency / dt - 1e-9)
-    idle = np.zeros((contract.planner.horizon, contract.action.size), np.float32)
+    idle = idle_rows(contract)
+    past, executed = ContextBuffer(contract, model), Executed(contract.action.size)
     tips, plan_ms, samples = [], [], []
     next_observation = 0.0
     for tick in range(round(duration / CONTROL_PERIOD)):
@@ -96,22 +142,28 @@ def run_episode(arm: ArmSimulation, model: WorldModel, planner: Planner, start: 
             active, pending = pending[1:], None
         if now >= next_observation - 1e-9:
             next_observation += max(timing.period, timing.latency)
-            latent = model.encode(
-                fit_image(arm.render(), contract.image),
-                np.concatenate([arm.positions, arm.velocities]).astype(np.float32))
+            context = past.add(round((now + 1) * 1e9), *observe(arm, model),
+                               lambda a, b, n: executed.rows(a - 10**9, b - 10**9, n))
             warm = None
             if active:
                 warm = active[1].warm_start.after(now - active[0], dt)
             committed = (idle if warm is None else warm.actions)[:committed_steps]
-            plan = planner.plan(model.context(latent), goal_latent, committed=committed,
-                                warm_start=warm, seed=seed * 1_000_003 + tick,
+            plan = planner.plan(context, goal_latent, committed=committed, warm_start=warm,
+                                seed=seed * 1_000_003 + tick,
                                 deadline=time.monotonic() + timing.budget)
             pending = (now + timing.latency, now, plan)
+            if timing.latency == 0.0:
+                active, pending = pending[1:], None
             plan_ms.append(plan.planning_time * 1e3)
             samples.append(plan.samples)
+        command = idle[0]
         if active:
             row = int((now - active[0]) / dt + 1e-6)
-            arm.command_velocity(active[1].actions[min(row, len(active[1].actions) - 1)])
+            # Planners that keep no bounds are cut off where a controller would.
+            command = np.clip(active[1].actions[min(row, len(active[1].actions) - 1)],
+                              contract.action.lower, contract.action.upper)
+            arm.command_velocity(command)
+        executed.add(np.asarray(command, np.float32))
         arm.step(CONTROL_PERIOD)
         tips.append(arm.tip())
     last = np.array(tips[-round(1 / CONTROL_PERIOD):])
