@@ -21,6 +21,7 @@ into a ``diagnostic_msgs/DiagnosticStatus``.
 from world_model_ros.monitor.action_log import ActionLog
 from world_model_ros.monitor.activity import Activity, Sight, assess
 from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion, overdue_after
+from world_model_ros.monitor.execution import Course, Execution, Report, Schedule
 from world_model_ros.monitor.health import Health, Level
 from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
 from world_model_ros.monitor.surprise import Foresight
@@ -31,6 +32,8 @@ __all__ = [
     'Activity',
     'Arrivals',
     'Counters',
+    'Course',
+    'Execution',
     'Foresight',
     'FrozenPicture',
     'Health',
@@ -38,6 +41,8 @@ __all__ = [
     'LatencyWindow',
     'Level',
     'Rate',
+    'Report',
+    'Schedule',
     'Sight',
     'WorkerWatch',
     'assess',

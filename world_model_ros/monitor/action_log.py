@@ -15,11 +15,12 @@
 """
 What the robot was asked to do, and when: the actions behind what a camera sees.
 
-Each plan replaces the rest of the one before. A model that is told the actions between two pictures
-can be held against the second picture.
+They are what the controller reports to have sent or, where none reports, what was proposed. A model
+that is told the actions between two pictures can be held against the second picture.
 """
 
 import threading
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,11 +46,11 @@ class ActionLog:
         """Remember ``duration`` seconds."""
         self._duration = round(duration * 1e9)
         self._lock = threading.Lock()
-        self._held: list[_Held] = []
+        self._held: list[_Held] = []  # in the order of time, without overlaps
 
     def add(self, start: int, row_duration: float, actions: Float, effective: int) -> None:
         """
-        Add a plan.
+        Add a plan, or an action that was sent.
 
         :param start: stamp of row 0
         :param row_duration: how long one row is held [s]
@@ -59,14 +60,13 @@ class ActionLog:
         """
         row = round(row_duration * 1e9)
         with self._lock:
-            kept = [it for it in self._held if effective - self._duration < it.start < effective]
-            if kept:
-                kept[-1].end = min(kept[-1].end, effective)
+            self._cut(effective)
+            del self._held[:bisect_right(
+                self._held, effective - self._duration, key=lambda it: it.start)]
             for index, action in enumerate(actions):
                 begin, end = start + index * row, start + (index + 1) * row
                 if end > effective:
-                    kept.append(_Held(max(begin, effective), end, action))
-            self._held = kept
+                    self._held.append(_Held(max(begin, effective), end, action))
 
     def rows(self, start: int, end: int, count: int) -> Float | None:
         """
@@ -74,7 +74,8 @@ class ActionLog:
 
         None where some of the time from ``start`` to ``end`` had no plan.
         """
-        bounds = np.linspace(start, end, count + 1).round().astype(np.int64)
+        # From the start on, because nanoseconds since the epoch are more than a float64 resolves.
+        bounds = start + np.linspace(0, end - start, count + 1).round().astype(np.int64)
         with self._lock:
             means = [self._mean(int(low), int(high))
                      for low, high in pairwise(bounds)]
@@ -84,25 +85,32 @@ class ActionLog:
     def stop(self, stamp: int) -> None:
         """Forget what was planned for ``stamp`` and later: the plan was given up."""
         with self._lock:
-            self._held = [it for it in self._held if it.start < stamp]
-            if self._held:
-                self._held[-1].end = min(self._held[-1].end, stamp)
+            self._cut(stamp)
 
     def clear(self) -> None:
         """Forget everything: another robot, another model's actions."""
         with self._lock:
             self._held = []
 
+    def _cut(self, stamp: int) -> None:
+        del self._held[bisect_left(self._held, stamp, key=lambda it: it.start):]
+        if self._held:
+            self._held[-1].end = min(self._held[-1].end, stamp)
+
     def _mean(self, start: int, end: int) -> npt.NDArray[np.float64] | None:
         total: npt.NDArray[np.float64] | None = None
         covered = start
-        for held in self._held:
-            if held.end <= covered or covered >= end:
+        first = bisect_right(self._held, start, key=lambda it: it.start) - 1
+        for index in range(max(first, 0), len(self._held)):
+            held = self._held[index]
+            if covered >= end:
+                break
+            if held.end <= covered:
                 continue
             if held.start > covered:
                 return None
             until = min(held.end, end)
-            share = held.action * float(until - covered) / (end - start)
+            share = held.action.astype(np.float64) * ((until - covered) / (end - start))
             total = share if total is None else total + share
             covered = until
         return total if covered >= end else None

@@ -33,7 +33,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from world_model_interfaces.msg import ActionProposal, Heartbeat, ModelInfo
+from world_model_interfaces.msg import ActionProposal, ControllerState, Heartbeat, ModelInfo
 from world_model_ros import payload
 from world_model_ros.monitor import Counters
 
@@ -53,6 +53,8 @@ LARGEST: dict[type, int] = {
     ActionProposal: (payload.PLAN_ROWS * payload.JOINTS * 4 + _NAMES + 4 * payload.NAME_LENGTH
                      + _FIXED),
     ModelInfo: 2 * _NAMES + 2 * _DOUBLES + 5 * payload.NAME_LENGTH + _FIXED,
+    ControllerState: (2 * payload.TEXT_LENGTH + payload.NAME_LENGTH + _NAMES + 2 * _DOUBLES
+                      + _FIXED),
     Heartbeat: payload.TEXT_LENGTH + 2 * payload.NAME_LENGTH + _FIXED,
 }
 

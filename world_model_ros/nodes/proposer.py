@@ -16,7 +16,9 @@
 From latents to proposals: the ``plan`` thread of the world model.
 
 It plans at its own rate from the newest latent, and is the one place where a model is changed for
-another as far as the robot is concerned: between two plans.
+another as far as the robot is concerned: between two plans. A plan begins where the robot will be
+when it arrives: its first rows repeat what will have been executed until then, and the search goes
+on from there.
 """
 
 import math
@@ -30,15 +32,18 @@ from rclpy.clock import Clock
 
 from world_model_ros.inference import InferenceError
 from world_model_ros.monitor import (
-    ActionLog,
     Arrivals,
     Counters,
+    Course,
+    Execution,
     Health,
     LatencyWindow,
     Level,
     Rate,
+    Schedule,
     WorkerWatch,
 )
+from world_model_ros.nodes.controller_reports import ControllerReports
 from world_model_ros.nodes.convert import NANOSECONDS
 from world_model_ros.nodes.goals import Goal, Goals
 from world_model_ros.nodes.loaded_model import LoadedModel
@@ -50,6 +55,7 @@ from world_model_ros.planning import Plan, WarmStart
 Float = npt.NDArray[np.float32]
 
 _PLANS_MISSED = 3  # in a row; the controller's late_after is of that order
+_SPARE_ROW = 0.1  # part of a row that a plan may be late and still begin with this row
 
 
 @dataclass(frozen=True)
@@ -72,19 +78,11 @@ class Proposed:
 
 
 @dataclass(frozen=True)
-class _Running:
-    """What is left of a plan without its model, which may be gone; its rows begin at stamp."""
+class _Left:
+    """What a search left over besides its plan: other sequences [E, H, A], on the plan's rows."""
 
-    stamp: int
-    step_duration: float
-    warm_start: WarmStart
-
-    def continued(self, elapsed: float, model: LoadedModel) -> WarmStart:
-        """The plan as it continues after ``elapsed`` seconds, in steps of ``model``."""
-        left = self.warm_start.after(elapsed, self.step_duration)
-        times = np.arange(model.rows) * model.manifest.action.step_duration
-        rows = np.minimum((times / self.step_duration + 1e-6).astype(int), len(left.actions) - 1)
-        return WarmStart(left.actions[rows], left.elites[:, rows])
+    plan_id: str
+    elites: Float
 
 
 class Proposer:
@@ -92,23 +90,26 @@ class Proposer:
 
     def __init__(
         self, model: LoadedModel, parameters: WorldModelParameters, clock: Clock, goals: Goals,
-        counts: Counters, troubles: Troubles, actions: ActionLog, *,
+        counts: Counters, troubles: Troubles, execution: Execution,
+        reports: ControllerReports, *,
         publish: Callable[[Proposed], None], adopted: Callable[[LoadedModel], None],
     ) -> None:
         self.model = model
         self.watch = WorkerWatch('plan')
         self._parameters, self._clock, self._goals = parameters, clock, goals
-        self._counts, self._troubles, self._actions = counts, troubles, actions
+        self._counts, self._troubles = counts, troubles
+        self._execution, self._reports = execution, reports
         self._publish, self._adopted = publish, adopted
         self._due = 0  # stamp [ns] from which on the next plan is wanted
-        self._running: _Running | None = None
+        self._left: _Left | None = None
         self._rate, self._arrivals = Rate(), Arrivals()
-        self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
+        self._reported, self._assumed = False, math.nan
+        self._forget_times()
 
     def restart(self) -> None:
         """Begin anew after a pause: what was proposed before it is not continued."""
-        self._running, self._due = None, 0
-        self._actions.clear()
+        self._left, self._due = None, 0
+        self._execution.forget()
         self._arrivals.restart()
         self.watch.succeeded()
 
@@ -118,7 +119,9 @@ class Proposer:
         """Plan from a latent if there is a goal and a plan is due."""
         if encoded.model is not self.model:
             self.adopt(encoded.model)
-        self._forget_what_was_given_up(encoded.stamp)
+        latency = self._latency_at(encoded.stamp)
+        schedule = self._execution.schedule(encoded.stamp, latency, self._patience())
+        self._reported, self._assumed = schedule.reported, latency
         goal = self._goals.current
         if goal is None and encoded.model.manifest.has_goal:
             self.watch.succeeded()
@@ -128,7 +131,7 @@ class Proposer:
             return
         try:
             with self.watch.inside('planning'):
-                plan = self._imagine(encoded, goal)
+                plan = self._imagine(encoded, goal, schedule, latency)
         except InferenceError as error:
             self._fail(str(error))
             return
@@ -139,72 +142,93 @@ class Proposer:
         self._troubles.over()
         # Not for a goal that was replaced while planning.
         if goal is None or self._goals.reached(goal, plan.goal_distance):
-            self._propose(Proposed(encoded, goal, plan))
+            self._propose(Proposed(encoded, goal, plan), schedule, latency)
 
     def adopt(self, model: LoadedModel) -> None:
         """Propose with another model from now on; in the worker's thread, or without it."""
         if not model.drives_like(self.model):
-            self._running = None  # its actions mean something else
-            self._actions.clear()
-        self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
+            self._left = None  # its actions mean something else
+            self._execution.forget()
+        self._forget_times()
         self._adopted(model)
         self.model.close()
         self.model = model
 
-    def _forget_what_was_given_up(self, stamp: int) -> None:
-        """Without a newer plan the controller brakes: what was left of the last one is void."""
-        running = self._running
-        if running is None:
-            return
+    def _forget_times(self) -> None:
+        self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
+        self._samples, self._iterations = LatencyWindow(), LatencyWindow()
+        self._execution.forget_latencies()
+
+    def _latency_at(self, stamp: int) -> float:
+        """From this observation to the first command that will follow from it [s]: as assumed."""
+        expected, longest = (self._parameters.real(name) for name in (
+            'expected_latency', 'max_latency'))
+        measured = self._execution.latency(stamp) if self._reported else None
+        step = self.model.manifest.action.step_duration
+        # One row at least is left to decide.
+        return min(expected if measured is None else measured, longest,
+                   (self.model.rows - 1) * step)
+
+    def _patience(self) -> float:
+        """Without reports, the age [s] from which on a plan that no other followed is void."""
         period = 1 / self._parameters.real('plan_rate')
         if math.isfinite(usual := self._arrivals.period()):
             period = max(period, usual)  # slow images or plans
-        left = running.stamp + int(_PLANS_MISSED * period * NANOSECONDS)
-        if not running.stamp <= stamp <= left:
-            self._running = None
-            self._actions.stop(left)
+        return _PLANS_MISSED * period
 
     def _is_due(self, stamp: int) -> bool:
         period = int(NANOSECONDS / self._parameters.real('plan_rate'))
         if self._due - period > stamp:
             self._due = 0  # the clock was set back
+            self._arrivals.restart()
         # Images come with jitter; one that is early by up to 5 ms is not left out.
         if stamp < self._due - NANOSECONDS // 200:
             return False
         self._due = max(self._due, stamp - period // 2) + period
         return True
 
-    def _imagine(self, encoded: Encoded, goal: Goal | None) -> Plan:
+    def _imagine(
+        self, encoded: Encoded, goal: Goal | None, schedule: Schedule, latency: float,
+    ) -> Plan:
         deadline = monotonic() + self._parameters.real('plan_deadline')
-        action = encoded.model.manifest.action
-        warm_start = self._warm_start(encoded)
-        rows = math.ceil(
-            self._parameters.real('expected_latency') / action.step_duration - 1e-9)
-        # Without a plan that runs, the robot stays as it is until the first command.
-        committed = warm_start.actions[:rows] if warm_start is not None else np.tile(
-            encoded.model.graphs.idle(encoded.context), (rows, 1))
-        return encoded.model.planner.plan(
+        model = encoded.model
+        step = model.manifest.action.step_duration
+        rows = max(math.ceil(latency / step - _SPARE_ROW), 0)
+        committed = schedule.actions(rows, step, model.graphs.idle(encoded.context))
+        return model.planner.plan(
             encoded.context, goal.target if goal else None, committed=committed,
-            warm_start=warm_start, seed=encoded.stamp, deadline=deadline)
+            warm_start=self._warm_start(encoded, schedule.course), seed=encoded.stamp,
+            deadline=deadline)
 
-    def _warm_start(self, encoded: Encoded) -> WarmStart | None:
-        """The last plan as it continues now; None if there is none that runs."""
-        if self._running is None:
+    def _warm_start(self, encoded: Encoded, course: Course | None) -> WarmStart | None:
+        """The plan in force as it continues from now on, in steps of the model."""
+        if course is None:
             return None
-        elapsed = (encoded.stamp - self._running.stamp) / NANOSECONDS
-        return self._running.continued(elapsed, encoded.model)
+        left, model = self._left, encoded.model
+        elites = (left.elites if left is not None and left.plan_id == course.id
+                  else np.empty((0, *course.actions.shape), np.float32))
+        rest = WarmStart(course.actions, elites).after(
+            (encoded.stamp - course.stamp) / NANOSECONDS, course.step_duration)
+        # From one model to another, rows may last longer or be fewer.
+        times = np.arange(model.rows) * model.manifest.action.step_duration
+        rows = np.minimum((times / course.step_duration + 1e-6).astype(int), len(rest.actions) - 1)
+        return WarmStart(rest.actions[rows], rest.elites[:, rows])
 
-    def _propose(self, proposed: Proposed) -> None:
+    def _propose(self, proposed: Proposed, schedule: Schedule, latency: float) -> None:
         encoded, plan = proposed.encoded, proposed.plan
+        step = encoded.model.manifest.action.step_duration
+        # Before anyone can report it.
+        self._execution.propose(
+            Course(proposed.id, encoded.stamp, step, plan.actions), schedule, latency)
+        self._left = _Left(proposed.id, plan.warm_start.elites)
         self._publish(proposed)
         now = self._clock.now().nanoseconds
-        step = encoded.model.manifest.action.step_duration
-        self._running = _Running(encoded.stamp, step, plan.warm_start)
-        self._actions.add(encoded.stamp, step, plan.actions, now)
         self._counts.add('proposals')
         self._rate.tick(monotonic())
-        self._arrivals.tick(monotonic())
+        self._arrivals.tick(encoded.stamp / NANOSECONDS)
         self._plan_time.add(plan.planning_time)
+        self._samples.add(plan.samples)
+        self._iterations.add(plan.iterations)
         self._latency.add((now - encoded.stamp) / NANOSECONDS)
 
     def _fail(self, reason: str) -> None:
@@ -220,13 +244,30 @@ class Proposer:
             'model_digest': self.model.digest,
             'plan_rate_hz': f'{self._rate.hertz(now):.1f}',
             **self._plan_time.values('plan'),
-            **self._latency.values('observation_to_proposal')}
+            'samples_p50': _whole(self._samples), 'iterations_p50': _whole(self._iterations),
+            **self._latency.values('observation_to_proposal'),
+            'latency_assumed_ms': f'{1e3 * self._assumed:.0f}',
+            'latency_from': 'controller_state' if self._reported else 'expected_latency',
+            'controller_state_rate_hz': f'{self._reports.rate.hertz(now):.1f}'}
         if self.watch.problem:
             return Health('planning', Level.ERROR, self.watch.problem, values)
+        if self._reports.problem:
+            return Health('planning', Level.WARN, self._reports.problem, values)
         late = self._latency.percentile(99)
-        expected = self._parameters.real('expected_latency')
-        if late > expected:
+        if not self._reported and late > (expected := self._parameters.real('expected_latency')):
             return Health('planning', Level.WARN, f'one plan in a hundred is {late:.3f} s old when '
                           f'it is published, expected_latency is {expected:g} s: raise it, or '
-                          'lower plan_deadline', values)
-        return Health('planning', Level.OK, 'in time', values)
+                          'lower plan_deadline; or remap controller_state to the state of the '
+                          'controller, from which the latency is known', values)
+        measured = self._execution.latency(self._clock.now().nanoseconds)
+        longest = self._parameters.real('max_latency')
+        if self._reported and measured is not None and measured > longest:
+            return Health('planning', Level.WARN, f'the controller begins with a plan '
+                          f'{measured:.3f} s after its observation, max_latency is {longest:g} s: '
+                          'raise it, or make planning and network faster', values)
+        return Health('planning', Level.OK, 'in time' if self._reported else
+                      'in time; no controller reports, proposals count as followed', values)
+
+
+def _whole(window: LatencyWindow) -> str:
+    return f'{window.percentile(50):.0f}' if len(window) else 'n/a'

@@ -43,6 +43,7 @@ from std_msgs.msg import Header
 
 from world_model_interfaces.msg import (
     ActionProposal,
+    ControllerState,
     Forecast,
     Heartbeat,
     Latent,
@@ -51,8 +52,17 @@ from world_model_interfaces.msg import (
 )
 from world_model_ros.inference.findings import Grade
 from world_model_ros.inference.report import describe_model
-from world_model_ros.monitor import ActionLog, Activity, Counters, Health, Level, assess
+from world_model_ros.monitor import (
+    ActionLog,
+    Activity,
+    Counters,
+    Execution,
+    Health,
+    Level,
+    assess,
+)
 from world_model_ros.nodes.border import Border
+from world_model_ros.nodes.controller_reports import ControllerReports
 from world_model_ros.nodes.convert import to_stamp, to_tensor
 from world_model_ros.nodes.goals import GoalRequest, Goals
 from world_model_ros.nodes.load_model import LoadModelServer
@@ -60,7 +70,15 @@ from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Observation, Observer
 from world_model_ros.nodes.process import ManagedNode, run_node
 from world_model_ros.nodes.proposer import Proposed, Proposer
-from world_model_ros.nodes.qos import COMMAND, HEARTBEAT, IMAGE, JOINTS, LATCHED, SENSOR
+from world_model_ros.nodes.qos import (
+    COMMAND,
+    HEARTBEAT,
+    IMAGE,
+    JOINTS,
+    LATCHED,
+    SENSOR,
+    SETPOINT,
+)
 from world_model_ros.nodes.reach_goal import ReachGoalServer
 from world_model_ros.nodes.surprise import Shadow, SurpriseMeter
 from world_model_ros.nodes.troubles import Troubles
@@ -81,9 +99,9 @@ class WorldModelNode(ManagedNode):
         self._settings = WorldModelParameters(self)
         self._counts = Counters(
             'frames_received', 'joint_states_received', 'frames_encoded', 'images_refused',
-            'joint_states_refused', 'poses_refused', 'unpaired', 'stale', 'repeated_stamps',
-            'frozen', 'encodings_failed', 'plans_refused', 'proposals', 'goals_accepted',
-            'goals_refused')
+            'joint_states_refused', 'poses_refused', 'controller_states_refused', 'unpaired',
+            'stale', 'repeated_stamps', 'frozen', 'encodings_failed', 'plans_refused', 'proposals',
+            'goals_accepted', 'goals_refused')
         self._border = Border(self, self._on_border)
         self._active = False
         self._configured = False
@@ -126,13 +144,16 @@ class WorldModelNode(ManagedNode):
         clock, logger = self.get_clock(), self.get_logger()
         self._observing = Troubles(self._counts, logger)
         self._actions = ActionLog(_ACTIONS_KEPT)
+        self._execution = Execution(self._actions)
+        self._reports = ControllerReports(
+            self._execution, self._counts, Troubles(self._counts, logger))
         self._goals = Goals(self._counts, logger)
         self._observer = Observer(
             model, self._settings, clock, self._goals, self._counts, self._observing,
             self._actions, observed=self._on_observation, encoded=self._on_encoded)
         self._proposer = Proposer(
             model, self._settings, clock, self._goals, self._counts,
-            Troubles(self._counts, logger), self._actions,
+            Troubles(self._counts, logger), self._execution, self._reports,
             publish=self._publish_plan, adopted=self._on_adopted)
         self._seeing: Worker[Image] = Worker(
             self._observer.watch, self._observer.observe, self._log_error)
@@ -152,6 +173,7 @@ class WorldModelNode(ManagedNode):
             subscribe(Image, 'image', self._on_image, IMAGE),
             subscribe(JointState, 'joint_states', self._on_joints, JOINTS),
             subscribe(PoseStamped, 'pose', self._on_pose, SENSOR),
+            subscribe(ControllerState, 'controller_state', self._on_controller_state, SETPOINT),
             subscribe(Image, 'goal_image', self._on_goal_image, LATCHED,
                       event_callbacks=goal_events))
         self._reach_goal = ReachGoalServer(
@@ -292,6 +314,9 @@ class WorldModelNode(ManagedNode):
 
     def _on_pose(self, message: PoseStamped) -> None:
         self._observer.robot.store_pose(message, self._observer.model)
+
+    def _on_controller_state(self, message: ControllerState) -> None:
+        self._reports.store(message, self._proposer.model)
 
     def _on_goal_image(self, message: Image) -> None:
         self._goals.request(GoalRequest(message, None))

@@ -52,8 +52,12 @@ class WorldModelParameters:
         declare('plan_deadline', 0.05, parameters.real(
             'Time that one plan may take; the best plan so far is used [s].', 0.001, 60.0))
         declare('expected_latency', 0.1, parameters.real(
-            'From an observation to the first command that follows from it; actions that are due '
-            'before are taken as decided [s].', 0.0, 60.0))
+            'From an observation to the first command that follows from it, until the controller '
+            'has reported what it is, or where none reports on controller_state; actions that are '
+            'due before are taken as decided [s].', 0.0, 60.0))
+        declare('max_latency', 0.5, parameters.real(
+            'The longest latency that plans make up for, whatever is measured; 0: they begin with '
+            'the observation, as if they took no time [s].', 0.0, 60.0))
         declare('max_skew', 0.02, parameters.real(
             'Largest distance in time between an image and its joint state [s].', 0.0, 1.0))
         declare('max_age', 0.5, parameters.real(

@@ -15,6 +15,7 @@
 """From messages' bytes to model inputs: decode, crop, resize, select joints, pair by stamp."""
 
 from world_model_ros.observation.compressed import decode_compressed
+from world_model_ros.observation.executed import SetpointError, executed_action
 from world_model_ros.observation.image import ImageError, decode_image, fit_image
 from world_model_ros.observation.joints import JointStateError, proprioception
 from world_model_ros.observation.pairing import StampedBuffer
@@ -24,9 +25,11 @@ __all__ = [
     'ImageError',
     'JointStateError',
     'PoseError',
+    'SetpointError',
     'StampedBuffer',
     'decode_compressed',
     'decode_image',
+    'executed_action',
     'fit_image',
     'gripper_fraction',
     'pose_proprioception',

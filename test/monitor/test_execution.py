@@ -1,0 +1,193 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What will have been executed when a plan arrives, as told by reports of the controller."""
+
+import numpy as np
+import pytest
+
+from world_model_ros.monitor import ActionLog, Course, Execution, Report, Schedule
+
+S = 10**9
+MS = 10**6
+STEP = 0.1
+IDLE = np.zeros(1, np.float32)
+
+
+def course(name: str, stamp: int, *values: float) -> Course:
+    return Course(name, stamp, STEP, np.array(values, np.float32)[:, None])
+
+
+class Controller:
+    """Reports at 100 Hz what a test says."""
+
+    def __init__(self) -> None:
+        self.log = ActionLog(60.0)
+        self.execution = Execution(self.log)
+        self.accepted = self.refused = 0
+
+    def send(self, stamp: int, until: int, action: float, plan: Course | None = None,
+             stopped: bool = False) -> None:
+        for now in range(stamp, until, 10 * MS):
+            self.execution.report(Report(
+                now, plan.id if plan else '', plan.stamp if plan else 0,
+                np.array([action], np.float32), stopped, self.accepted, self.refused))
+
+    def propose(self, plan: Course) -> None:
+        self.execution.propose(plan, self.schedule(plan.stamp), 0.1)
+
+    def schedule(self, stamp: int, latency: float = 0.1) -> Schedule:
+        return self.execution.schedule(stamp, latency, patience=0.3)
+
+    def committed(self, stamp: int, rows: int, latency: float = 0.1) -> list[float]:
+        actions = self.schedule(stamp, latency).actions(rows, STEP, IDLE)
+        return [round(float(value), 4) for value in actions[:, 0]]
+
+
+@pytest.fixture
+def controller() -> Controller:
+    return Controller()
+
+
+def test_what_was_sent_is_remembered_and_not_what_was_proposed(controller: Controller) -> None:
+    controller.send(10 * S, 11 * S, 0.0)
+    plan = course('a', 11 * S, 9, 9, 9, 9)
+    controller.propose(plan)
+    controller.send(11 * S, 12 * S, 0.5, plan)
+    rows = controller.log.rows(10 * S + S // 2, 11 * S + S // 2, 2)
+    np.testing.assert_allclose(rows, [[0.0], [0.5]], atol=1e-6)
+
+
+def test_the_plan_that_is_followed_goes_on_until_the_next_one_arrives(
+    controller: Controller,
+) -> None:
+    followed, coming = course('a', 10 * S, 1, 2, 3, 4, 5), course('b', 10 * S + 100 * MS, 7, 8, 9)
+    controller.propose(followed)
+    controller.send(10 * S, 10 * S + 60 * MS, 0.0)
+    controller.send(10 * S + 60 * MS, 10 * S + 200 * MS, 1.0, followed)
+    controller.propose(coming)
+    # At 10.2 plan b is due: it left at 10.1 and takes 0.1 s; its rows count from 10.1.
+    assert controller.committed(10 * S + 200 * MS, 2) == [8, 9]
+    # With 0.2 s on the way, a is followed until 10.3.
+    assert controller.committed(10 * S + 200 * MS, 2, latency=0.2) == [3, 9]
+    # Half a row each where the change comes between: a has 2 until 10.2, b 8 from 10.2 on.
+    assert controller.committed(10 * S + 150 * MS, 1) == [5]
+
+
+def test_what_comes_after_the_end_of_a_plan_is_rest(controller: Controller) -> None:
+    plan = course('a', 10 * S, 1, 1)
+    controller.propose(plan)
+    controller.send(10 * S, 10 * S + 110 * MS, 1.0, plan)
+    assert controller.committed(10 * S + 100 * MS, 3) == [1, 0, 0]
+
+
+def test_a_stopped_controller_executes_nothing_whatever_is_on_the_way(
+    controller: Controller,
+) -> None:
+    controller.propose(course('a', 10 * S, 1, 1, 1))
+    controller.send(10 * S, 10 * S + 50 * MS, 0.0, stopped=True)
+    schedule = controller.schedule(10 * S + 50 * MS)
+    assert schedule.reported and not schedule.moving and schedule.course is None
+    assert controller.committed(10 * S + 50 * MS, 2) == [0, 0]
+
+
+def test_plans_that_the_controller_refuses_are_not_on_their_way(controller: Controller) -> None:
+    controller.send(10 * S, 10 * S + 50 * MS, 0.0)
+    controller.propose(course('a', 10 * S, 1, 1, 1))
+    assert controller.schedule(10 * S + 50 * MS).moving
+    controller.refused = 1
+    controller.send(10 * S + 50 * MS, 10 * S + 100 * MS, 0.0)
+    assert not controller.schedule(10 * S + 100 * MS).moving
+    controller.propose(course('b', 10 * S + 100 * MS, 1, 1, 1))
+    assert not controller.schedule(10 * S + 110 * MS).moving
+    controller.accepted = 1
+    plan = course('c', 10 * S + 200 * MS, 2, 2, 2)
+    controller.propose(plan)
+    controller.send(10 * S + 200 * MS, 10 * S + 300 * MS, 0.0, plan)
+    assert controller.schedule(10 * S + 300 * MS).course is plan
+
+
+def test_a_plan_that_never_arrives_is_given_up(controller: Controller) -> None:
+    controller.propose(course('lost', 10 * S, 1, 1, 1, 1, 1, 1, 1, 1))
+    controller.send(10 * S, 10 * S + 500 * MS, 0.0)
+    assert controller.schedule(10 * S + 250 * MS).moving
+    assert not controller.schedule(10 * S + 400 * MS).moving
+
+
+def test_a_plan_that_was_dropped_is_not_taken_for_one_on_its_way(controller: Controller) -> None:
+    plan = course('a', 10 * S, 1, 1, 1, 1)
+    controller.propose(plan)
+    controller.send(10 * S, 10 * S + 50 * MS, 1.0, plan)
+    controller.send(10 * S + 50 * MS, 10 * S + 100 * MS, 0.0)  # braked: pushed, say
+    assert not controller.schedule(10 * S + 90 * MS).moving
+
+
+def test_a_plan_of_someone_else_goes_on_as_it_is(controller: Controller) -> None:
+    controller.send(10 * S, 10 * S + 50 * MS, 0.7, course('theirs', 9 * S, 0))
+    assert controller.committed(10 * S + 50 * MS, 2) == [0.7, 0.7]
+    assert controller.schedule(10 * S + 50 * MS).course is None
+    assert controller.execution.latency(11 * S) is None
+
+
+def test_the_latency_is_the_ninetieth_percentile_of_what_was_reported_up_to_then(
+    controller: Controller,
+) -> None:
+    for index in range(10):
+        plan = course(str(index), (10 + index) * S, 1)
+        controller.propose(plan)
+        first = plan.stamp + (50 if index < 5 else 150) * MS
+        controller.send(first, first + 50 * MS, 1.0, plan)
+    assert controller.execution.latency(13 * S) is None  # four plans say too little
+    assert controller.execution.latency(14 * S + S // 2) == pytest.approx(0.05)
+    assert controller.execution.latency(30 * S) == pytest.approx(0.15)
+
+
+def test_reports_from_after_an_observation_change_nothing_about_it(
+    controller: Controller,
+) -> None:
+    plan = course('a', 10 * S, 1, 2, 3, 4)
+    controller.propose(plan)
+    controller.send(10 * S, 10 * S + 100 * MS, 1.0, plan)
+    before = controller.committed(10 * S + 95 * MS, 3)
+    controller.send(10 * S + 100 * MS, 10 * S + 300 * MS, 0.0, stopped=True)
+    assert controller.committed(10 * S + 95 * MS, 3) == before
+
+
+def test_where_nobody_reports_proposals_count_as_followed_until_they_are_overdue(
+    controller: Controller,
+) -> None:
+    plan = course('a', 10 * S, 1, 2, 3, 4, 5, 6)
+    controller.propose(plan)
+    schedule = controller.schedule(10 * S + 100 * MS)
+    assert not schedule.reported and schedule.course is plan
+    assert controller.committed(10 * S + 150 * MS, 2) == [2.5, 3.5]
+    np.testing.assert_allclose(
+        controller.log.rows(10 * S + 200 * MS, 10 * S + 400 * MS, 2), [[3], [4]])
+    assert not controller.schedule(10 * S + 310 * MS).moving
+    assert controller.log.rows(10 * S + 200 * MS, 10 * S + 400 * MS, 2) is None
+
+
+def test_a_controller_that_falls_silent_is_no_longer_believed(controller: Controller) -> None:
+    controller.send(10 * S, 11 * S, 0.0, stopped=True)
+    assert controller.schedule(11 * S + 200 * MS).reported
+    assert not controller.schedule(11 * S + 300 * MS).reported
+
+
+def test_a_clock_that_is_set_back_starts_afresh(controller: Controller) -> None:
+    plan = course('a', 100 * S, 1, 1, 1)
+    controller.propose(plan)
+    controller.send(100 * S, 101 * S, 1.0, plan)
+    controller.send(10 * S, 10 * S + 100 * MS, 0.0)
+    schedule = controller.schedule(10 * S + 90 * MS)
+    assert schedule.reported and not schedule.moving

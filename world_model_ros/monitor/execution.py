@@ -1,0 +1,229 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Which actions will have been executed when the next plan arrives, by the controller's own report.
+
+A plan starts from an observation and takes effect when it reaches the controller, camera, model and
+network later; until then the robot goes on with what it has. So a planner that wants to know where
+its plan will begin needs to know which plan the controller follows, which ones are still on their
+way, and how long that takes. The controller reports all of it with each setpoint.
+
+Everything asked for an observation uses only reports up to its stamp: what was recorded once gives
+the same answers when it is played again, however late messages arrive.
+"""
+
+import threading
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from world_model_ros.monitor.action_log import ActionLog
+
+Float = npt.NDArray[np.float32]
+
+SILENCE = 0.3  # s without a report from which on nobody is known to follow plans
+_HELD = 0.1  # s that a setpoint is held at most, if none follows it
+_ON_THE_WAY = 0.2  # s that a plan may take longer than expected until it counts as lost
+_REPORTS = 1024
+_PLANS = 64
+_LATENCIES = 50  # of which the percentile is taken: 5 s at 10 Hz
+_LEAST_LATENCIES = 5
+_LONGEST_LATENCY = 10.0  # s; more is another clock
+_TAIL = 3600.0  # s for which what comes after a plan's end is held
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A plan that was proposed; row k of actions [H, A] begins k steps after ``stamp`` [ns]."""
+
+    id: str
+    stamp: int
+    step_duration: float
+    actions: Float
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """
+    What a controller says of one setpoint: stamp [ns], the plan behind it, and the action [A].
+
+    accepted and refused count the proposals that it has judged so far.
+    """
+
+    stamp: int
+    plan_id: str
+    observation_stamp: int
+    action: Float
+    stopped: bool
+    accepted: int
+    refused: int
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """
+    What is executed from ``stamp`` [ns] on, as far as it is decided.
+
+    reported: whether a controller says so; or else it is assumed that proposals are followed
+    moving: whether a plan is followed or about to be
+    course: the plan that is in force last, whose rest the next plan may start from
+    """
+
+    stamp: int
+    reported: bool
+    moving: bool
+    course: Course | None
+    _pieces: tuple[tuple[int, Course], ...]
+
+    def actions(self, rows: int, row_duration: float, idle: Float) -> Float:
+        """
+        Return the mean action of each of the next ``rows`` rows, [rows, A].
+
+        ``idle`` [A] asks the robot to stay as it is, which it does where nothing is decided.
+        """
+        log = ActionLog(_TAIL)
+        log.add(self.stamp, _TAIL, idle[None], self.stamp)
+        for effective, course in self._pieces:
+            log.add(course.stamp, course.step_duration, course.actions, effective)
+            over = course.stamp + round(len(course.actions) * course.step_duration * 1e9)
+            log.add(over, _TAIL, idle[None], max(over, effective))
+        end = self.stamp + round(rows * row_duration * 1e9)
+        actions = log.rows(self.stamp, end, rows) if rows else None
+        return np.empty((0, len(idle)), np.float32) if actions is None else actions
+
+
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """A report and what follows from it and those before."""
+
+    report: Report
+    refusing: bool  # whether the proposals that the controller judged last were refused
+    newest: int  # stamp of the newest observation whose plan was ever followed
+
+
+class Execution:
+    """Puts proposals and reports together; writes what was executed into an ActionLog."""
+
+    def __init__(self, log: ActionLog) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._courses: deque[Course] = deque(maxlen=_PLANS)
+        self._reports: deque[_Heard] = deque(maxlen=_REPORTS)
+        self._latencies: deque[tuple[int, float]] = deque(maxlen=_LATENCIES)
+
+    def report(self, report: Report) -> None:
+        """Take a report; from any thread."""
+        with self._lock:
+            last = self._reports[-1] if self._reports else None
+            if last is not None and report.stamp < last.report.stamp:  # the clock was set back
+                self._reports.clear()
+                self._latencies.clear()
+                last = None
+            refusing, newest, plan_id = False, report.observation_stamp, ''
+            if last is not None:
+                refusing = report.accepted <= last.report.accepted and (
+                    last.refusing or report.refused > last.report.refused)
+                newest, plan_id = max(newest, last.newest), last.report.plan_id
+            self._reports.append(_Heard(report, refusing, newest))
+            if report.plan_id and report.plan_id != plan_id:
+                self._note_latency(report)
+        self._log.add(report.stamp, _HELD, report.action[None], report.stamp)
+
+    def propose(self, course: Course, schedule: Schedule, latency: float) -> None:
+        """Note a plan before it is published; it takes effect ``latency`` s after its stamp."""
+        with self._lock:
+            self._courses.append(course)
+        if not schedule.reported:
+            self._log.add(course.stamp, course.step_duration, course.actions,
+                          course.stamp + round(latency * 1e9))
+
+    def latency(self, stamp: int, percent: float = 90.0) -> float | None:
+        """
+        From an observation to the first setpoint of its plan [s], a percentile of recent plans.
+
+        None before enough plans were reported.
+        """
+        with self._lock:
+            recent = [seconds for at, seconds in self._latencies if at <= stamp]
+        return float(np.percentile(recent, percent)) if len(recent) >= _LEAST_LATENCIES else None
+
+    def schedule(self, stamp: int, latency: float, patience: float) -> Schedule:
+        """
+        What is executed from the observation at ``stamp`` [ns] on.
+
+        latency: from an observation to the first setpoint of its plan [s]
+        patience: where nobody reports, the age [s] from which on the last plan counts as given up
+        """
+        with self._lock:
+            while self._courses and self._courses[-1].stamp > stamp:  # the clock was set back
+                self._courses.pop()
+            heard = self._heard(stamp)
+            if heard is None:
+                return self._assume(stamp, patience)
+            report = heard.report
+            pieces: list[tuple[int, Course]] = []
+            followed = self._find(report.plan_id)
+            if report.plan_id and not report.stopped:
+                # A plan that is not known here came from someone else: it goes on as it is.
+                pieces.append((stamp, followed or Course(
+                    '', report.stamp, _TAIL, report.action[None])))
+            if not (report.stopped or heard.refusing):
+                for course in self._courses:
+                    due = course.stamp + round(latency * 1e9)
+                    if (course.stamp > heard.newest
+                            and report.stamp <= due + round(_ON_THE_WAY * 1e9)):
+                        pieces.append((max(due, stamp), course))
+            courses = [course for _, course in pieces if course.id]
+            return Schedule(stamp, True, bool(pieces), courses[-1] if courses else None,
+                            tuple(pieces))
+
+    def forget(self) -> None:
+        """Begin anew: what was proposed before is not continued, what was reported still holds."""
+        with self._lock:
+            self._courses.clear()
+        self._log.clear()
+
+    def forget_latencies(self) -> None:
+        """Another model takes another time."""
+        with self._lock:
+            self._latencies.clear()
+
+    def _assume(self, stamp: int, patience: float) -> Schedule:
+        """Without reports, proposals count as followed until the next one is overdue."""
+        course = self._courses[-1] if self._courses else None
+        if course is not None and stamp > course.stamp + round(patience * 1e9):
+            self._courses.clear()
+            self._log.stop(course.stamp + round(patience * 1e9))
+            course = None
+        pieces = ((stamp, course),) if course is not None else ()
+        return Schedule(stamp, False, course is not None, course, pieces)
+
+    def _heard(self, stamp: int) -> _Heard | None:
+        """The newest report up to ``stamp``, unless that is too old to mean anything."""
+        index = bisect_right(self._reports, stamp, key=lambda it: it.report.stamp) - 1
+        if index < 0 or stamp - self._reports[index].report.stamp > SILENCE * 1e9:
+            return None
+        return self._reports[index]
+
+    def _find(self, plan_id: str) -> Course | None:
+        return next((course for course in reversed(self._courses) if course.id == plan_id), None)
+
+    def _note_latency(self, report: Report) -> None:
+        seconds = (report.stamp - report.observation_stamp) / 1e9
+        if self._find(report.plan_id) is not None and 0.0 <= seconds < _LONGEST_LATENCY:
+            self._latencies.append((report.stamp, seconds))
