@@ -17,7 +17,7 @@ import math
 import numpy as np
 import pytest
 
-from world_model_ros.monitor import ActionLog, Foresight
+from world_model_ros.monitor import ActionLog, Foresight, judge
 
 STEP = 10**8  # ns: model steps of 0.1 s
 
@@ -93,3 +93,24 @@ def test_a_clock_that_was_set_back_is_no_surprise() -> None:
              for step in range(4)]
     assert found[0] is None
     assert found[-1] is not None and found[-1] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(('errors', 'score', 'threshold', 'verdict'), [
+    ([0.1], 0.1, 0.2, False),
+    ([0.3], 0.3, 0.2, True),
+    ([0.1, 0.3], 0.2, 0.4, False),
+    ([0.1, math.nan], 0.1, 0.2, False),  # the robot has moved for one step only
+    ([0.5, 0.5, 0.5], 0.5, math.nan, None),  # further ahead than was calibrated
+    ([math.nan, 0.1], 0.1, math.nan, None),  # a picture was missing
+])
+def test_a_score_is_judged_by_the_threshold_of_as_many_steps_or_not_at_all(
+    errors: list[float], score: float, threshold: float, verdict: bool | None,
+) -> None:
+    found = judge(np.array(errors, np.float32), [0.2, 0.4])
+    assert found.score == pytest.approx(score)
+    assert found.threshold == pytest.approx(threshold, nan_ok=True)
+    assert found.is_surprise is verdict
+
+
+def test_without_calibration_nothing_is_judged() -> None:
+    assert judge(np.array([9.0], np.float32), ()).is_surprise is None

@@ -72,6 +72,10 @@ def version(number: str) -> Any:
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     folder = tmp_path_factory.mktemp('bundles')
 
+    def worse(manifest: dict[str, Any]) -> None:
+        manifest['model']['version'] = 'worse'
+        manifest['surprise'] = {'threshold': [0.3] * 4}
+
     def small(manifest: dict[str, Any]) -> None:
         manifest['model']['version'] = 'another contract'
         manifest['action']['names'] = ['elbow', 'shoulder']
@@ -79,7 +83,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     return {
         'one': write_faulty_bundle(folder / 'one', version('1')),
         'two': write_faulty_bundle(folder / 'two', version('2')),
-        'worse': write_faulty_bundle(folder / 'worse', version('worse'), drift=0.5),
+        'worse': write_faulty_bundle(folder / 'worse', worse, drift=0.5),
         'other': write_faulty_bundle(folder / 'other', small)}
 
 
@@ -217,7 +221,10 @@ def test_a_shadow_watches_never_acts_and_is_compared_by_its_surprise(
     # off by 0.5 in each of two numbers.
     assert np.median([it.score for it in own]) < 0.2
     assert np.median([it.score for it in shadows]) == pytest.approx(np.hypot(0.5, 0.5), abs=0.3)
-    assert own[-1].verdict == Surprise.UNKNOWN
+    assert own[-1].verdict == Surprise.UNKNOWN  # nobody has calibrated it
+    judged = [it for it in shadows if np.isfinite(it.error).all()]
+    assert np.mean([it.verdict == Surprise.SURPRISED for it in judged]) > 0.8
+    assert judged[-1].threshold == pytest.approx(0.3)
     health = graph.diagnostics()
     graph.wait_for(lambda: health('world_model: shadow') is not None, 5, "the shadow's health")
     refused = load(graph, bundles['other'].path, shadow=True)

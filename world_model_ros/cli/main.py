@@ -53,10 +53,14 @@ SUBCOMMANDS = (
           'drive the simulated arm to what pictures show, and measure how well'),
     Entry('check', 'world_model_ros.cli.check',
           'say whether a model bundle is complete, unaltered and right on this machine'),
+    Entry('doctor', 'world_model_ros.cli.doctor',
+          'say why a robot does not do what it should: DDS, clocks, topics, limits, model'),
     Entry('train', 'world_model_ros.cli.train',
           'train a world model and export it as a bundle (needs the train extra)'),
     Entry('export', 'world_model_ros.cli.export',
           'bring LeWM, PLDM, DINO-WM, TD-MPC2, V-JEPA 2(-AC) or your own model as a bundle'),
+    Entry('calibrate', 'world_model_ros.cli.calibrate',
+          'measure which surprises are usual and which goals are out of reach'),
 )
 
 EXAMPLES = """\
@@ -66,6 +70,9 @@ examples:
   wmros check models/reach                    before a model goes on a robot
   wmros check models/reach --prebuild         measure what runs it fastest here
   wmros check models/reach --against-topics   what this robot lacks for it
+  wmros doctor                                what is wrong with the robot that runs here
+  wmros doctor --robot my_robot.yaml --bundle my_bundle       before it runs
+  wmros calibrate models/mine --data my.npz   when to be surprised, when to give a goal up
   wmros train reach                           make models/reach again, from data to bundle
 
 "wmros COMMAND --help" tells each command's options.

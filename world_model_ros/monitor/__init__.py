@@ -24,7 +24,7 @@ from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion,
 from world_model_ros.monitor.execution import Course, Execution, Report, Schedule
 from world_model_ros.monitor.health import Health, Level
 from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
-from world_model_ros.monitor.surprise import Foresight
+from world_model_ros.monitor.surprise import Foresight, Judgement, judge
 from world_model_ros.monitor.worker_watch import WorkerWatch
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     'FrozenPicture',
     'Health',
     'JointMotion',
+    'Judgement',
     'LatencyWindow',
     'Level',
     'Rate',
@@ -46,5 +47,6 @@ __all__ = [
     'Sight',
     'WorkerWatch',
     'assess',
+    'judge',
     'overdue_after',
 ]

@@ -21,8 +21,10 @@ active model and one that only watches are judged by the same rule, and a plan t
 a better one is no surprise.
 """
 
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -32,6 +34,38 @@ from world_model_ros.monitor.action_log import ActionLog
 
 Float = npt.NDArray[np.float32]
 State = TypeVar('State')
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """
+    What errors come to.
+
+    score: mean of those that are there
+    threshold: the largest usual score; NaN where nobody knows
+    """
+
+    score: float
+    threshold: float
+
+    @property
+    def is_surprise(self) -> bool | None:
+        """Whether the score is unusual; None where nobody knows."""
+        return None if math.isnan(self.threshold) else self.score > self.threshold
+
+
+def judge(errors: Float, thresholds: Sequence[float]) -> Judgement:
+    """
+    Judge errors [steps] of which at least one is a number.
+
+    :param errors: as ``Foresight.see`` gives them
+    :param thresholds: entry k is for the mean of the errors of 1 to k + 1 steps. So there is none
+        where an error in between is missing, or where more are there than were calibrated.
+    """
+    there = np.isfinite(errors)
+    count = int(there.sum())
+    known = bool(there[:count].all()) and count <= len(thresholds)
+    return Judgement(float(errors[there].mean()), thresholds[count - 1] if known else math.nan)
 
 
 class Foresight(Generic[State]):

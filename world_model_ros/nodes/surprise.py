@@ -19,19 +19,27 @@ Both are judged in threads of their own and by the same rule (``monitor.Foresigh
 active model is not slowed and the two numbers can be compared.
 """
 
-import math
 from collections.abc import Callable
 
-import numpy as np
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import Surprise
 from world_model_ros.inference import Context, InferenceError
-from world_model_ros.monitor import ActionLog, Foresight, Health, LatencyWindow, Level, WorkerWatch
+from world_model_ros.monitor import (
+    ActionLog,
+    Foresight,
+    Health,
+    LatencyWindow,
+    Level,
+    WorkerWatch,
+    judge,
+)
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Eye, Observation
 from world_model_ros.observation import JointStateError, PoseError
+
+_VERDICTS = {None: Surprise.UNKNOWN, False: Surprise.NORMAL, True: Surprise.SURPRISED}
 
 
 class SurpriseMeter:
@@ -66,13 +74,15 @@ class SurpriseMeter:
             return
         self.watch.succeeded()
         if errors is not None:
-            score = float(np.nanmean(errors))
-            self.scores.add(score)
+            limits = model.manifest.surprise
+            judgement = judge(errors, limits.threshold if limits else ())
+            self.scores.add(judgement.score)
             self._publish(Surprise(
                 header=Header(stamp=to_stamp(encoded.stamp), frame_id=encoded.frame_id),
                 model=model.name, model_digest=model.digest,
-                step_duration=model.manifest.action.model_step, error=errors.tolist(), score=score,
-                threshold=math.nan, verdict=Surprise.UNKNOWN))
+                step_duration=model.manifest.action.model_step, error=errors.tolist(),
+                score=judgement.score, threshold=judgement.threshold,
+                verdict=_VERDICTS[judgement.is_surprise]))
 
     def forget(self) -> None:
         """Let go of the model."""

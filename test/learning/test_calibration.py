@@ -1,0 +1,139 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What is usual is measured on data, and what is not is seen: with a robot that slips as told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from toy_bundle import STEP, VELOCITY_LIMIT, toy_image, write_toy_bundle
+
+from world_model_ros.bundle import Bundle, load_bundle
+from world_model_ros.cli.main import main
+from world_model_ros.learning.calibration import (
+    STEPS,
+    CalibrationError,
+    Experience,
+    calibrate,
+    read_experience,
+    write,
+)
+
+SLIP = 0.01  # rad per model step, of joint 0
+
+
+def experience(episodes: int = 6, steps: int = 20, slip: float = SLIP) -> Experience:
+    """Episodes of a robot whose joint 0 always moves by `slip` further than it was asked to."""
+    chance = np.random.default_rng(0)
+    actions = chance.uniform(-VELOCITY_LIMIT, VELOCITY_LIMIT, (episodes, steps, 2))
+    moved = STEP * actions + [slip, 0.0]
+    positions = np.concatenate([np.zeros((episodes, 1, 2)), np.cumsum(moved, 1)], 1)
+    velocities = np.concatenate([np.zeros((episodes, 1, 2)), actions], 1)
+    images: NDArray[np.uint8] = np.stack([
+        np.stack([toy_image(position) for position in episode]) for episode in positions])
+    return Experience(images, np.concatenate([positions, velocities], 2).astype(np.float32),
+                      actions.astype(np.float32))
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_toy_bundle(tmp_path_factory.mktemp('bundle'))
+
+
+def test_thresholds_of_surprise_are_what_the_robot_usually_does_otherwise(bundle: Bundle) -> None:
+    found = calibrate(bundle, experience(), plans=4)
+    # Expectations of k steps ago are off by k slips; the score is the mean over 1 to n steps.
+    expected = [SLIP * (count + 1) / 2 for count in range(1, STEPS + 1)]
+    np.testing.assert_allclose(found.threshold, expected, rtol=0.1)
+    assert found.surprised < 0.05
+    assert found.scores == sum(3 * (21 - count) for count in range(1, STEPS + 1))
+
+
+def test_a_goal_that_was_reached_is_within_reach_and_another_world_is_not(bundle: Bundle) -> None:
+    found = calibrate(bundle, experience(), plans=40)
+    assert found.reachable is not None
+    assert bundle.manifest.goal is not None
+    # 16 steps of 0.15 rad lead further than 20 random ones: plans end at the goal.
+    assert bundle.manifest.goal.reached <= found.reachable < 0.3
+    assert found.goals == 20
+    assert found.refused <= 0.1
+
+
+def test_the_numbers_become_part_of_the_bundle_and_nothing_else_changes(tmp_path: Path) -> None:
+    before = write_toy_bundle(tmp_path / 'toy')
+    found = calibrate(before, experience(), plans=4)
+    after = write(before, found)
+    assert after.manifest.surprise is not None
+    assert after.manifest.goal is not None
+    assert after.manifest.surprise.threshold == found.threshold
+    assert after.manifest.goal.reachable == found.reachable
+    assert after.digest != before.digest
+    plain = after.manifest.model_copy(update={
+        'surprise': None, 'goal': after.manifest.goal.model_copy(update={'reachable': None})})
+    assert plain == before.manifest
+    assert calibrate(after, experience(), plans=4) == found  # and again is the same
+
+
+def test_the_command_reads_recorded_episodes_and_tells_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_toy_bundle(tmp_path / 'toy')
+    data = experience()
+    np.savez(tmp_path / 'data.npz', images=data.images, proprioception=data.proprioception,
+             actions=data.actions)
+    words = ['calibrate', str(tmp_path / 'toy'), '--data', str(tmp_path / 'data.npz')]
+    digest = load_bundle(tmp_path / 'toy').digest
+    assert main([*words, '--dry-run']) == 0
+    assert 'goal.reachable' in capsys.readouterr().out
+    assert load_bundle(tmp_path / 'toy').digest == digest
+    assert main(words) == 0
+    written = load_bundle(tmp_path / 'toy')
+    assert written.manifest.surprise is not None
+    assert written.digest[:12] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('change', 'said'), [
+    ({'images': None}, 'images: the data have none'),
+    ({'proprioception': None}, 'proprioception: the data have none'),
+    ({'actions': np.zeros((6, 20, 3), np.float32)}, r'actions are \[6, 20, 3\], not \[6, 20, 2\]'),
+    ({'actions': np.full((6, 20, 2), np.nan, np.float32)}, 'actions hold NaN'),
+    ({'actions': np.zeros((6, 19, 2), np.float32)}, r'proprioception are \[6, 21, 4\], not \[6, 2'),
+    ({'images': np.zeros((6, 21, 32, 32), np.uint8)}, 'images must be uint8 RGB'),
+])
+def test_data_that_do_not_fit_the_bundle_are_refused_by_name(
+    bundle: Bundle, change: dict[str, NDArray[np.float32] | None], said: str
+) -> None:
+    whole = experience()
+    arrays = {'images': whole.images, 'proprioception': whole.proprioception,
+              'actions': whole.actions}
+    with pytest.raises(CalibrationError, match=said):
+        calibrate(bundle, Experience(**{**arrays, **change}))  # type: ignore[arg-type]
+
+
+def test_few_or_short_episodes_calibrate_nothing(bundle: Bundle) -> None:
+    for few in (experience(episodes=3), experience(steps=STEPS - 1)):
+        with pytest.raises(CalibrationError, match='too few'):
+            calibrate(bundle, few)
+
+
+def test_a_file_that_is_no_data_is_refused_in_words(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / 'text.npz').write_text('no archive')
+    np.savez(tmp_path / 'other.npz', rows=np.zeros(3))
+    np.savez(tmp_path / 'pickle.npz', actions=np.array([{}], object))
+    for name, said in (('text', r'no \.npz'), ('other', 'lacks the array "actions"'),
+                       ('pickle', r'no \.npz'), ('missing', r'no \.npz')):
+        with pytest.raises(CalibrationError, match=said):
+            read_experience(tmp_path / f'{name}.npz', bundle.manifest)
