@@ -91,10 +91,12 @@ def label(budget: tuple[int, int]) -> str:
 
 
 def settings_for(base: PlannerSettings, samples: int, iterations: int) -> PlannerSettings:
-    """The bundle's settings at another budget; an eighth of the samples are elites."""
+    """The bundle's settings at another budget; an eighth of the samples are elites at most."""
     elites = min(base.elites, max(2, samples // 8))
+    kept = None if base.kept_elites is None else min(base.kept_elites, elites)
     return PlannerSettings.model_validate(
-        {**base.model_dump(), 'samples': samples, 'iterations': iterations, 'elites': elites})
+        {**base.model_dump(), 'samples': samples, 'iterations': iterations, 'elites': elites,
+         'kept_elites': kept})
 
 
 class Comparison:
@@ -398,7 +400,7 @@ def main() -> int:
                         help='bundle that `wmros train lewm` made (default: %(default)s)')
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
     parser.add_argument('--episodes', type=int, default=100, help='of part reach')
-    parser.add_argument('--duration', type=float, default=6.0, help='seconds of those episodes')
+    parser.add_argument('--duration', type=float, default=5.0, help='seconds of those episodes')
     parser.add_argument('--lewm-episodes', type=int, default=4)
     parser.add_argument('--lewm-plans', type=int, default=4, help='plans in each of them')
     parser.add_argument('--latency-episodes', type=int, default=40)

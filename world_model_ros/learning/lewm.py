@@ -84,13 +84,13 @@ class Stage:
 class Recipe:
     """Every number that shapes the model."""
 
-    episodes: int = 600
+    episodes: int = 450
     held_out: int = 40
     stages: tuple[Stage, ...] = (
-        Stage('quarter of the patches', 64, 500, 8, 1, 5e-4),
-        Stage('all patches', 256, 40, 8, 1, 2e-4),
-        Stage('predictor', 0, 800, 64, 1, 5e-4),
-        Stage('rollouts', 0, 150, 32, 5, 2e-4),
+        Stage('quarter of the patches', 64, 400, 8, 1, 5e-4),
+        Stage('all patches', 256, 30, 8, 1, 2e-4),
+        Stage('predictor', 0, 600, 64, 1, 5e-4),
+        Stage('rollouts', 0, 120, 32, 5, 2e-4),
     )
     weight_regularization: float = 0.1
     weight_anchor: float = 1.0
