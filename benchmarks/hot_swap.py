@@ -44,7 +44,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -53,41 +52,31 @@ from typing import Any
 import numpy as np
 import rclpy
 import yaml
+from demo_robot import DemoRobot, RobotError, Witness
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     QoSProfile,
     ReliabilityPolicy,
     qos_profile_sensor_data,
 )
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import ActionProposal, Latent, ModelInfo
 from world_model_interfaces.srv import LoadModel
 from world_model_ros.bundle import Bundle, load_bundle, write_manifest
-from world_model_ros.cli.demo import free_domain
-from world_model_ros.cli.processes import Child, Children
+from world_model_ros.cli.processes import Children
 from world_model_ros.demo import graph
-from world_model_ros.simulation import ArmSimulation
 
 GOAL_PERIOD = 4.0  # s
-MARGIN = 0.1  # rad that goals keep from the ends of the joints' ranges
 FLAT = 0.05  # of the median, to either side
 WARM_UP = 0.2  # of the swaps
 PLAN_PERIOD = 0.1  # s
-MEGABYTE = 1 << 20
 
 EVERY = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE,
                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-class SwapError(Exception):
-    """The run could not be completed; the message says why."""
 
 
 @dataclass
@@ -100,15 +89,12 @@ class Heard:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-class Witness(Node):
-    """Shows goals, asks for models, and listens."""
+class SwapWitness(Witness):
+    """Asks for models, and listens."""
 
     def __init__(self, context: rclpy.Context) -> None:
-        super().__init__('hot_swap', context=context, start_parameter_services=False)
+        super().__init__('hot_swap', context)
         self.heard = Heard()
-        self._goal = self.create_publisher(Image, 'goal_image', QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.RELIABLE,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self.loader = self.create_client(LoadModel, 'world_model/load_model')
         self.create_subscription(
             ActionProposal, 'world_model/proposal', self._on_proposal, EVERY)
@@ -134,51 +120,25 @@ class Witness(Node):
                     pair.key: int(pair.value) for pair in status.values
                     if pair.value.isdigit() and pair.key not in ('received', 'accepted')}
 
-    def show(self, pixels: NDArray[np.uint8]) -> None:
-        """Publish a picture to reach."""
-        height, width, channels = pixels.shape
-        message = Image(header=Header(stamp=self.get_clock().now().to_msg()), height=height,
-                        width=width, encoding='rgb8', step=width * channels)
-        message.data.frombytes(pixels.tobytes())
-        self._goal.publish(message)
-
 
 class HotSwap:
     """One run, from top to bottom."""
 
     def __init__(self, children: Children, folder: Path, source: Path) -> None:
         self.bundles = [_variant(source, folder / name, name) for name in ('one', 'two')]
-        self._pictures = _pictures()
-        self._environment = {
-            **os.environ, **graph.environment(), 'ROS_DOMAIN_ID': str(free_domain()),
-            'ROS_LOG_DIR': str(folder), 'PYTHONUNBUFFERED': '1'}
-        os.environ.update(self._environment)  # the witness is a process of the same graph
-        self._children = {
-            node.name: self._start(children, node, folder) for node in graph.ROBOT}
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self.witness = Witness(self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.witness)
-        self._shown, self._goal_due = 0, 0.0
-
-    def _start(self, children: Children, node: graph.GraphNode, folder: Path) -> Child:
-        command = [sys.executable, '-m', node.module, '--ros-args', '--disable-external-lib-logs',
-                   '--params-file', str(graph.parameters_file())]
-        for name, target in node.remappings.items():
-            command += ['-r', f'{name}:={target}']
-        if node is graph.WORLD_MODEL:
-            command += ['-p', f'bundle:={self.bundles[0].path}']
-        return children.start(node.name, command, self._environment, folder / f'{node.name}.log')
+        self._robot = DemoRobot(children, folder, self.bundles[0].path)
+        self.witness = SwapWitness(self._robot.context)
+        self._robot.add(self.witness)
 
     def run(self, swaps: int, dwell: float, calm: float) -> dict[str, Any]:
         """Return the report of a run: ``calm`` seconds without swaps, then the swaps."""
-        heard = self.witness.heard
-        self._wait(self.witness.loader.service_is_ready, 30.0, 'load_model')
-        self._wait(lambda: len(heard.proposals) > 20, 30.0, 'proposals')
+        heard, robot = self.witness.heard, self._robot
+        self.witness.show_goals(GOAL_PERIOD)
+        robot.wait(self.witness.loader.service_is_ready, 30.0, 'load_model')
+        robot.wait(lambda: len(heard.proposals) > 20, 30.0, 'proposals')
         refused_before = dict(heard.refused)
         calm_from = time.time_ns()
-        self._spin(calm)
+        robot.spin(calm)
         swaps_from = time.time_ns()
         memory, took = [], []
         for swap in range(swaps):
@@ -186,42 +146,20 @@ class HotSwap:
             answer = self._load(self.bundles[(swap + 1) % 2])
             took.append(time.monotonic() - started)
             if not answer.success:
-                raise SwapError(f'swap {swap + 1} was refused: {answer.message}')
+                raise RobotError(f'swap {swap + 1} was refused: {answer.message}')
             count = len(heard.proposals)
-            self._wait(lambda count=count: len(heard.proposals) > count, 10.0, 'a proposal')
-            self._spin(dwell)
-            memory.append(_resident(self._children['world_model'].process.pid) / MEGABYTE)
-        self._spin(1.5)  # for the diagnostics
-        self._executor.shutdown()
-        self.witness.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+            robot.wait(lambda count=count: len(heard.proposals) > count, 10.0, 'a proposal')
+            robot.spin(dwell)
+            memory.append(robot.resident('world_model'))
+        robot.spin(1.5)  # for the diagnostics
+        robot.close()
         return report(heard, np.array(memory), np.array(took), calm_from, swaps_from,
                       refused_before)
 
     def _load(self, bundle: Bundle) -> LoadModel.Response:
         future = self.witness.loader.call_async(LoadModel.Request(bundle=str(bundle.path)))
-        self._wait(future.done, 30.0, 'the answer of load_model')
+        self._robot.wait(future.done, 30.0, 'the answer of load_model')
         return future.result()
-
-    def _spin(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        self._wait(lambda: time.monotonic() >= until, seconds + 1.0, 'the time to pass')
-
-    def _wait(self, condition: Callable[[], bool], within: float, what: str) -> None:
-        deadline = time.monotonic() + within
-        while not condition():
-            now = time.monotonic()
-            if now > deadline:
-                raise SwapError(f'waited {within:g} s in vain for {what}')
-            if now >= self._goal_due:
-                self._goal_due = now + GOAL_PERIOD
-                self.witness.show(self._pictures[self._shown % len(self._pictures)])
-                self._shown += 1
-            for name, child in self._children.items():
-                if child.process.poll() is not None:
-                    raise SwapError(f'{name} ended with exit code {child.process.returncode}:\n'
-                                    f'{child.tail()}')
-            self._executor.spin_once(timeout_sec=0.02)
 
 
 def report(
@@ -286,11 +224,6 @@ def _stamp(header: Header) -> int:
     return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
-def _resident(process: int) -> int:
-    pages = Path(f'/proc/{process}/statm').read_text(encoding='ascii').split()[1]
-    return int(pages) * os.sysconf('SC_PAGE_SIZE')
-
-
 def _variant(source: Path, target: Path, version: str) -> Bundle:
     """Copy a bundle under another version, and so under another digest."""
     bundle = load_bundle(source)
@@ -300,17 +233,6 @@ def _variant(source: Path, target: Path, version: str) -> Bundle:
         del manifest[filled_in]
     manifest['model']['version'] = f'{bundle.manifest.model.version}-{version}'
     return write_manifest(target, manifest)
-
-
-def _pictures() -> list[NDArray[np.uint8]]:
-    simulation = ArmSimulation()
-    chance = np.random.default_rng(0)
-    limits = simulation.limits
-    try:
-        return [simulation.render_at(chance.uniform(limits.lower + MARGIN, limits.upper - MARGIN))
-                for _ in range(12)]
-    finally:
-        simulation.close()
 
 
 def main() -> int:
@@ -329,7 +251,7 @@ def main() -> int:
     try:
         with Children() as children:
             result = HotSwap(children, folder, args.bundle).run(args.swaps, args.dwell, args.calm)
-    except SwapError as error:
+    except RobotError as error:
         print(f'hot_swap: {error} (logs are in {folder})', file=sys.stderr)
         return 1
     if args.json:

@@ -46,36 +46,27 @@ from typing import Any
 import numpy as np
 import rclpy
 import stalls
+from demo_robot import DemoRobot, RobotError, Witness
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
-from std_msgs.msg import Float64MultiArray, Header
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Float64MultiArray
 
 from world_model_interfaces.msg import ActionProposal
-from world_model_ros.cli.demo import free_domain
-from world_model_ros.cli.processes import Child, Children
+from world_model_ros.cli.processes import Children
 from world_model_ros.demo import graph
-from world_model_ros.simulation import ArmSimulation
 
 GOAL_PERIOD = 6.0  # s
-GOALS = 12
-MARGIN = 0.1  # rad that goals keep from the ends of the joints' ranges
 FLAT = 0.03  # of the median, to either side
 LATE = 0.005  # s
 LATE_SHARE = 1e-4
 PERIOD = 0.01  # s, of the controller
 SHORTEST_QUEUE = 0.08  # s: ten commands, less two
 WARM_UP = 0.25  # of the run, at most 60 s
-MEGABYTE = 1 << 20
 
 EVERY = QoSProfile(depth=5000, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE,
-                     durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 # Who counts what: a topic of the witness (the wire's sequence numbers), or a status in /diagnostics
 # and the keys that add up.
@@ -93,10 +84,6 @@ COUNTED: dict[str, tuple[Place, Place]] = {
 Counts = dict[str, tuple[int, int]]
 
 
-class SoakError(Exception):
-    """The run could not be completed; the message says why."""
-
-
 @dataclass
 class Stream:
     """What the witness sees of one topic: the newest sequence number, and when each was sent."""
@@ -107,14 +94,13 @@ class Stream:
     """Source time stamps [ns], kept for commands alone."""
 
 
-class Witness(Node):
-    """Shows goals and listens; what it hears are the publishers' own numbers."""
+class SoakWitness(Witness):
+    """Listens; what it hears are the publishers' own numbers."""
 
     def __init__(self, context: rclpy.Context) -> None:
-        super().__init__('soak', context=context, start_parameter_services=False)
+        super().__init__('soak', context)
         self.streams = {name: Stream() for name in ('proposals', 'commands')}
         self.diagnostics: dict[str, tuple[float, int, str, dict[str, str]]] = {}
-        self._goal = self.create_publisher(Image, 'goal_image', LATCHED)
         for name, kind, topic in (
             ('proposals', ActionProposal, 'world_model/proposal'),
             ('commands', Float64MultiArray, 'velocity_controller/commands'),
@@ -142,14 +128,6 @@ class Witness(Node):
                 now, ord(status.level), status.message,
                 {pair.key: pair.value for pair in status.values})
 
-    def show(self, pixels: NDArray[np.uint8]) -> None:
-        """Publish a picture to reach."""
-        height, width, channels = pixels.shape
-        message = Image(header=Header(stamp=self.get_clock().now().to_msg()), height=height,
-                        width=width, encoding='rgb8', step=width * channels)
-        message.data.frombytes(pixels.tobytes())
-        self._goal.publish(message)
-
     def change(self, node: str, transition: int) -> Any:
         """Ask for a lifecycle transition; return the future answer, None while nobody serves."""
         client = self._transitions[node]
@@ -175,41 +153,20 @@ class Soak:
     """One run, from top to bottom."""
 
     def __init__(self, children: Children, folder: Path) -> None:
-        self._folder = folder
-        self._environment = {
-            **os.environ, **graph.environment(), 'ROS_DOMAIN_ID': str(free_domain()),
-            'ROS_LOG_DIR': str(folder), 'PYTHONUNBUFFERED': '1'}
-        # The witness is a process of the same graph.
-        os.environ.update(self._environment)
-        self._children = {node.name: self._start(children, node) for node in graph.ROBOT}
-        self._stalls = [self._watch(children, processor)
-                        for processor in sorted(os.sched_getaffinity(0))]
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self.witness = Witness(self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.witness)
+        self._robot = DemoRobot(children, folder, graph.default_bundle())
+        self._stalls = [self._watch(processor) for processor in sorted(os.sched_getaffinity(0))]
+        self.witness = SoakWitness(self._robot.context)
+        self._robot.add(self.witness)
         names = [node.name for node in graph.ROBOT]
         self.record = Record(
             memory={name: [] for name in names}, waits={name: [] for name in names})
         self._waited: dict[str, dict[str, int]] = {name: {} for name in names}
 
-    def _start(self, children: Children, node: graph.GraphNode) -> Child:
-        command = [sys.executable, '-m', node.module, '--ros-args', '--disable-external-lib-logs',
-                   '--params-file', str(graph.parameters_file())]
-        for name, target in node.remappings.items():
-            command += ['-r', f'{name}:={target}']
-        if node is graph.WORLD_MODEL:
-            command += ['-p', f'bundle:={graph.default_bundle()}']
-        return children.start(
-            node.name, command, self._environment, self._folder / f'{node.name}.log')
-
-    def _watch(self, children: Children, processor: int) -> Path:
-        path = self._folder / f'stalls_{processor}'
+    def _watch(self, processor: int) -> Path:
+        path = self._robot.folder / f'stalls_{processor}'
         path.touch()
-        children.start(f'stalls of processor {processor}', [
-            sys.executable, str(Path(stalls.__file__)), str(processor), str(path)],
-            self._environment, self._folder / f'stalls_{processor}.log')
+        self._robot.start(f'stalls of processor {processor}', [
+            sys.executable, str(Path(stalls.__file__)), str(processor), str(path)])
         return path
 
     def run(self, duration: float) -> dict[str, Any]:
@@ -219,22 +176,17 @@ class Soak:
         started = time.monotonic()
         for node in (graph.SIMULATOR, graph.CONTROLLER):
             self._change(node.name, Transition.TRANSITION_ACTIVATE)
-        pictures = _pictures()
-        shown, sampled = 0, 0
+        self.witness.show_goals(GOAL_PERIOD)
+        sampled = 0
         while (elapsed := time.monotonic() - started) < duration:
-            self._executor.spin_once(timeout_sec=0.1)
-            if elapsed >= shown * GOAL_PERIOD:
-                self.witness.show(pictures[shown % len(pictures)])
-                shown += 1
+            self._robot.turn(0.1)
             if elapsed >= sampled:
                 self._sample(elapsed)
                 sampled += 1
         lasted = time.monotonic() - started
         sent = np.array(self.witness.streams['commands'].sent, np.int64)
         after = self._wind_up()
-        self._executor.shutdown()
-        self.witness.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+        self._robot.close()
         return report(lasted, self.record, sent, [stalls.read(path) for path in self._stalls],
                       before, after)
 
@@ -245,11 +197,11 @@ class Soak:
                       for node in graph.ROBOT]
             for state in states:
                 if state is not None and state[1] > 0:
-                    raise SoakError(state[2])
+                    raise RobotError(state[2])
             return (all(state is not None and state[2] == 'active' for state in states)
                     and self.witness.streams['commands'].heard > 0)
 
-        self._wait(awake, 60.0, 'all nodes to be active')
+        self._robot.wait(awake, 60.0, 'all nodes to be active')
         return self._wind_up()
 
     def _wind_up(self) -> Counts:
@@ -260,7 +212,7 @@ class Soak:
         """
         for node in (graph.CONTROLLER, graph.SIMULATOR):
             self._change(node.name, Transition.TRANSITION_DEACTIVATE)
-            self._spin(0.5)  # for what is on its way, and for the controller to come to rest
+            self._robot.spin(0.5)  # for what is on its way, and for the controller to come to rest
         counted: list[tuple[float, Counts]] = []
 
         def settled() -> bool:
@@ -269,7 +221,7 @@ class Soak:
                 counted.append(now)
             return len(counted) > 1 and counted[-1][1] == counted[-2][1]
 
-        self._wait(settled, 15.0, 'the counts of what was sent and received')
+        self._robot.wait(settled, 15.0, 'the counts of what was sent and received')
         return counted[-1][1]
 
     def _count(self) -> tuple[float, Counts] | None:
@@ -286,7 +238,7 @@ class Soak:
                     return None
                 missing = [key for key in place[1:] if key not in heard[3]]
                 if missing:
-                    raise SoakError(f'"{place[0]}" in /diagnostics counts no {missing[0]}')
+                    raise RobotError(f'"{place[0]}" in /diagnostics counts no {missing[0]}')
                 times.append(heard[0])
                 numbers.append(sum(int(heard[3][key]) for key in place[1:]))
             counts[what] = (numbers[0], numbers[1])
@@ -301,38 +253,20 @@ class Soak:
                 future = self.witness.change(node, transition)
             return future is not None and future.done()
 
-        self._wait(done, 15.0, f'{node} to change its state')
+        self._robot.wait(done, 15.0, f'{node} to change its state')
         if not future.result().success:
-            raise SoakError(f'{node} refused to change its state: see its log in {self._folder}')
+            raise RobotError(
+                f'{node} refused to change its state: see its log in {self._robot.folder}')
 
     def _sample(self, elapsed: float) -> None:
         self.record.times.append(elapsed)
-        for name, child in self._children.items():
-            if child.process.poll() is not None:
-                raise SoakError(f'{name} ended with exit code {child.process.returncode}:\n'
-                                f'{child.tail()}')
-            self.record.memory[name].append(resident(child.process.pid) / MEGABYTE)
-            before, after = self._waited[name], waited(child.process.pid)
+        for name in self.record.memory:
+            self.record.memory[name].append(self._robot.resident(name))
+            before, after = self._waited[name], waited(self._robot.process(name))
             self._waited[name] = after
             self.record.waits[name].append(max(
                 (after[thread] - before[thread] for thread in after if thread in before),
                 default=0) / 1e9)
-
-    def _spin(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self._executor.spin_once(timeout_sec=0.05)
-
-    def _wait(self, condition: Callable[[], bool], within: float, what: str) -> None:
-        deadline = time.monotonic() + within
-        while not condition():
-            if time.monotonic() > deadline:
-                raise SoakError(f'waited {within:g} s in vain for {what}')
-            for name, child in self._children.items():
-                if child.process.poll() is not None:
-                    raise SoakError(f'{name} ended with exit code {child.process.returncode}:\n'
-                                    f'{child.tail()}')
-            self._executor.spin_once(timeout_sec=0.05)
 
 
 def report(
@@ -399,11 +333,6 @@ def _latest_per_second(sent: NDArray[np.int64], gaps: NDArray[np.float64]) -> li
     return [round(float(each), 2) for each in latest]
 
 
-def resident(process: int) -> int:
-    """Return the resident set of a process in bytes."""
-    return int(Path(f'/proc/{process}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
-
-
 def waited(process: int) -> dict[str, int]:
     """Return for how long each thread of a process has waited for a processor so far [ns]."""
     waits = {}
@@ -444,17 +373,6 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _pictures() -> list[NDArray[np.uint8]]:
-    simulation = ArmSimulation()
-    chance = np.random.default_rng(0)
-    limits = simulation.limits
-    try:
-        return [simulation.render_at(chance.uniform(limits.lower + MARGIN, limits.upper - MARGIN))
-                for _ in range(GOALS)]
-    finally:
-        simulation.close()
-
-
 def main() -> int:
     """Run and tell; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -466,7 +384,7 @@ def main() -> int:
     try:
         with Children() as children:
             result = Soak(children, folder).run(60 * args.minutes)
-    except SoakError as error:
+    except RobotError as error:
         print(f'soak: {error}', file=sys.stderr)
         return 1
     if args.json:
