@@ -21,10 +21,12 @@ to a robot is found by these questions: which joints, which picture, how often, 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from world_model_ros.bundle import Manifest, PoseProprioception
@@ -34,6 +36,9 @@ ENCODINGS = ('rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8')
 """What `observation.image` decodes."""
 _OLD = 0.5  # s: images older than world_model's default `max_age` are not used
 _ANOTHER_CLOCK = 60.0  # s: no network is that slow
+_AHEAD = 0.05  # s: stamps from a clock that is synchronised do not come from the future
+_STEPS = 8  # between stamps: too few show no period
+_LOST = 0.1  # of the pictures: a late frame now and then is no loss
 _SKEW = 0.02  # s: world_model's default `max_skew` between an image and its joint state
 
 
@@ -55,20 +60,36 @@ def needed(manifest: Manifest, image: str, joint_states: str, pose: str) -> dict
 
 def listen(wanted: Mapping[str, str], seconds: float, use_sim_time: bool) -> dict[str, Any]:
     """Run the probe on topics from `needed` and return what it heard; raises ProbeError."""
-    command = [sys.executable, '-m', 'world_model_ros.nodes.topic_probe', '--seconds', str(seconds),
-               *(['--use-sim-time'] if use_sim_time else [])]
-    for name, topic in wanted.items():
-        command += [f'--{name.replace("_", "-")}', topic]
+    return run_probe('topic_probe', [
+        '--seconds', str(seconds), *(['--use-sim-time'] if use_sim_time else []),
+        *topic_options(wanted)], seconds)
+
+
+def topic_options(topics: Mapping[str, str]) -> list[str]:
+    """Topics as the probes take them."""
+    return [word for name, topic in topics.items()
+            for word in (f'--{name.replace("_", "-")}', topic)]
+
+
+def run_probe(
+    name: str, options: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Run a probe of `world_model_ros.nodes` and return what it found; raises ProbeError.
+
+    It is expected to end soon after `seconds`.
+    """
+    command = [sys.executable, '-m', f'world_model_ros.nodes.{name}', *options]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=False, timeout=seconds + 60)
+                              check=False, timeout=seconds + 60,
+                              env={**(os.environ if environment is None else environment)})
     except subprocess.TimeoutExpired as error:
         raise ProbeError(f'the probe did not end within {error.timeout:.0f} s') from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ['no message'])[-1]
         raise ProbeError(f'cannot listen: {last}')
-    heard: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return heard
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def describe(heard: Mapping[str, Any]) -> list[str]:
@@ -83,7 +104,7 @@ def judge(manifest: Manifest, heard: Mapping[str, Any]) -> list[Finding]:
         if name in heard:
             found += _delivery(heard, name) or [
                 *judge_topic(manifest, heard[name]), *_rate(manifest, heard[name]),
-                *_clock(heard, name)]
+                *_losses(heard, name), *_clock(heard, name)]
     return found + list(_pairs(heard))
 
 
@@ -194,10 +215,30 @@ def _clock(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
         yield Finding(Grade.UNFIT, topic, f'the stamps are {age:.0f} s away from this clock',
                       'set use_sim_time, here with --use-sim-time' if simulated else
                       "stamp with the ROS clock; synchronise the machines' clocks (chrony)")
-    elif not -0.05 < age < _OLD:
+    elif age <= -_AHEAD:
+        yield Finding(Grade.WARNING, topic, f'the stamps are {-age * 1e3:.0f} ms ahead of this '
+                      'clock', "synchronise the machines' clocks (chrony), and let the driver "
+                      'stamp with the time of measurement')
+    elif age >= _OLD:
         yield Finding(Grade.WARNING, topic, f'messages are {age * 1e3:.0f} ms old when they come',
                       "stamp at the moment of measurement and synchronise the machines' clocks "
                       '(chrony); else raise max_age and expected_latency')
+
+
+def _losses(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
+    """What is missing between the stamps of images, which are the messages that DDS loses."""
+    one = heard[name]
+    steps = sorted(later - earlier for earlier, later in pairwise(one['stamps']) if later > earlier)
+    if name != 'image' or len(steps) < _STEPS:
+        return
+    period = steps[len(steps) // 10]  # a long gap is no period, and neither is one late stamp
+    missing = sum(round(step / period) - 1 for step in steps)
+    if missing > _LOST * (missing + len(steps)):
+        yield Finding(
+            Grade.WARNING, one['topic'], f'{missing} of {missing + len(steps)} pictures are '
+            f'missing between the stamps of those that came, which lie {period / 1e6:.0f} ms apart',
+            'start the driver with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA if they are lost on the '
+            'way ("wmros doctor" tries), or with a lower rate if it leaves them out itself')
 
 
 def _pairs(heard: Mapping[str, Any]) -> Iterator[Finding]:

@@ -40,11 +40,11 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from sensor_msgs.msg import Image, JointState
 
+from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
-from world_model_ros.nodes.process import FAST_DDS_TRANSPORTS
 from world_model_ros.nodes.qos import IMAGE, SENSOR
 
-_TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState',
+TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState',
           'pose': 'geometry_msgs/msg/PoseStamped'}
 _ENOUGH = 20  # messages of each topic, for a rate
 
@@ -77,10 +77,13 @@ class Heard:
         return (len(self.arrivals) - 1) / (self.arrivals[-1] - self.arrivals[0])
 
 
-def probe(topics: Mapping[str, str], seconds: float, use_sim_time: bool) -> dict[str, Any]:
-    """Listen to `topics`, keyed as `_TYPES`, and return what there is to say."""
-    node = rclpy.create_node('wmros_check', parameter_overrides=[
-        Parameter('use_sim_time', value=use_sim_time)], enable_rosout=False)
+def probe(
+    node: Node, topics: Mapping[str, str], seconds: float, enough: int = _ENOUGH,
+) -> dict[str, Any]:
+    """Listen with `node` to `topics`, keyed as `TYPES`, and return what there is to say.
+
+    It ends when `enough` messages of each have come, at the latest after `seconds`.
+    """
     heard = {name: Heard(node.resolve_topic_name(topic)) for name, topic in topics.items()}
     kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, SENSOR, _joints),
              'pose': (PoseStamped, SENSOR, _no_facts)}
@@ -89,21 +92,32 @@ def probe(topics: Mapping[str, str], seconds: float, use_sim_time: bool) -> dict
         node.create_subscription(kind, topic, partial(heard[name].store, node, facts), qos)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(
-            len(one.arrivals) < _ENOUGH for one in heard.values()):
+            len(one.arrivals) < enough for one in heard.values()):
         rclpy.spin_once(node, timeout_sec=0.1)
     for name, one in heard.items():
         one.publishers = _publishers(node, one.topic, kinds[name][1])
-    found = {
-        'use_sim_time': use_sim_time,
+    return {
+        'use_sim_time': bool(node.get_parameter('use_sim_time').value),
         'clock_publishers': node.count_publishers('/clock'),
         # Who else might have been meant.
         'topics': {name: kinds for name, kinds in node.get_topic_names_and_types()
-                   if node.count_publishers(name) and set(kinds) & set(_TYPES.values())},
-        **{name: {**asdict(one), 'rate': one.rate(), 'type': _TYPES[name]}
+                   if node.count_publishers(name) and set(kinds) & set(TYPES.values())},
+        **{name: {**asdict(one), 'rate': one.rate(), 'type': TYPES[name]}
            for name, one in heard.items()},
     }
-    node.destroy_node()
-    return found
+
+
+def make_node(name: str, namespace: str = '', *, use_sim_time: bool = False) -> Node:
+    """Return a node that only listens; `rclpy` has been initialised."""
+    return rclpy.create_node(
+        name, namespace=namespace, enable_rosout=False, start_parameter_services=False,
+        parameter_overrides=[Parameter('use_sim_time', value=use_sim_time)])
+
+
+def join_dds() -> None:
+    """Join DDS as the package's nodes do; see `bringup.dds`."""
+    os.environ.setdefault(TRANSPORTS, FAST_DDS_TRANSPORTS)
+    rclpy.init(args=[])
 
 
 def _image_facts(message: Image) -> dict[str, Any]:
@@ -133,16 +147,17 @@ def _publishers(node: Node, topic: str, qos: QoSProfile) -> list[dict[str, str]]
 def main() -> int:
     """Probe as the command line says and print one line of JSON."""
     parser = argparse.ArgumentParser(description="Says as JSON what comes on a robot's topics.")
-    for name, kind in _TYPES.items():
+    for name, kind in TYPES.items():
         parser.add_argument(f'--{name.replace("_", "-")}', metavar='TOPIC', help=f'a {kind}')
     parser.add_argument('--seconds', type=float, default=5.0)
     parser.add_argument('--use-sim-time', action='store_true')
     args = parser.parse_args()
-    topics = {name: topic for name in _TYPES if (topic := getattr(args, name))}
-    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', FAST_DDS_TRANSPORTS)
-    rclpy.init(args=[])
+    topics = {name: topic for name in TYPES if (topic := getattr(args, name))}
+    join_dds()
     try:
-        print(json.dumps(probe(topics, args.seconds, args.use_sim_time)), flush=True)
+        node = make_node('wmros_check', use_sim_time=args.use_sim_time)
+        print(json.dumps(probe(node, topics, args.seconds)), flush=True)
+        node.destroy_node()
     finally:
         rclpy.try_shutdown()
     return 0

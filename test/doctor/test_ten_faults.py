@@ -1,0 +1,235 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`wmros doctor` finds each planted fault in a running robot, names its cure, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dds import LATCHED, Graph
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from toy_bundle import JOINTS, write_toy_bundle
+
+from world_model_ros.cli import middleware
+from world_model_ros.cli.main import main
+
+HERE = Path(__file__).parent
+LARGE_DATA = middleware.FAST_DDS_TRANSPORTS
+CONTROLLER: dict[str, Any] = {
+    'autostart': True, 'joints': list(JOINTS),
+    'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
+    **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}}
+
+
+class Robot:
+    """A running robot: drivers, controller and world model, each a process."""
+
+    def __init__(self, folder: Path, graph: Graph) -> None:
+        self.folder, self.graph = folder, graph
+        self.bundle = folder / 'bundle'
+        write_toy_bundle(self.bundle)
+        graph.start('driver', [sys.executable, '-u', str(HERE / 'driver.py')], environment={
+            'PYTHONPATH': os.pathsep.join([str(HERE.parent), os.environ.get('PYTHONPATH', '')])})
+        self.control('controller')
+        graph.spawn('world_model', parameters={'autostart': True, 'bundle': str(self.bundle)},
+                    remap={'image': 'camera/image_raw'})
+        graph.wait_until_active('world_model', 40.0)
+
+    def control(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a controller under a name."""
+        process = self.graph.spawn('controller', parameters=CONTROLLER, remap={
+            '__node': name, 'commands': 'velocity_controller/commands',
+            'model_info': 'world_model/model_info', 'heartbeat': 'world_model/heartbeat',
+            'proposal': 'world_model/proposal'})
+        self.graph.wait_until_active(name, 40.0)
+        return process
+
+    def file(self, **world_model: Any) -> Path:
+        """Write a robot's YAML; `limits` in it go to the controller, the rest to world_model."""
+        limits = world_model.pop('limits', {})
+        file = self.folder / 'robot.yaml'
+        file.write_text(json.dumps({
+            '/**/controller': {'ros__parameters': {**CONTROLLER, **limits}},
+            '/**/world_model': {'ros__parameters': world_model}}))
+        return file
+
+
+@pytest.fixture(scope='module')
+def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
+    folder = tmp_path_factory.mktemp('doctor')
+    with Graph(folder) as graph:
+        os.environ['ROS_DOMAIN_ID'] = str(graph.domain)
+        try:
+            yield Robot(folder, graph)
+        finally:
+            del os.environ['ROS_DOMAIN_ID']
+
+
+@pytest.fixture(scope='module')
+def delivery(robot: Robot) -> middleware.Delivery:
+    """What became of test images, measured once: it takes four seconds."""
+    return middleware.try_images({'FASTDDS_BUILTIN_TRANSPORTS': LARGE_DATA})
+
+
+@pytest.fixture
+def doctor(
+    delivery: middleware.Delivery, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str]]:
+    monkeypatch.setattr(middleware, 'try_images', lambda: delivery)
+
+    def examine(*words: str | Path) -> tuple[int, str]:
+        code = main(['doctor', *map(str, words)])
+        return code, capsys.readouterr().out
+
+    return examine
+
+
+Doctor = Callable[..., tuple[int, str]]
+
+
+def findings(screen: str) -> list[str]:
+    """What is wrong by a screen, each with its cure in one line."""
+    parts = screen.split('\n\n')[1:-1]
+    return [' '.join(part.split()) for part in parts if part.startswith(('✗', '!'))]
+
+
+def only(screen: str) -> str:
+    found = findings(screen)
+    assert len(found) == 1, screen
+    return found[0]
+
+
+def test_a_robot_without_fault_gets_one_screen_and_no_complaint(
+    robot: Robot, doctor: Doctor,
+) -> None:
+    code, screen = doctor()
+    assert (code, findings(screen)) == (0, []), screen
+    assert len(screen.splitlines()) <= 40
+    for word in ('rmw_fastrtps_cpp', f'of {middleware._COUNT} images came', 'toy 1.0.0', 'cpu',
+                 'velocity 1.5, acceleration 8', '/camera/image_raw', '32x32 rgb8 at', '2 joints',
+                 '/controller -> /driver', 'active, system clock', 'Verdict: fit'):
+        assert word in screen
+
+
+def test_dds_as_it_is_by_default_loses_images_and_the_cure_is_tried(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv('FASTDDS_BUILTIN_TRANSPORTS')
+    here = middleware.try_images()
+    assert here.lost > 0.1
+    found = ' '.join(map(str, middleware.judge_images(here)))
+    assert f'{here.received} of {here.sent} images came' in found
+    assert f"export FASTDDS_BUILTIN_TRANSPORTS='{LARGE_DATA}'" in found
+    assert 'tried just now' in found
+
+
+def test_joint_states_of_another_robot_are_named(robot: Robot, doctor: Doctor) -> None:
+    code, screen = doctor('--joint-topic', 'wrong/joint_states')
+    assert code == 1
+    by_model, by_controller = findings(screen)
+    assert '/wrong/joint_states: lacks shoulder' in by_model and 'it has joint_1, elbow' in by_model
+    assert 'which the controller drives' in by_controller
+    assert 'correct the parameter joints' in by_controller
+
+
+def test_a_clock_that_the_nodes_do_not_follow_is_named(robot: Robot, doctor: Doctor) -> None:
+    clock = robot.graph.publisher(Clock, '/clock')
+    robot.graph.wait_for(lambda: robot.graph.node.count_publishers('/clock') > 0, 5.0, '/clock')
+    try:
+        code, screen = doctor()
+    finally:
+        robot.graph.node.destroy_publisher(clock)
+    assert code == 1
+    for node, line in zip(('/controller', '/world_model'), findings(screen), strict=True):
+        assert f'{node}: lives by the system clock, while /probe publishes /clock' in line
+        assert 'use_sim_time:=true' in line
+
+
+def test_a_stale_camera_is_named(robot: Robot, doctor: Doctor) -> None:
+    _, screen = doctor('--image-topic', 'stale/camera/image_raw')
+    found = only(screen)
+    assert '/stale/camera/image_raw: messages are 20' in found and 'ms old when they come' in found
+    assert 'stamp at the moment of measurement' in found
+
+
+def test_a_goal_that_is_not_latched_is_a_mismatch(robot: Robot, doctor: Doctor) -> None:
+    goal = robot.graph.publisher(
+        Image, 'goal_image', QoSProfile(depth=1, durability=DurabilityPolicy.VOLATILE))
+    try:
+        code, screen = doctor()
+    finally:
+        robot.graph.node.destroy_publisher(goal)
+    assert code == 1
+    found = only(screen)
+    assert '/goal_image: /probe and /world_model do not match' in found
+    assert 'transient local' in found.lower() and 'offer at the publisher' in found
+    assert LATCHED.durability is DurabilityPolicy.TRANSIENT_LOCAL  # what would have matched
+
+
+def test_a_provider_that_is_not_installed_is_named(robot: Robot, doctor: Doctor) -> None:
+    code, screen = doctor('--robot', robot.file(provider='tensorrt'), '--bundle', robot.bundle)
+    assert code == 1
+    found = only(screen)
+    assert 'provider: provider tensorrt is not installed' in found
+    assert 'install onnxruntime-gpu' in found
+
+
+def test_limits_far_below_what_the_model_plans_are_named(robot: Robot, doctor: Doctor) -> None:
+    file = robot.file(limits={'joint_limits.elbow.max_velocity': 0.3})
+    _, screen = doctor('--robot', file, '--bundle', robot.bundle)
+    found = only(screen)
+    assert 'joint_limits.elbow.max_velocity: the model plans up to 1.5 per second' in found
+    assert 'limited to 0.3 (20 %)' in found and 'raise the limit' in found
+
+
+def test_a_file_that_a_bundle_lacks_is_named(robot: Robot, doctor: Doctor) -> None:
+    bundle = robot.folder / 'without_rollout'
+    shutil.copytree(robot.bundle, bundle)
+    (bundle / 'rollout.onnx').unlink()
+    code, screen = doctor('--bundle', bundle)
+    assert code == 1
+    found = only(screen)
+    assert 'rollout' in found and 'Cure: ' in found
+
+
+def test_two_controllers_of_one_robot_are_named(robot: Robot, doctor: Doctor) -> None:
+    other = robot.control('old_controller')
+    try:
+        code, screen = doctor()
+    finally:
+        assert robot.graph.end(other) == 0
+    assert code == 1
+    found = only(screen)
+    assert '/controller and /old_controller command this robot at the same time' in found
+    assert 'end all but the controller' in found
+
+
+def test_stamps_of_a_machine_whose_clock_is_ahead_are_named(robot: Robot, doctor: Doctor) -> None:
+    _, screen = doctor('--image-topic', 'ahead/camera/image_raw',
+                       '--joint-topic', 'ahead/joint_states')
+    camera, joints = findings(screen)
+    for topic, line in (('camera/image_raw', camera), ('joint_states', joints)):
+        assert f'/ahead/{topic}: the stamps are ' in line
+        assert 'ms ahead of this clock' in line and 'chrony' in line

@@ -1,0 +1,140 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What is wrong with a robot's ROS graph, from what ``nodes.graph_probe`` found in it.
+
+Pure functions of that finding, so that each fault can be tried without a robot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from world_model_ros.bringup.robot_file import Robot
+from world_model_ros.inference.findings import Finding, Grade
+
+Graph = Mapping[str, Any]
+_LEVELS = {1: 'warning', 2: 'error', 3: 'stale'}
+
+
+def judge(graph: Graph) -> Iterator[Finding]:
+    """Yield what is wrong with nodes, clocks, quality of service and commands."""
+    yield from _nodes(graph)
+    yield from _clocks(graph)
+    for pair in graph['mismatches']:
+        yield Finding(
+            Grade.UNFIT, pair['topic'], f'{pair["publisher"]} and {pair["subscriber"]} do not '
+            f'match and exchange nothing: {pair["reason"].strip()}',
+            'offer at the publisher what the subscription asks for (ros2 topic info -v '
+            f'{pair["topic"]} shows both)')
+    yield from _commands(graph)
+
+
+def judge_joints(graph: Graph, robot: Robot) -> Iterator[Finding]:
+    """Yield which of the robot's joints its joint states lack."""
+    heard = graph['joint_states']
+    names = heard['last'].get('names')
+    if names is None:
+        return
+    missing = [joint for joint in robot.joints if joint not in names]
+    if missing:
+        yield Finding(
+            Grade.UNFIT, heard['topic'], f'lacks {", ".join(missing)}, which the controller drives;'
+            f' it has {", ".join(names[:8])}',
+            "correct the parameter joints in the robot's YAML, or remap joint_states to this "
+            "robot's topic")
+
+
+def describe_nodes(graph: Graph) -> list[tuple[str, str]]:
+    """Return one row for each expected node."""
+    rows = []
+    for path in graph['expected']:
+        one = graph['nodes'].get(path)
+        if one is None:
+            rows.append((path, 'not running'))
+            continue
+        clock = '/clock' if one['parameters'].get('use_sim_time') else 'system clock'
+        rows.append((path, f'{one["state"] or "does not answer"}, {clock}'))
+    return rows
+
+
+def describe_commands(graph: Graph) -> list[tuple[str, str]]:
+    """Return one row for each topic on which the robot is commanded."""
+    return [(topic, f'{", ".join(ends["publishers"]) or "nobody"} -> '
+                    f'{", ".join(ends["subscribers"]) or "nobody"}')
+            for topic, ends in graph['commands'].items()
+            if ends['type'] or ends['publishers']]
+
+
+def describe_health(graph: Graph) -> list[tuple[str, str]]:
+    """Return what /diagnostics says that is not OK, the gravest first."""
+    bad = sorted((one for one in graph['diagnostics'] if one['level']),
+                 key=lambda one: -one['level'])
+    return [(one['name'], f'{_LEVELS.get(one["level"], "?")}: {one["message"]}') for one in bad]
+
+
+def _nodes(graph: Graph) -> Iterator[Finding]:
+    for path in graph['expected']:
+        one = graph['nodes'].get(path)
+        if one is None:
+            yield Finding(Grade.NOTE, path, 'is not running',
+                          'start it: ros2 launch world_model_ros robot.launch.py --show-args')
+            continue
+        if one['copies'] > 1:
+            yield Finding(Grade.UNFIT, path, f'{one["copies"]} nodes have this name',
+                          'end all but one (an old launch still runs?), or give each robot a '
+                          'namespace')
+        if one['state'] is None:
+            yield Finding(Grade.UNFIT, path, 'does not answer',
+                          'see its output; end it and start it again')
+        elif one['state'] != 'active':
+            step = 'configure' if one['state'] == 'unconfigured' else 'activate'
+            yield Finding(Grade.WARNING, path, f'is {one["state"]}',
+                          f'ros2 lifecycle set {path} {step}; if that fails, its output and '
+                          '/diagnostics say why')
+
+
+def _clocks(graph: Graph) -> Iterator[Finding]:
+    clocks = graph['clocks']
+    if len(clocks) > 1:
+        yield Finding(Grade.UNFIT, '/clock', f'{" and ".join(clocks)} publish it',
+                      'let one simulator or bag be the clock, or use another ROS_DOMAIN_ID')
+    for path, one in graph['nodes'].items():
+        simulated = bool(one['parameters'].get('use_sim_time'))
+        if clocks and not simulated:
+            yield Finding(
+                Grade.UNFIT, path, f'lives by the system clock, while {clocks[0]} publishes /clock',
+                'start it with use_sim_time:=true; on a robot without simulator, end what '
+                'publishes /clock')
+        elif simulated and not clocks:
+            yield Finding(
+                Grade.UNFIT, path, 'waits for /clock, which nobody publishes: its time stands '
+                'still at 0', 'start the simulator, play the bag with --clock, or start it with '
+                'use_sim_time:=false')
+
+
+def _commands(graph: Graph) -> Iterator[Finding]:
+    controllers = [path for path in graph['nodes'] if path.endswith('/controller')]
+    for topic, ends in graph['commands'].items():
+        publishers, others = ends['publishers'], set(ends['publishers']) - set(controllers)
+        if len(publishers) > 1 or (others and not controllers):
+            yield Finding(
+                Grade.UNFIT, topic, f'{" and ".join(publishers)} command this robot'
+                + (' at the same time' if len(publishers) > 1 else ' already'),
+                'end all but the controller, or remap its commands to a topic of its own')
+        if publishers and not ends['subscribers']:
+            yield Finding(
+                Grade.UNFIT, topic, 'nobody listens to the commands',
+                "start the drive's controller (ros2 control list_controllers), or remap the "
+                'topic to where it listens')

@@ -1,0 +1,257 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""``wmros doctor``: one screen that says why a robot does not do what it should, and the cure.
+
+Exit code 0: nothing stands in the way. 1: something does; each reason comes with its cure. 2: the
+command line is wrong. It only listens, asks nodes for their parameters, and sends test images in a
+ROS domain of its own: nothing that it does reaches a motor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from world_model_ros.bringup import fit
+from world_model_ros.bringup.dds import TRANSPORTS, discovery_profile
+from world_model_ros.bringup.robot_file import (
+    Parameters,
+    Robot,
+    RobotFileError,
+    read_parameters,
+    read_robot,
+)
+from world_model_ros.bundle import Bundle, BundleError, load_bundle
+from world_model_ros.cli import diagnosis, middleware, topics
+from world_model_ros.inference import RuntimeSettings
+from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.inference.providers import available, choose
+from world_model_ros.inference.report import Report, Section
+from world_model_ros.inference.sessions import INSTALL, ProviderError
+
+_MARKS = {Grade.UNFIT: ('✗', 'bold red'), Grade.WARNING: ('!', 'bold yellow'),
+          Grade.NOTE: ('·', 'dim')}
+_INTERFACES = {'velocity': 'velocity_controller/commands', 'twist': 'cmd_vel',
+               'trajectory': 'joint_trajectory_controller/joint_trajectory'}
+"""Where `robot.launch.py` sends commands by default."""
+_NVIDIA = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the command line."""
+    parser.add_argument('--namespace', default='', metavar='NS', help='the robot to examine')
+    parser.add_argument('--robot', type=Path, metavar='YAML',
+                        help='parameters file, as robot.launch.py takes it (default: the '
+                             'parameters of the running nodes)')
+    parser.add_argument('--bundle', type=Path, metavar='DIR',
+                        help='the model (default: that of the running world_model)')
+    for name, what in (('image', 'camera'), ('joint', 'joint states'), ('pose', 'pose')):
+        parser.add_argument(f'--{name}-topic', metavar='TOPIC',
+                            help=f'default: the {what} that the running world_model reads')
+    parser.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
+    parser.add_argument('--listen', type=float, default=5.0, metavar='S',
+                        help='listen no longer than this (default %(default)s)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine everything, print one screen; 0 if nothing stands in the way."""
+    report = Report()
+    with ThreadPoolExecutor() as pool:
+        looking, trying = pool.submit(_look, args), pool.submit(middleware.try_images)
+        try:
+            graph: dict[str, Any] | None = looking.result()
+        except topics.ProbeError as error:
+            graph = None
+            report.findings.append(Finding(
+                Grade.UNFIT, 'ROS', str(error),
+                'source ROS 2, or use the environment that "make demo" sets up'))
+        try:
+            delivery: middleware.Delivery | None = trying.result()
+        except topics.ProbeError as error:
+            delivery = None
+            report.findings.append(Finding(
+                Grade.UNFIT, 'DDS', str(error),
+                'see whether a firewall or a missing loopback multicast (ip link set lo multicast '
+                'on) is in the way, and whether ROS_SECURITY_ENABLE asks for keys'))
+    _middleware(report, graph, delivery)
+    controller, world_model = (_parameters(args, graph, name, report)
+                               for name in ('controller', 'world_model'))
+    bundle = _bundle(args, world_model, report)
+    _runtime(bundle, world_model, report)
+    robot = _robot(controller, report)
+    if bundle and robot:
+        report.findings += fit.judge_limits(bundle, robot)
+    if controller:
+        report.findings += fit.judge_timing(controller, world_model)
+    if graph:
+        _graph(graph, bundle, robot, report)
+    _show(report)
+    return 0 if report.fit else 1
+
+
+def _look(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: topic for name, topic in (
+        ('image', args.image_topic), ('joint_states', args.joint_topic),
+        ('pose', args.pose_topic)) if topic}
+    return topics.run_probe('graph_probe', [
+        '--namespace', args.namespace, '--seconds', str(args.listen),
+        *(['--use-sim-time'] if args.use_sim_time else []), *topics.topic_options(given),
+        *(word for topic in _INTERFACES.values() for word in ('--command', topic)),
+    ], args.listen, {**os.environ, **discovery_profile()})
+
+
+def _parameters(
+    args: argparse.Namespace, graph: Mapping[str, Any] | None, name: str, report: Report,
+) -> Parameters:
+    """Parameters of a node: as the file says, else as it runs; none if neither is there."""
+    path = '/'.join(('', *args.namespace.strip('/').split('/'), name)).replace('//', '/')
+    if args.robot is None:
+        running = graph['nodes'].get(path) if graph else None
+        return running['parameters'] if running else {}
+    try:
+        return read_parameters(args.robot, path)
+    except RobotFileError as error:
+        if name == 'controller':  # world_model works by its defaults
+            report.findings.append(Finding(
+                Grade.UNFIT, str(args.robot), str(error), 'begin with config/robot_template.yaml'))
+        return {}
+
+
+def _bundle(
+    args: argparse.Namespace, world_model: Parameters, report: Report,
+) -> Bundle | None:
+    path = args.bundle or (Path(world_model['bundle']) if world_model.get('bundle') else None)
+    if path is None:
+        report.findings.append(Finding(
+            Grade.NOTE, 'bundle', 'no model is given and none runs', 'give --bundle'))
+        return None
+    try:
+        bundle = load_bundle(path)
+    except BundleError as error:
+        report.findings += [Finding(Grade.UNFIT, f'{path} {fault.field}', fault.problem, fault.cure)
+                            for fault in error.faults]
+        return None
+    model, action = bundle.manifest.model, bundle.manifest.action
+    report.sections.append(Section('Model', (
+        ('bundle', f'{model.name} {model.version} ({bundle.digest[:12]}), {path}'),
+        ('actions', f'{action.kind} of {", ".join(action.names)}, each {action.step_duration:g} '
+                    's'))))
+    return bundle
+
+
+def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> None:
+    """Add what runs the model: which provider, and whether a GPU lies idle."""
+    installed = available()
+    rows = [('installed', ', '.join(installed))]
+    try:
+        cache = world_model.get('cache')
+        settings = RuntimeSettings(
+            world_model.get('provider', 'auto'), world_model.get('precision', 'auto'),
+            world_model.get('threads', 1), Path(cache) if cache else None)
+        if bundle:
+            backend = choose(bundle.digest, settings)
+            rows.append(('chosen', f'{backend.provider} {backend.precision}, {backend.reason}'))
+    except ProviderError as error:
+        report.findings.append(Finding(Grade.UNFIT, 'provider', error.problem, error.cure))
+    gpus = [device for device in _NVIDIA if Path(device).exists()]
+    if gpus and 'cuda' not in installed:
+        report.findings.append(Finding(
+            Grade.WARNING, gpus[0], 'this machine has an NVIDIA GPU, which nothing installed here '
+            'uses', INSTALL['cuda']))
+    report.sections.append(Section('Provider', tuple(rows)))
+
+
+def _robot(controller: Parameters, report: Report) -> Robot | None:
+    if not controller:
+        return None
+    try:
+        robot = read_robot(controller)
+    except (ValueError, FileNotFoundError) as error:
+        report.findings.append(Finding(
+            Grade.UNFIT, 'controller', f'its parameters make no robot: {error}',
+            "correct the robot's YAML; the controller can not be configured with it"))
+        return None
+    limits = robot.limits
+    report.sections.append(Section(f'Robot, driven by {robot.interface}', tuple(
+        (name, ('' if limits.twist else f'{limits.lower[i]:g} to {limits.upper[i]:g}, ')
+         + f'velocity {limits.velocity[i]:g}, acceleration {limits.acceleration[i]:g}')
+        for i, name in enumerate(limits.names))))
+    return robot
+
+
+def _middleware(
+    report: Report, graph: Mapping[str, Any] | None, delivery: middleware.Delivery | None,
+) -> None:
+    rows = [
+        ('domain', f'{os.environ.get("ROS_DOMAIN_ID") or 0}, discovery '
+                   f'{os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")}'),
+        (TRANSPORTS.split('_')[0].lower(), os.environ.get(TRANSPORTS, f'{TRANSPORTS} is unset'))]
+    if graph:
+        rows.insert(0, ('rmw', f'{graph["rmw"]}, ROS 2 {os.environ.get("ROS_DISTRO", "(wheels)")}'))
+        clocks = ', '.join(graph['clocks'])
+        rows.append(('clock', f'/clock by {clocks}' if clocks else 'system clock, no /clock'))
+    if delivery:
+        rows.append(('images', f'640x480 at 30 Hz, to another process: {delivery}'))
+        report.findings += middleware.judge_images(delivery)
+    report.sections.append(Section('Middleware', tuple(rows)))
+
+
+def _graph(
+    graph: dict[str, Any], bundle: Bundle | None, robot: Robot | None, report: Report,
+) -> None:
+    report.findings += diagnosis.judge(graph)
+    if bundle:
+        wanted = topics.needed(bundle.manifest, 'image', 'joint_states', 'pose')
+        heard = {key: value for key, value in graph.items() if key in wanted or key in (
+            'use_sim_time', 'clock_publishers', 'topics')}
+        report.findings += topics.judge(bundle.manifest, heard)
+    else:
+        heard = {key: graph[key] for key in ('image', 'joint_states')}
+    if robot:
+        report.findings += diagnosis.judge_joints(graph, robot)
+    report.sections += [
+        Section('Topics', tuple(_split(line) for line in topics.describe(heard))),
+        Section('Commands', tuple(diagnosis.describe_commands(graph)) or (('', 'none'),)),
+        Section('Nodes', tuple(diagnosis.describe_nodes(graph)))]
+    if health := diagnosis.describe_health(graph):
+        report.sections.append(Section('Diagnostics', tuple(health)))
+
+
+def _split(line: str) -> tuple[str, str]:
+    topic, _, rest = line.partition(': ')
+    return topic, rest
+
+
+def _show(report: Report) -> None:
+    """Print sections and findings, the gravest last, where the eye is when it is done."""
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    for section in report.sections:
+        heading, *rows = section.lines()
+        console.print(Text(heading, style='bold'))
+        for row in rows:
+            console.print(Text(row))
+    for finding in sorted(report.findings, key=lambda finding: finding.grade):
+        mark, style = _MARKS[finding.grade]
+        console.print(Text.assemble(
+            '\n', (f'{mark} {finding.about}: ', style), finding.problem,
+            ('\n  Cure: ', 'bold'), finding.cure))
+    console.print(Text(f'\nVerdict: {report.verdict}', style='bold'))

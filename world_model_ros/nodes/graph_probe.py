@@ -1,0 +1,225 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+What a robot's ROS graph is like, as one line of JSON: the ears of ``wmros doctor``.
+
+    python -m world_model_ros.nodes.graph_probe --namespace left --seconds 5
+
+Beside what comes on the topics that a model reads (``topic_probe``), it asks ``controller`` and
+``world_model`` for their state and parameters, holds the quality of service of each publisher on
+their topics against each subscription, and notes who commands the robot, whose clock there is and
+what ``/diagnostics`` says. It judges nothing: ``cli.diagnosis`` does.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters, ListParameters
+from rclpy.node import Node
+from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+
+from world_model_ros.nodes.topic_probe import TYPES, join_dds, make_node, probe
+
+NODES = ('controller', 'world_model')
+_COMMANDS = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory',
+             'geometry_msgs/msg/TwistStamped')
+_COMMON = ('/parameter_events', '/rosout', '/diagnostics', '/clock')
+_DISCOVERY = 4.0  # s until a node that runs has been found
+_ANSWER = 2.0  # s until a node that is alive has answered
+_ASK_AGAIN = 0.7  # s: a server that has not discovered its client yet loses the answer
+
+
+def examine(
+    node: Node, given: Mapping[str, str], seconds: float, command_topics: list[str],
+) -> dict[str, Any]:
+    """Return what there is to say of the graph in `node`'s namespace.
+
+    `given` are topics by the names of `TYPES`; those that it lacks are the running world_model's,
+    or robot.launch.py's defaults. `command_topics` are looked at if no controller runs.
+    """
+    statuses: dict[str, dict[str, Any]] = {}
+    node.create_subscription(
+        DiagnosticArray, '/diagnostics', lambda message: _note(message, statuses), 10)
+    paths = {name: node.resolve_topic_name(name) for name in NODES}
+    _spin_until(node, lambda: all(_copies(node, path) for path in paths.values()), _DISCOVERY)
+    nodes = {path: _ask(node, path) for path in paths.values() if _copies(node, path)}
+    if any(one['parameters'].get('use_sim_time') for one in nodes.values()):
+        node.set_parameters([Parameter('use_sim_time', value=True)])
+    topics = {**_DEFAULTS, **_read_by(node, paths['world_model']), **given}
+    commands = _commanded_by(node, paths['controller']) or {
+        node.resolve_topic_name(topic): '' for topic in command_topics}
+    heard = probe(node, topics, seconds)
+    return {
+        'rmw': rclpy.get_rmw_implementation_identifier(),
+        'expected': list(paths.values()),
+        'nodes': {path: {**one, 'copies': _copies(node, path)} for path, one in nodes.items()},
+        'clocks': sorted(_name(end) for end in node.get_publishers_info_by_topic('/clock')),
+        'mismatches': list(_mismatches(node, list(nodes))),
+        'commands': {topic: {
+            'type': kind,
+            'publishers': sorted(_name(end) for end in node.get_publishers_info_by_topic(topic)),
+            'subscribers': sorted(
+                _name(end) for end in node.get_subscriptions_info_by_topic(topic))}
+            for topic, kind in commands.items()},
+        'diagnostics': [one for one in statuses.values() if one['node'] in nodes],
+        **heard,
+    }
+
+
+_DEFAULTS = {'image': 'camera/image_raw', 'joint_states': 'joint_states', 'pose': 'pose'}
+
+
+def _note(message: DiagnosticArray, statuses: dict[str, dict[str, Any]]) -> None:
+    for status in message.status:
+        statuses[f'{status.hardware_id} {status.name}'] = {
+            'node': status.hardware_id, 'name': status.name, 'level': status.level[0],
+            'message': status.message}
+
+
+def _spin_until(node: Node, condition: Callable[[], bool], within: float) -> bool:
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        rclpy.spin_once(node, timeout_sec=0.05)
+    return True
+
+
+def _copies(node: Node, path: str) -> int:
+    return sum(f'{space.rstrip("/")}/{name}' == path
+               for name, space in node.get_node_names_and_namespaces())
+
+
+def _split(path: str) -> tuple[str, str]:
+    space, _, name = path.rpartition('/')
+    return name, space or '/'
+
+
+def _ask(node: Node, path: str) -> dict[str, Any]:
+    """State and parameters of a node; no state and none if it does not answer."""
+    state = _call(node, GetState, f'{path}/get_state', GetState.Request())
+    listed = _call(node, ListParameters, f'{path}/list_parameters', ListParameters.Request())
+    parameters = {}
+    if listed is not None:
+        names = list(listed.result.names)
+        values = _call(node, GetParameters, f'{path}/get_parameters',
+                       GetParameters.Request(names=names))
+        if values is not None:
+            parameters = {
+                name: _plain(parameter_value_to_python(value))
+                for name, value in zip(names, values.values, strict=True)}
+    return {'state': state.current_state.label if state is not None else None,
+            'parameters': parameters}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str | type(None)) else list(value)
+
+
+def _call(node: Node, kind: type, name: str, request: Any) -> Any:
+    """Response of a service, or None if it does not answer in time."""
+    client: Any = node.create_client(kind, name)
+    try:
+        deadline = time.monotonic() + _ANSWER
+        while (left := deadline - time.monotonic()) > 0:
+            if not _spin_until(node, client.service_is_ready, left):
+                break
+            future = client.call_async(request)
+            if _spin_until(node, future.done, min(_ASK_AGAIN, left)):
+                return future.result()
+            client.remove_pending_request(future)
+        return None
+    finally:
+        node.destroy_client(client)
+
+
+def _read_by(node: Node, path: str) -> dict[str, str]:
+    """The topics that a configured world_model reads, by the names of `TYPES`."""
+    subscribed = _endpoints(node.get_subscriber_names_and_types_by_node, path)
+    return {name: topic for name, kind in TYPES.items() for topic, kinds in subscribed
+            if kind in kinds and not topic.endswith('/goal_image')}
+
+
+def _commanded_by(node: Node, path: str) -> dict[str, str]:
+    """The topics on which a configured controller commands the robot, with their types."""
+    published = _endpoints(node.get_publisher_names_and_types_by_node, path)
+    return {topic: kind for topic, kinds in published for kind in kinds if kind in _COMMANDS}
+
+
+def _endpoints(
+    ask: Callable[[str, str], list[tuple[str, list[str]]]], path: str,
+) -> list[tuple[str, list[str]]]:
+    try:
+        return ask(*_split(path))
+    except RuntimeError:  # there is no such node, or not any more
+        return []
+
+
+def _mismatches(node: Node, paths: list[str]) -> Iterator[dict[str, str]]:
+    """Each pair on the topics of these nodes, one of them at an end, that does not match."""
+    topics = {topic for path in paths for ask in (
+        node.get_subscriber_names_and_types_by_node, node.get_publisher_names_and_types_by_node)
+        for topic, _ in _endpoints(ask, path)} - set(_COMMON)
+    for topic in sorted(topics):
+        for publisher in node.get_publishers_info_by_topic(topic):
+            for subscriber in node.get_subscriptions_info_by_topic(topic):
+                ends = {'publisher': _name(publisher), 'subscriber': _name(subscriber)}
+                if not set(ends.values()) & set(paths):
+                    continue
+                compatibility, reason = qos_check_compatible(
+                    publisher.qos_profile, subscriber.qos_profile)
+                if publisher.topic_type != subscriber.topic_type:
+                    reason = f'{publisher.topic_type} for {subscriber.topic_type}'
+                elif compatibility is not QoSCompatibility.ERROR:
+                    continue
+                yield {'topic': topic, **ends, 'reason': reason}
+
+
+def _name(end: Any) -> str:
+    return f'{end.node_namespace.rstrip("/")}/{end.node_name}'
+
+
+def main() -> int:
+    """Examine the graph as the command line says and print one line of JSON."""
+    parser = argparse.ArgumentParser(description='Says as JSON what a ROS graph is like.')
+    parser.add_argument('--namespace', default='', help='of the nodes and relative topics')
+    for name, kind in TYPES.items():
+        parser.add_argument(f'--{name.replace("_", "-")}', metavar='TOPIC', help=f'a {kind}')
+    parser.add_argument('--command', action='append', default=[], metavar='TOPIC',
+                        help='where commands go if no controller says so')
+    parser.add_argument('--seconds', type=float, default=5.0)
+    parser.add_argument('--use-sim-time', action='store_true')
+    args = parser.parse_args()
+    given = {name: topic for name in TYPES if (topic := getattr(args, name))}
+    join_dds()
+    try:
+        node = make_node('wmros_doctor', args.namespace, use_sim_time=args.use_sim_time)
+        found = examine(node, given, args.seconds, args.command)
+        print(json.dumps(found), flush=True)
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
