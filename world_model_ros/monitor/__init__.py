@@ -23,6 +23,7 @@ from world_model_ros.monitor.activity import Activity, Sight, assess
 from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion, overdue_after
 from world_model_ros.monitor.execution import Course, Execution, Report, Schedule
 from world_model_ros.monitor.health import Health, Level
+from world_model_ros.monitor.reachability import Reachability
 from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
 from world_model_ros.monitor.surprise import Foresight, Judgement, judge
 from world_model_ros.monitor.worker_watch import WorkerWatch
@@ -42,6 +43,7 @@ __all__ = [
     'LatencyWindow',
     'Level',
     'Rate',
+    'Reachability',
     'Report',
     'Schedule',
     'Sight',
