@@ -44,6 +44,7 @@ class Station:
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.frame = graph, 'base'
+        self.camera = self.driver = True
         self._images = graph.publisher(Image, 'image', qos_profile_sensor_data)
         self._joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
         self._poses = graph.publisher(PoseStamped, 'pose', qos_profile_sensor_data)
@@ -60,9 +61,11 @@ class Station:
         image = picture(round(100 + 50 * np.sin(phase)))
         for message in (joints, pose, image):
             message.header.stamp = stamp
-        self._joints.publish(joints)
+        if self.driver:
+            self._joints.publish(joints)
         self._poses.publish(pose)
-        self._images.publish(image)
+        if self.camera:
+            self._images.publish(image)
 
 
 def picture(value: int) -> Image:
@@ -132,8 +135,26 @@ def test_a_pose_in_another_frame_makes_a_model_that_reads_it_blind_and_is_named(
     pulse.wait_for(Heartbeat.PLANNING)
 
 
-def test_a_model_of_states_alone_is_refused_with_the_reason(
-    graph: Graph, station: Station, tmp_path: Path,
+@pytest.mark.parametrize(('blind', 'silent'), [
+    (KINDS['markov with a return'], 'joint_states'),
+    (Kind(image=False, rule='hold', discount=0.9), 'joint_states'),
+], ids=['states', 'states held'])
+def test_a_model_without_a_camera_plans_at_the_rate_of_what_the_robot_says(
+    graph: Graph, station: Station, tmp_path: Path, blind: Kind, silent: str,
 ) -> None:
-    answer = load(graph, write_small_bundle(tmp_path / 'b', KINDS['markov with a return']).path)
-    assert not answer.success and 'cannot run a model of states alone' in answer.message
+    bundle = write_small_bundle(tmp_path / 'b', blind)
+    station.camera = False  # also the change to it needs no picture
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    answer = load(graph, bundle.path)
+    assert answer.success, answer.message
+    graph.wait_for(lambda: sum(it.model_digest == bundle.digest for it in proposals) > 4, 10,
+                   'proposals without a picture')
+    pulse = Pulse(graph)
+    station.driver = False
+    beat = pulse.wait_for(Heartbeat.BLIND, 'no joint state for')
+    assert f'"{silent}"' in beat.text
+    station.driver = True
+    pulse.wait_for(Heartbeat.PLANNING)
+    seeing = load(graph, write_small_bundle(tmp_path / 's', MODELS['markov with a return']).path,
+                  shadow=True)
+    assert not seeing.success and 'needs pictures' in seeing.message

@@ -100,7 +100,7 @@ def describe_bundle(bundle: Bundle) -> Report:
         ('digest', bundle.digest)))
     contract = Section('Asks of the robot', tuple(_contract(manifest)))
     inside = Section('Model', tuple(_inside(manifest)))
-    return Report([identity, contract, inside], [*_licence(manifest), *_blind(manifest)])
+    return Report([identity, contract, inside], [*_licence(manifest)])
 
 
 def describe_model(model: WorldModel, deadline: float, seconds: float = 1.0) -> Report:
@@ -181,13 +181,6 @@ def _licence(manifest: Manifest) -> Iterator[Finding]:
         yield Finding(Grade.WARNING, 'model.license', f'{name} forbids commercial use',
                       f'use it for what it allows, or ask its makers ({manifest.model.source}) for '
                       'another licence')
-
-
-def _blind(manifest: Manifest) -> Iterator[Finding]:
-    if manifest.image is None:
-        yield Finding(Grade.WARNING, 'image', 'the model sees no camera; the node world_model '
-                      'works at the rate of pictures and refuses it',
-                      'use world_model_ros.planning from a program of your own')
 
 
 def _golden(model: WorldModel) -> Iterator[tuple[str, str]]:

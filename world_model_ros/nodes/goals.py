@@ -141,8 +141,14 @@ class Goals:
 
     # From the thread that observes
 
-    def consider(self, camera: tuple[int, int], model: LoadedModel, robot: RobotState) -> None:
-        """Turn a request, if there is one, into a goal for a camera of size [height, width]."""
+    def consider(
+        self, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
+    ) -> None:
+        """
+        Turn a request, if there is one, into a goal.
+
+        :param camera: size [height, width] of its pictures; None where the model has none
+        """
         request = self._requests.poll()
         if request is None:
             return
@@ -191,7 +197,7 @@ class Goals:
 
 
 def _goal_of(
-    request: GoalRequest, camera: tuple[int, int], model: LoadedModel, robot: RobotState,
+    request: GoalRequest, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
 ) -> Goal:
     if not model.manifest.has_goal:
         raise ValueError(f'{model.name} takes no goals: it plans for the reward it was trained on')
@@ -203,6 +209,8 @@ def _goal_of(
             raise ValueError(f'goal latent must be {sizes} finite numbers')
         return Goal(_digest(target.tobytes()), None, target, model)
     picture = request.picture
+    if camera is None:
+        raise ValueError(f'{model.name} sees no pictures: give its goal as a latent')
     pixels = decode_image(
         picture.encoding, picture.height, picture.width, picture.step, picture.data,
         bool(picture.is_bigendian))

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from world_model_interfaces.msg import ActionProposal, ModelInfo
 from world_model_ros.bundle import PoseProprioception, load_bundle
@@ -57,19 +57,16 @@ class LoadedModel:
         """
         Load, check and warm up the bundle in ``path``; ``progress`` is told what takes long.
 
-        Raises BundleError, or ValueError for a model that this node cannot feed.
+        Raises BundleError.
         """
         self.bundle = load_bundle(path)
         self.manifest = self.bundle.manifest
         self.digest = self.bundle.digest
         self.name = self.manifest.model.name
-        if self.manifest.image is None:
-            raise ValueError(f'{self.name} sees nothing: world_model works at the rate of a camera '
-                             'and cannot run a model of states alone')
         self._image = self.manifest.image
         self._state = self.manifest.proprioception
         self.reads_pose = isinstance(self._state, PoseProprioception)
-        # Without joints, pictures are all that the model sees.
+        # Without joints, pictures or a pose are all that the model is told.
         self.reads_joints = self._state is not None and bool(self._state.joints)
         self.graphs = WorldModel(self.bundle, settings, progress)
         # Measures how long imagining takes, which runs each size of batch once.
@@ -124,20 +121,31 @@ class LoadedModel:
             raise JointStateError('no joint state at the time of the image')
         return proprioception(joints.name, joints.position, joints.velocity, state)
 
+    @property
+    def occasion(self) -> type[object]:
+        """What completes an observation: a picture or, without a camera, what the robot says."""
+        blind: type[object] = JointState if self.reads_joints else PoseStamped
+        seeing: type[object] = Image
+        return blind if self._image is None else seeing
+
     def fit(self, pixels: Pixels) -> Pixels:
         """A camera's RGB picture [H, W, 3], cropped and resized as the model wants it."""
+        if self._image is None:
+            raise ValueError(f'{self.name} sees no pictures')
         return fit_image(pixels, self._image)
 
     def encode_goal(self, pixels: Pixels, joints: JointState | None,
                     pose: PoseStamped | None) -> Float:
         """
-        Goal that a camera's RGB picture [H, W, 3] shows; raises as ``proprioception`` does.
+        Goal that a camera's RGB picture [H, W, 3] shows.
+
+        Raises as ``proprioception`` does, and ValueError where the model sees no pictures.
 
         Where a goal takes the robot's state as well, that is the state of now: a picture tells no
         other, and the published models whose goals are latents look at the picture alone.
         """
         picture = self.fit(pixels)
-        if self._image.frames > 1:  # a goal stands still
+        if self._image is not None and self._image.frames > 1:  # a goal stands still
             picture = np.stack([picture] * self._image.frames)
         encoder = self.manifest.graphs.goal_encoder
         takes_state = encoder is None or encoder.proprioception

@@ -21,13 +21,17 @@ from time import monotonic
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from world_model_ros.monitor import Counters, JointMotion, Rate
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.observation import JointStateError, PoseError, StampedBuffer
+
+OCCASIONS = {Image: ('image', 'camera'), JointState: ('joint state', 'robot'),
+             PoseStamped: ('pose', 'tracker')}
+"""What completes a model's observations, and who sends it, in words."""
 
 _KEPT = 200  # 2 s at 100 Hz: longer than any image is on its way
 _FAR_OFF = 10.0  # s; a stamp so far off would drive the good ones out of the buffer
@@ -67,8 +71,8 @@ class RobotStates:
         self._joints_problem = self._pose_problem = ''
         self.joint_rate, self.pose_rate = Rate(), Rate()
 
-    def store_joints(self, joints: JointState, model: LoadedModel) -> None:
-        """Keep a joint state if ``model`` can use it."""
+    def store_joints(self, joints: JointState, model: LoadedModel) -> bool:
+        """Keep a joint state if ``model`` can use it, and return whether it can."""
         self._counts.add('joint_states_received')
         self.joint_rate.tick(monotonic())
         stamp = to_nanoseconds(joints.header.stamp)
@@ -78,13 +82,14 @@ class RobotStates:
         except JointStateError as error:
             self._joints_problem = str(error)
             self._troubles.note('joint_states_refused', self._joints_problem)
-            return
+            return False
         self._joints_problem = ''
         with self._lock:
             self._joints.add(stamp, joints)
+        return True
 
-    def store_pose(self, pose: PoseStamped, model: LoadedModel) -> None:
-        """Keep a pose if ``model`` can use it."""
+    def store_pose(self, pose: PoseStamped, model: LoadedModel) -> bool:
+        """Keep a pose if ``model`` can use it, and return whether it can."""
         self.pose_rate.tick(monotonic())
         stamp = to_nanoseconds(pose.header.stamp)
         try:
@@ -93,10 +98,11 @@ class RobotStates:
         except (JointStateError, PoseError) as error:
             self._pose_problem = str(error)
             self._troubles.note('poses_refused', self._pose_problem)
-            return
+            return False
         self._pose_problem = ''
         with self._lock:
             self._poses.add(stamp, pose)
+        return True
 
     def at(self, stamp: int, max_skew: float, model: LoadedModel) -> RobotState | None:
         """The state at ``stamp`` [ns]; None, and a reason is noted, if ``model`` lacks a part."""
@@ -110,9 +116,10 @@ class RobotStates:
             (model.reads_pose and pose is None, self._pose_problem, 'pose', 'pose'),
         ):
             if missing:
+                occasion, _ = OCCASIONS[model.occasion]
                 self._troubles.note('unpaired', problem or (
-                    f'no {what} within max_skew of the image: is "{topic}" published, and stamped '
-                    'with the same clock?'))
+                    f'no {what} within max_skew of the {occasion}: is "{topic}" published, and '
+                    'stamped with the same clock?'))
                 return None
         return RobotState(joints, pose)
 

@@ -67,7 +67,7 @@ from world_model_ros.nodes.convert import to_stamp, to_tensor
 from world_model_ros.nodes.goals import GoalRequest, Goals
 from world_model_ros.nodes.load_model import LoadModelServer
 from world_model_ros.nodes.loaded_model import LoadedModel
-from world_model_ros.nodes.observer import Encoded, Observation, Observer
+from world_model_ros.nodes.observer import Encoded, Observation, Observer, Occasion
 from world_model_ros.nodes.process import ManagedNode, run_node
 from world_model_ros.nodes.proposer import Proposed, Proposer
 from world_model_ros.nodes.qos import (
@@ -155,7 +155,7 @@ class WorldModelNode(ManagedNode):
             model, self._settings, clock, self._goals, self._counts,
             Troubles(self._counts, logger), self._execution, self._reports,
             publish=self._publish_plan, adopted=self._on_adopted)
-        self._seeing: Worker[Image] = Worker(
+        self._seeing: Worker[Occasion] = Worker(
             self._observer.watch, self._observer.observe, self._log_error)
         self._planning: Worker[Encoded] = Worker(
             self._proposer.watch, self._proposer.plan, self._log_error)
@@ -241,8 +241,10 @@ class WorldModelNode(ManagedNode):
                            (self._proposer.watch, self._proposer.model)):
             if watch.inside_of()[1] > hung_after:
                 old.interrupt()
-        if self._shadow is not None and not self._shadow.model.drives_like(model):
-            self.get_logger().warning('the shadow ends: its actions are not those of the new model')
+        if self._shadow is not None and not (self._shadow.model.drives_like(model)
+                                             and _sees_enough(self._shadow.model, model)):
+            self.get_logger().warning('the shadow ends: its actions are not those of the new '
+                                      'model, or it needs pictures that the new one does not')
             self._run_shadow(None)
         self._settings.note('bundle', str(model.bundle.path))
         return lambda: self._proposer.model is model
@@ -306,14 +308,19 @@ class WorldModelNode(ManagedNode):
 
     def _on_image(self, message: Image) -> None:
         self._observer.image_came()
-        if self._active:
-            self._seeing.box.put(message)
+        self._look(message)
 
     def _on_joints(self, message: JointState) -> None:
-        self._observer.robot.store_joints(message, self._observer.model)
+        if self._observer.robot.store_joints(message, self._observer.model):
+            self._look(message)
 
     def _on_pose(self, message: PoseStamped) -> None:
-        self._observer.robot.store_pose(message, self._observer.model)
+        if self._observer.robot.store_pose(message, self._observer.model):
+            self._look(message)
+
+    def _look(self, message: Occasion) -> None:
+        if self._observer.wants(message) and self._active:
+            self._seeing.box.put(message)
 
     def _on_controller_state(self, message: ControllerState) -> None:
         self._reports.store(message, self._proposer.model)
@@ -420,6 +427,14 @@ def _check_shadow(shadow: LoadedModel, active: LoadedModel) -> None:
     if not shadow.drives_like(active):
         raise ValueError(f'{shadow} cannot be the shadow of {active}: its actions differ in kind, '
                          'names or units, so that what the robot does means nothing to it')
+    if not _sees_enough(shadow, active):
+        raise ValueError(f'{shadow} cannot be the shadow of {active}: it needs pictures, and that '
+                         'one has no camera')
+
+
+def _sees_enough(shadow: LoadedModel, active: LoadedModel) -> bool:
+    """Whether the observations of a model are all that its shadow needs."""
+    return shadow.occasion is not Image or active.occasion is Image
 
 
 def main(args: list[str] | None = None) -> int:
