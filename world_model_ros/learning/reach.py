@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from world_model_ros.bundle import Bundle, ImageContract, Normalization
+from world_model_ros.learning.calibration import calibrate, simulated_experience, write
 from world_model_ros.learning.curves import draw_curves
 from world_model_ros.learning.dataset import STEP_DURATION, Episodes, collect
 from world_model_ros.learning.evaluate import Evaluation, evaluate
@@ -30,6 +31,7 @@ from world_model_ros.learning.train import Contract, TrainingSettings, embed, tr
 from world_model_ros.simulation import ArmSimulation
 
 CURVES = 'training.png'
+_CALIBRATION_EPISODES = 120
 _REACHED = 0.01  # metres from the goal at which the tip counts as there
 
 PLANNER: dict[str, Any] = {
@@ -101,7 +103,10 @@ def train_reach(folder: Path, recipe: Recipe, seed: int) -> tuple[Bundle, Evalua
     draw_curves(curves, folder / CURVES)
     reached = reached_distance(model, arm, held_out)
     manifest = manifest_of(model, arm, images, contract, reached, seed)
-    return export(model, held_out, contract, manifest, folder), evaluation
+    bundle = export(model, held_out, contract, manifest, folder)
+    # As "wmros calibrate --simulate 120" would, with the next seed.
+    usual = calibrate(bundle, simulated_experience(bundle, _CALIBRATION_EPISODES, seed + 1))
+    return write(bundle, usual), evaluation
 
 
 @torch.no_grad()
