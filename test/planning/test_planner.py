@@ -85,9 +85,12 @@ angles = st.tuples(st.floats(-2, 2), st.floats(-2, 2))
 
 
 def test_a_plan_goes_where_the_picture_shows(model: WorldModel, planner: Planner) -> None:
-    plan = planner.plan(at(model, (0.4, -0.3)), goal(model, (-0.5, 0.6)), seed=1, deadline=NEVER)
-    end = np.array([0.4, -0.3]) + STEP * plan.actions.sum(0)
-    np.testing.assert_allclose(end, [-0.5, 0.6], atol=0.1)
+    ends = []
+    for seed in range(9):
+        plan = planner.plan(
+            at(model, (0.4, -0.3)), goal(model, (-0.5, 0.6)), seed=seed, deadline=NEVER)
+        ends.append(np.array([0.4, -0.3]) + STEP * plan.actions.sum(0))
+    np.testing.assert_allclose(np.median(ends, axis=0), [-0.5, 0.6], atol=0.05)
     assert plan.goal_distance == pytest.approx(math.hypot(0.9, 0.9), abs=1e-2)
     np.testing.assert_allclose(
         plan.step_costs, np.linalg.norm(plan.latents[:, :2] - goal(model, (-0.5, 0.6)), axis=1),

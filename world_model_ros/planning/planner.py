@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import PlannerSettings
-from world_model_ros.inference import Context, WorldModel, golden_start
+from world_model_ros.inference import Context, JointTarget, WorldModel, golden_start
 from world_model_ros.planning.pace import Pace
 from world_model_ros.planning.samplers import Sampler, sampler
 from world_model_ros.planning.scoring import Scoring
@@ -36,6 +36,9 @@ from world_model_ros.planning.sequences import Sequences
 from world_model_ros.planning.warm_start import WarmStart
 
 Float = NDArray[np.float32]
+
+# Share of an iteration's sequences that are small changes of the best one so far.
+_NEARBY = 0.25
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,12 @@ class Planner:
             for _ in range(2):  # the first call of a graph is slower
                 self._policy(context, np.empty((0, len(self._sequences.lower)), np.float32))
 
-    def plan(self, context: Context, goal: Float | None, *, committed: Float | None = None,
-             warm_start: WarmStart | None = None, seed: int, deadline: float) -> Plan:
-        """Plan from `context` toward `goal` [*G], or for the largest return where it is None.
+    def plan(self, context: Context, goal: Float | JointTarget | None, *,
+             committed: Float | None = None, warm_start: WarmStart | None = None, seed: int,
+             deadline: float) -> Plan:
+        """Plan from `context` toward `goal`, or for the largest return where it is None.
 
+        goal: [*G], or where joints are to be
         committed: [K, A] first rows that run whatever is planned now; they are repeated in the plan
         warm_start: an earlier plan, moved on to now; the result never costs more than its actions
             behind the committed ones
@@ -124,25 +129,29 @@ class Planner:
             self._sequences.lower, self._sequences.upper,
             np.random.Generator(np.random.PCG64(seed)))
         scoring = Scoring(self._model, context, goal, self._pace, self._clock)
-        until, refits = deadline, 0
+        until, refits, best = deadline, 0, start.first
         for iteration in range(self._settings.iterations):
             until = deadline - (self._pace.seconds(1) if self._loops else 0.0)
             size = self._population(search, iteration, until - self._clock())
+            near = int(_NEARBY * size)
             if iteration == 0:
-                knots = self._opening(search, size, context, start, until)
+                knots = self._opening(search, size - near, context, start, until)
             else:
-                knots = np.concatenate([search.mean[None], search.sample(size - 1)])
-            actions = self._sequences.rows_of(knots, fixed_rows)
+                knots = np.concatenate([search.mean[None], search.sample(size - near - 1)])
+            actions = np.concatenate([
+                self._sequences.rows_of(knots, fixed_rows),
+                self._sequences.moved(best, search.nearby(near), start.fixed)])
             if iteration == 0:
-                actions[0] = start.first
+                actions[0] = best
             costs = scoring.score(actions, until)
             if len(costs):
-                search.refit(knots[:len(costs)], costs)
+                search.refit(knots[:len(costs)], costs[:len(knots)])
                 refits += 1
             if len(costs) < size:
                 break
+            best = scoring.actions
         scoring.score(self._sequences.rows_of(search.mean[None], fixed_rows), until)
-        distance = math.nan if goal is None else float(self._model.distance(context.latent, goal))
+        distance = math.nan if goal is None else self._model.goal_distance(context, goal)
         elites = self._sequences.rows_of(search.elites, fixed_rows)
         return Plan(scoring.actions, scoring.latents(), scoring.steps, scoring.cost, distance,
                     scoring.samples, refits, self._clock() - started,
@@ -189,7 +198,7 @@ class Planner:
         if self._settings.policy_samples and self._policy_time < (until - self._clock()) / 2:
             rows = self._policy(context, start.first[:start.fixed])
             found = self._sequences.knots_of(rows, start.fixed)
-            around = search.deviations(self._settings.policy_samples - 1)
+            around = search.nearby(self._settings.policy_samples - 1)
             seeds.append(np.concatenate([found[None], np.clip(
                 found + around, self._sequences.lower, self._sequences.upper)]))
         seeds.append(self._grid)

@@ -49,8 +49,8 @@ class Sampler(Protocol):
     def population(self, iteration: int) -> int:
         """Sequences that an iteration draws where time allows."""
 
-    def deviations(self, count: int) -> Float:
-        """Draw deviations [count, M, A] from where a sequence is searched around."""
+    def nearby(self, count: int) -> Float:
+        """Draw deviations [count, M, A] of all scales, to try on a sequence that is good."""
 
     def sample(self, count: int) -> Float:
         """Draw knots [count, M, A] around the mean, clamped to the bounds."""
@@ -89,20 +89,21 @@ class CrossEntropy:
         """See `Sampler`."""
         return self._settings.samples
 
-    def deviations(self, count: int) -> Float:
-        """u^2 sigma n with n ~ N(0, 1) per entry and u ~ U(0, 1) per sample: mixed scales.
+    def nearby(self, count: int) -> Float:
+        """u^2 sigma_0 n with n ~ N(0, 1) per entry and u ~ U(0, 1) per sample: mixed scales.
 
-        In closed loop with a perfect model they end at 0.05 mm where one scale ends at 5 mm,
-        because near the goal all large steps lose against standing still.
+        Near the goal all large steps lose against standing still. They are no basis for a refit:
+        short steps win more often than good ones, and the Gaussian would collapse.
         """
         noise = self._noise(count)
         noise *= self._generator.random((count, 1, 1), np.float32) ** 2
-        noise *= self._sigma
+        noise *= np.array(self._settings.sigma, np.float32)
         return noise
 
     def sample(self, count: int) -> Float:
         """See `Sampler`."""
-        drawn: Float = np.clip(self.mean + self.deviations(count), self._lower, self._upper)
+        drawn: Float = np.clip(
+            self.mean + self._sigma * self._noise(count), self._lower, self._upper)
         return drawn
 
     def refit(self, knots: Float, costs: Float) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from world_model_ros.inference import Context, WorldModel
+from world_model_ros.inference import Context, JointTarget, WorldModel
 from world_model_ros.planning.pace import Pace
 
 Float = NDArray[np.float32]
@@ -38,8 +38,8 @@ class Scoring:
     samples: sequences imagined
     """
 
-    def __init__(self, model: WorldModel, context: Context, goal: Float | None, pace: Pace,
-                 clock: Callable[[], float]) -> None:
+    def __init__(self, model: WorldModel, context: Context, goal: Float | JointTarget | None,
+                 pace: Pace, clock: Callable[[], float]) -> None:
         """Score from `context` toward `goal`; `pace` knows the model's speed and learns of it."""
         self._model, self._context, self._goal = model, context, goal
         self._pace, self._clock = pace, clock

@@ -66,13 +66,20 @@ class Sequences:
 
     def rows_of(self, knots: Float, committed: Float) -> Float:
         """Rows [N, R, A] of knots [N, M, A] whose time begins behind committed rows [K, A]."""
+        return self._finished(knots, committed, self._mean_rows[len(committed):])
+
+    def moved(self, actions: Float, deviations: Float, fixed: int) -> Float:
+        """Rows [N, R, A] of a sequence [R, A] changed by knots [N, M, A] behind `fixed` rows."""
+        return self._finished(deviations, actions[:fixed], actions[fixed:])
+
+    def _finished(self, knots: Float, committed: Float, offset: Float) -> Float:
         fixed = len(committed)
         actions = np.empty((len(knots), self.rows, knots.shape[2]), np.float32)
         actions[:, :fixed] = committed
         rows = slice(fixed, None)
         free = self._weights[:self.rows - fixed] @ knots
         free *= self._std_rows[rows]
-        free += self._mean_rows[rows]
+        free += offset
         if self._has_dead_band:
             free[np.abs(free) < self._dead_band] = 0
         np.clip(free, self._lower_rows[rows], self._upper_rows[rows], out=actions[:, fixed:])
