@@ -16,6 +16,7 @@
 from world_model_ros.inference.context import Context, ContextBuffer, FrameStack
 from world_model_ros.inference.costs import Scores
 from world_model_ros.inference.errors import InferenceError
+from world_model_ros.inference.joint_target import JointTarget
 from world_model_ros.inference.model import WorldModel
 from world_model_ros.inference.proof import golden_start
 from world_model_ros.inference.providers import RuntimeSettings
@@ -25,6 +26,7 @@ __all__ = [
     'ContextBuffer',
     'FrameStack',
     'InferenceError',
+    'JointTarget',
     'RuntimeSettings',
     'Scores',
     'WorldModel',

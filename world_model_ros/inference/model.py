@@ -45,6 +45,12 @@ from world_model_ros.inference.dynamics import (
 )
 from world_model_ros.inference.errors import InferenceError
 from world_model_ros.inference.integration import integration
+from world_model_ros.inference.joint_target import (
+    JointTally,
+    JointTarget,
+    check_joint_target,
+    joint_distance,
+)
 from world_model_ros.inference.memory import resident_bytes, sequences_within
 from world_model_ros.inference.open_graphs import OpenGraphs
 from world_model_ros.inference.proof import golden_start, prove
@@ -119,13 +125,18 @@ class WorldModel:
         """The context of one observation with nothing before it; see `ContextBuffer` for more."""
         return first_context(self.manifest, latent, proprioception)
 
-    def score(self, context: Context, goal: Float | None, actions: Float) -> Scores:
+    def score(
+        self, context: Context, goal: Float | JointTarget | None, actions: Float,
+    ) -> Scores:
         """Costs of imagined action sequences [N, H * rows_per_step, A], toward a goal [*G].
 
         Imagined in chunks that keep to the manifest's memory, whose latents are not kept. Failed
         sequences cost infinity. Raises InferenceError.
         """
-        check_goal(self.manifest, goal)
+        if isinstance(goal, JointTarget):
+            self.check_joint_target(goal)
+        else:
+            check_goal(self.manifest, goal)
         with self._graphs.call():
             chunks = [self._score_chunk(context, goal, part) for part in self._chunks(actions)]
         if len(chunks) == 1:
@@ -174,6 +185,18 @@ class WorldModel:
         if self._goal_distance is None:
             raise InferenceError(f'{self.manifest.model.name} has no goals: its cost is a return')
         return self._goal_distance(latents, goal)
+
+    def goal_distance(self, context: Context, goal: Float | JointTarget) -> float:
+        """How far a context is from a goal [*G]: see `distance`; from a joint target: rad or m."""
+        if not isinstance(goal, JointTarget):
+            return float(self.distance(context.latent, goal))
+        if context.proprioception is None:
+            raise InferenceError('the context lacks the joints that a joint target is about')
+        return float(joint_distance(self.manifest, goal, context.proprioception[-1]))
+
+    def check_joint_target(self, target: JointTarget) -> None:
+        """Raise InferenceError, with the reason, for a target that no plan can lead to."""
+        check_joint_target(self.manifest, target)
 
     def goal_of(self, latent: Float) -> Float:
         """The goal [*G] that a latent [*S] would be."""
@@ -249,8 +272,10 @@ class WorldModel:
                                  'finite numbers: check the joint state')
         return proprioception
 
-    def _score_chunk(self, context: Context, goal: Float | None, actions: Float) -> Scores:
-        tally = self._tally(context, goal)
+    def _score_chunk(
+        self, context: Context, goal: Float | JointTarget | None, actions: Float,
+    ) -> Scores:
+        tally = self._tally(context, goal, actions)
         start, steps = self._start(context, actions)
         done, block = 0, None
         for block in self._dynamics.blocks(start, steps):
@@ -279,8 +304,15 @@ class WorldModel:
             yield block[:, :left]
             left -= block.shape[1]
 
-    def _tally(self, context: Context, goal: Float | None) -> Tally:
+    def _tally(
+        self, context: Context, goal: Float | JointTarget | None, actions: Float,
+    ) -> Tally:
         cost = self.manifest.cost
+        if isinstance(goal, JointTarget):
+            if context.proprioception is None or self._integrate is None:
+                raise InferenceError('the context lacks the joints that a joint target is about')
+            states = self._integrate(context.proprioception[-1], actions)[:, 1:]
+            return JointTally(self.manifest, goal, states)
         if isinstance(cost, DistanceCost):
             assert goal is not None
             return DistanceTally(self.manifest, cost, goal)

@@ -13,11 +13,12 @@
 # limitations under the License.
 
 """
-Which goal is pursued: from a request, that someone made, to a target in the model's latent space.
+Which goal is pursued: from a request, that someone made, to a target that plans are held against.
 
-Pictures are kept, so that another model can be given the same goal; a latent means something to
-the model that made it only. Requests come from the executor, the ``observe`` thread judges them
-because it knows the camera, and the ``plan`` thread follows.
+Pictures and joint targets are kept, so that another model can be given the same goal; a latent
+means something to the model that made it only. Requests come from the executor, the ``observe``
+thread judges them because it knows the camera, and the ``plan`` thread follows, from one sub-goal
+to the next where there are any.
 """
 
 import hashlib
@@ -25,13 +26,15 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
 
-from world_model_ros.inference import InferenceError
+from world_model_ros import payload
+from world_model_ros.inference import InferenceError, JointTarget
 from world_model_ros.monitor import Counters, Health, Level
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
@@ -40,6 +43,12 @@ from world_model_ros.observation import ImageError, decode_image
 
 Float = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+# What a goal may be asked for as: a picture, positions of joints, or a latent [G].
+Wish: TypeAlias = Image | JointState | Float
+
+JOINTS_REACHED = 0.02  # rad or m: distance at which a joint target counts as reached
+_PASSED = 2.0  # times the distance at which it would be reached: near enough for a sub-goal
+_SUB_GOALS = 64
 
 
 @dataclass(frozen=True)
@@ -48,24 +57,55 @@ class Goal:
     Where to go.
 
     id: a digest of what was asked for, equal for equal requests and for every model
-    pixels: RGB picture [H, W, 3] as the camera would take it; None if the goal came as a latent
-    target: [G], of the bundle's cost
+    pixels: RGB picture [H, W, 3] as the camera would take it; None if the goal is none
+    target: [G], of the bundle's cost, or where joints are to be
     model: the one whose latents ``target`` is comparable with
     """
 
     id: str
     pixels: Pixels | None
-    target: Float
+    target: Float | JointTarget
     model: LoadedModel
+
+    @property
+    def reached(self) -> float:
+        """The distance at which it counts as reached where a request names none."""
+        return JOINTS_REACHED if isinstance(self.target, JointTarget) else self.model.reached
+
+
+@dataclass(frozen=True)
+class Route:
+    """
+    Goals one after the other, the last of which counts.
+
+    passed: distance at which one gives way to the next, in the units of the goals; 0 for a default
+    """
+
+    id: str
+    legs: tuple[Goal, ...]
+    passed: float
+
+    @property
+    def goal(self) -> Goal:
+        """The one that counts."""
+        return self.legs[-1]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a route has come: sub-goals before the goal, distance to the next (NaN: unknown)."""
+
+    left: int
+    distance: float
 
 
 @dataclass(frozen=True)
 class GoalRequest:
-    """A goal that nobody has looked at yet: a picture, or a latent [G] where that is None."""
+    """A goal that nobody has looked at yet, behind its sub-goals; ``passed`` as in ``Route``."""
 
-    picture: Image | None
-    latent: Float | None
-    accept: Callable[[Goal], None] = lambda goal: None
+    wishes: tuple[Wish, ...]
+    passed: float = 0.0
+    accept: Callable[[Route], None] = lambda route: None
     refuse: Callable[[str], None] = lambda reason: None
 
 
@@ -76,7 +116,8 @@ class Goals:
         self._counts, self._logger = counts, logger
         self._requests: Newest[GoalRequest] = Newest()
         self._lock = threading.Lock()
-        self._goal: Goal | None = None
+        self._route: Route | None = None
+        self._leg = 0
         self._distance = math.nan
         self._problem = ''
         self._lost: dict[str, str] = {}
@@ -85,8 +126,9 @@ class Goals:
 
     @property
     def current(self) -> Goal | None:
-        """The goal that is pursued."""
-        return self._goal
+        """The goal, or sub-goal, that is pursued."""
+        with self._lock:
+            return self._current()
 
     def request(self, request: GoalRequest) -> None:
         """Ask for a goal; it is judged with the next image."""
@@ -99,45 +141,73 @@ class Goals:
         self._problem = f'goal refused: {reason}'
         self._logger.error(self._problem)
 
-    def distance_to(self, goal: Goal) -> float | None:
-        """How far a goal is (NaN: not known yet); None if it is no longer pursued."""
-        pursued, distance = self._goal, self._distance
-        return distance if pursued is not None and pursued.id == goal.id else None
-
-    def why_lost(self, goal: Goal) -> str:
-        """Why a goal is no longer pursued."""
-        return self._lost.get(goal.id, 'a newer goal came on goal_image')
-
-    def give_up(self, goal: Goal) -> None:
-        """Stop to pursue a goal, if it still is."""
+    def progress_on(self, route: Route) -> Progress | None:
+        """How far a route has come; None if it is no longer pursued."""
         with self._lock:
-            if self._goal is not None and self._goal.id == goal.id:
-                self._goal = None
+            if self._route is None or self._route.id != route.id:
+                return None
+            return Progress(len(route.legs) - 1 - self._leg, self._distance)
+
+    def why_lost(self, route: Route) -> str:
+        """Why a route is no longer pursued."""
+        return self._lost.get(route.id, 'a newer goal came on goal_image')
+
+    def give_up(self, route: Route) -> None:
+        """Stop to pursue a route, if it still is."""
+        with self._lock:
+            if self._route is not None and self._route.id == route.id:
+                self._route = None
 
     def clear(self) -> None:
         """Forget the goal, and requests that nobody has looked at."""
         with self._lock:
-            self._goal, self._lost = None, {}
+            self._route, self._lost = None, {}
         if (left := self._requests.poll()) is not None:
             left.refuse('the world model was deactivated')
 
     def reached(self, goal: Goal, distance: float) -> bool:
-        """Note the distance of a goal; False if it is no longer the one that is pursued."""
+        """
+        Note the distance of a goal; False if it is no longer the one that is pursued.
+
+        A sub-goal that is near enough gives way to the next one.
+        """
         with self._lock:
-            if self._goal is None or self._goal.id != goal.id:
+            route = self._route
+            if route is None or self._current() is not goal:
                 return False
             self._distance = distance
-            return True
+            left = len(route.legs) - 1 - self._leg
+            if not left or distance > (route.passed or _PASSED * goal.reached):
+                return True
+            self._leg, self._distance = self._leg + 1, math.nan
+        self._logger.info(f'sub-goal {goal.id} is passed, {left - 1} left before the goal')
+        return True
+
+    def abandon(self, goal: Goal, reason: str) -> None:
+        """Stop to pursue a goal that cannot be reached, and say so."""
+        with self._lock:
+            route = self._route
+            if route is None or self._current() is not goal:
+                return
+            self._route = None
+            self._problem = self._lost[route.id] = reason
+        self._counts.add('goals_abandoned')
+        self._logger.error(reason)
 
     def health(self) -> Health:
         """What /diagnostics says of the goal."""
-        goal, distance = self._goal, self._distance
+        with self._lock:
+            goal, distance, leg, route = self._current(), self._distance, self._leg, self._route
         if self._problem:
             return Health('goal', Level.ERROR, self._problem)
-        if goal is None:
+        if goal is None or route is None:
             return Health('goal', Level.OK, 'no goal: publish one on goal_image or reach_goal')
         return Health('goal', Level.OK, 'pursuing a goal', {
-            'goal_id': goal.id, 'distance': f'{distance:.4g}'})
+            'goal_id': goal.id, 'distance': f'{distance:.4g}',
+            'sub_goals_left': str(len(route.legs) - 1 - leg)})
+
+    def _current(self) -> Goal | None:
+        return None if self._route is None else self._route.legs[self._leg]
 
     # From the thread that observes
 
@@ -153,71 +223,103 @@ class Goals:
         if request is None:
             return
         try:
-            goal = _goal_of(request, camera, model, robot)
+            route = _route_of(request, camera, model, robot)
         except (ImageError, InferenceError, ValueError) as error:
             self.refuse(str(error))
             request.refuse(str(error))
         else:
-            self._pursue(goal)
-            request.accept(goal)
+            self._pursue(route)
+            request.accept(route)
 
     def hand_over(self, model: LoadedModel, robot: RobotState) -> None:
-        """Pursue the goal with another model: encoded again, or dropped if it was a latent."""
-        goal = self._goal
-        if goal is None:
+        """Pursue the route with another model: made for it, or dropped if that cannot be."""
+        route = self._route
+        if route is None:
             return
-        reason = (f'goal dropped: it came as a latent of the model before, which means nothing to '
-                  f'{model.name}; send it again for this model')
-        moved: Goal | None = None
-        if not model.manifest.has_goal:
-            reason = f'goal dropped: {model.name} takes none'
-        elif goal.pixels is not None:
-            try:
-                moved = _encode(goal.id, goal.pixels, model, robot)
-            except (InferenceError, ValueError) as error:
-                reason = f'goal dropped: {model.name} cannot encode its picture: {error}'
+        moved: Route | None = None
+        reason = ''
+        try:
+            legs = tuple(_moved(goal, model, robot) for goal in route.legs)
+            moved = Route(route.id, legs, route.passed)
+        except (InferenceError, ValueError) as error:
+            reason = f'goal dropped: {error}'
         with self._lock:
-            if self._goal is None or self._goal.id != goal.id:
+            if self._route is None or self._route.id != route.id:
                 return  # given up meanwhile
-            self._goal, self._distance = moved, math.nan
+            self._route, self._distance = moved, math.nan
             if moved is None:
-                self._problem = self._lost[goal.id] = reason
+                self._problem = self._lost[route.id] = reason
         if moved is None:
             self._logger.error(reason)
 
-    def _pursue(self, goal: Goal) -> None:
+    def _pursue(self, route: Route) -> None:
         self._counts.add('goals_accepted')
         with self._lock:
             self._problem = ''
             self._lost.clear()
-            if self._goal is not None and self._goal.id == goal.id:
+            if self._route is not None and self._route.id == route.id:
                 return
-            self._goal, self._distance = goal, math.nan
-        self._logger.info(f'new goal {goal.id}')
+            self._route, self._leg, self._distance = route, 0, math.nan
+        via = f', by way of {len(route.legs) - 1} sub-goals' if len(route.legs) > 1 else ''
+        self._logger.info(f'new goal {route.goal.id}{via}')
+
+
+def _route_of(
+    request: GoalRequest, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
+) -> Route:
+    if not model.manifest.has_goal:
+        raise ValueError(f'{model.name} takes no goals: it plans for the reward it was trained on')
+    if len(request.wishes) > _SUB_GOALS + 1:
+        raise ValueError(f'{len(request.wishes) - 1} sub-goals: {_SUB_GOALS} are the most')
+    legs = tuple(_goal_of(wish, camera, model, robot) for wish in request.wishes)
+    name = legs[0].id if len(legs) == 1 else _digest(''.join(leg.id for leg in legs).encode())
+    return Route(name, legs, request.passed)
 
 
 def _goal_of(
-    request: GoalRequest, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
+    wish: Wish, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
 ) -> Goal:
-    if not model.manifest.has_goal:
-        raise ValueError(f'{model.name} takes no goals: it plans for the reward it was trained on')
-    if request.picture is None:
-        target = request.latent
+    if isinstance(wish, JointState):
+        target = _joint_target(wish, model)
+        return Goal(_digest(repr(target).encode()), None, target, model)
+    if isinstance(wish, np.ndarray):
         expected = model.manifest.goal_shape
-        if target is None or target.shape != expected or not np.isfinite(target).all():
+        if wish.shape != expected or not np.isfinite(wish).all():
             sizes = ' x '.join(map(str, expected))
             raise ValueError(f'goal latent must be {sizes} finite numbers')
-        return Goal(_digest(target.tobytes()), None, target, model)
-    picture = request.picture
+        return Goal(_digest(wish.tobytes()), None, wish, model)
     if camera is None:
         raise ValueError(f'{model.name} sees no pictures: give its goal as a latent')
     pixels = decode_image(
-        picture.encoding, picture.height, picture.width, picture.step, picture.data,
-        bool(picture.is_bigendian))
+        wish.encoding, wish.height, wish.width, wish.step, wish.data, bool(wish.is_bigendian))
     if pixels.shape[:2] != camera:
-        raise ImageError(f'goal picture is {picture.width}x{picture.height}, the camera '
+        raise ImageError(f'goal picture is {wish.width}x{wish.height}, the camera '
                          f'{camera[1]}x{camera[0]}: use a picture that this camera took')
     return _encode(_digest(pixels.tobytes()), pixels, model, robot)
+
+
+def _joint_target(wish: JointState, model: LoadedModel) -> JointTarget:
+    if len(wish.name) > payload.JOINTS:
+        raise ValueError(f'joint target of {len(wish.name)} joints: {payload.JOINTS} are the most')
+    target = JointTarget(tuple(wish.name), tuple(wish.position))
+    model.graphs.check_joint_target(target)
+    return target
+
+
+def _moved(goal: Goal, model: LoadedModel, robot: RobotState) -> Goal:
+    """The same goal for another model; raises ValueError or InferenceError where there is none."""
+    if not model.manifest.has_goal:
+        raise ValueError(f'{model.name} takes none')
+    if isinstance(goal.target, JointTarget):
+        model.graphs.check_joint_target(goal.target)
+        return Goal(goal.id, None, goal.target, model)
+    if goal.pixels is None:
+        raise ValueError(f'it came as a latent of the model before, which means nothing to '
+                         f'{model.name}; send it again for this model')
+    try:
+        return _encode(goal.id, goal.pixels, model, robot)
+    except (InferenceError, ValueError) as error:
+        raise ValueError(f'{model.name} cannot encode its picture: {error}') from error
 
 
 def _encode(goal_id: str, pixels: Pixels, model: LoadedModel, robot: RobotState) -> Goal:

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from rclpy.clock import Clock
 
-from world_model_ros.inference import InferenceError
+from world_model_ros.inference import InferenceError, JointTarget
 from world_model_ros.monitor import (
     Arrivals,
     Counters,
@@ -40,6 +40,7 @@ from world_model_ros.monitor import (
     LatencyWindow,
     Level,
     Rate,
+    Reachability,
     Schedule,
     WorkerWatch,
 )
@@ -93,18 +94,21 @@ class Proposer:
         counts: Counters, troubles: Troubles, execution: Execution,
         reports: ControllerReports, *,
         publish: Callable[[Proposed], None], adopted: Callable[[LoadedModel], None],
+        log: Callable[[str], None],
     ) -> None:
         self.model = model
         self.watch = WorkerWatch('plan')
         self._parameters, self._clock, self._goals = parameters, clock, goals
         self._counts, self._troubles = counts, troubles
         self._execution, self._reports = execution, reports
-        self._publish, self._adopted = publish, adopted
+        self._publish, self._adopted, self._log = publish, adopted, log
         self._due = 0  # stamp [ns] from which on the next plan is wanted
         self._left: _Left | None = None
         self._rate, self._arrivals = Rate(), Arrivals()
         self._reported, self._assumed = False, math.nan
+        self._reachability = Reachability()
         self._forget_times()
+        self._tell_of_verdicts()
 
     def restart(self) -> None:
         """Begin anew after a pause: what was proposed before it is not continued."""
@@ -141,6 +145,8 @@ class Proposer:
         self.watch.succeeded()
         self._troubles.over()
         # Not for a goal that was replaced while planning.
+        if goal is not None and self._is_out_of_reach(encoded, goal, plan, schedule):
+            return
         if goal is None or self._goals.reached(goal, plan.goal_distance):
             self._propose(Proposed(encoded, goal, plan), schedule, latency)
 
@@ -153,6 +159,31 @@ class Proposer:
         self._adopted(model)
         self.model.close()
         self.model = model
+        self._tell_of_verdicts()
+
+    def _tell_of_verdicts(self) -> None:
+        goal = self.model.manifest.goal
+        if goal is not None and goal.reachable is None:
+            self._log(f'{self.model.name} has no goal.reachable in its bundle: goals that are out '
+                      'of reach are pursued for ever ("wmros calibrate" computes it)')
+
+    def _is_out_of_reach(
+        self, encoded: Encoded, goal: Goal, plan: Plan, schedule: Schedule,
+    ) -> bool:
+        contract = encoded.model.manifest.goal
+        if contract is None or isinstance(goal.target, JointTarget):
+            return False
+        reachable, end = contract.reachable, float(plan.step_costs[-1])
+        if reachable is None or not self._reachability.is_out_of_reach(
+                goal.id, encoded.stamp, end, reachable,
+                schedule.moving or not schedule.reported):
+            return False
+        self._goals.abandon(
+            goal, f'goal {goal.id} is out of reach: the best plan for it is predicted to end at '
+            f'distance {self._reachability.best():.3g}, goals in reach end below {reachable:g}, '
+            'and it gets no better: show what this robot can reach, as this camera sees it, or '
+            'calibrate goal.reachable of the bundle')
+        return True
 
     def _forget_times(self) -> None:
         self._plan_time, self._latency = LatencyWindow(), LatencyWindow()

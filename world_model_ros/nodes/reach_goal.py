@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-The ``~/reach_goal`` action: drive the robot to what a picture or a latent shows.
+The ``~/reach_goal`` action: drive the robot to what a picture or a latent shows, or joints to be.
 
 One goal at a time; a newer one replaces it, from here or from the topic. Goals are judged by the
 thread that knows the camera, so everything here only looks at what that thread left behind, from a
@@ -32,9 +32,10 @@ from rclpy.node import Node
 
 from world_model_interfaces.action import ReachGoal
 from world_model_ros.nodes.convert import NANOSECONDS, from_tensor
-from world_model_ros.nodes.goals import Goal, GoalRequest, Goals
+from world_model_ros.nodes.goals import GoalRequest, Goals, Route, Wish
 
 _PERIOD = 0.05  # s between feedback messages and looks at cancel requests
+_PASSED = 2.0  # times the tolerance: near enough for a sub-goal
 _SETTLED = 0.3  # s within tolerance until a goal counts as reached, not as passed
 
 
@@ -44,7 +45,8 @@ class _Reach:
 
     handle: ServerGoalHandle
     started: float
-    goal: Goal | None = None
+    route: Route | None = None
+    left: int = 0
     refusal: str = ''
     distance: float = math.nan
     within_since: float | None = None
@@ -53,10 +55,8 @@ class _Reach:
 class ReachGoalServer:
     """Serves the action on top of ``Goals``."""
 
-    def __init__(self, node: Node, goals: Goals, tolerance: Callable[[], float],
-                 is_ready: Callable[[], bool]) -> None:
-        """``tolerance`` gives the distance that counts as reached where a request names none."""
-        self._node, self._goals, self._tolerance = node, goals, tolerance
+    def __init__(self, node: Node, goals: Goals, is_ready: Callable[[], bool]) -> None:
+        self._node, self._goals = node, goals
         self._reach: _Reach | None = None
         self._results: dict[bytes, tuple[int, ReachGoal.Result]] = {}
         self._server = ActionServer(
@@ -78,8 +78,8 @@ class ReachGoalServer:
         reach, self._reach = self._reach, None
         if reach is None:
             return
-        if reach.goal is not None:
-            self._goals.give_up(reach.goal)
+        if reach.route is not None:
+            self._goals.give_up(reach.route)
         result = ReachGoal.Result(
             reached=status == GoalStatus.STATUS_SUCCEEDED, reason=reason, distance=reach.distance)
         self._results[bytes(reach.handle.goal_id.uuid)] = (status, result)
@@ -90,22 +90,22 @@ class ReachGoalServer:
         reach = self._reach = _Reach(handle, self._now())
         request: ReachGoal.Goal = handle.request
         try:
-            latent = from_tensor(request.latent) if len(request.latent.data) else None
-            _nonnegative('tolerance', request.tolerance)
-            _nonnegative('time_limit', request.time_limit)
+            wishes = (*_sub_goals(request), _wish(request))
+            for name in ('tolerance', 'via_tolerance', 'time_limit'):
+                _nonnegative(name, getattr(request, name))
         except ValueError as error:
             reach.refusal = str(error)
             self._goals.refuse(reach.refusal)
             return
 
-        def accept(goal: Goal) -> None:
-            reach.goal = goal
+        def accept(route: Route) -> None:
+            reach.route, reach.left = route, len(route.legs) - 1
 
         def refuse(reason: str) -> None:
             reach.refusal = reason
 
-        picture = request.image if latent is None else None
-        self._goals.request(GoalRequest(picture, latent, accept, refuse))
+        passed = request.via_tolerance or _PASSED * request.tolerance
+        self._goals.request(GoalRequest(wishes, passed, accept, refuse))
 
     def _supervise(self) -> None:
         reach = self._reach
@@ -114,27 +114,30 @@ class ReachGoalServer:
         if self._now() < reach.started:  # the clock was set back: time begins anew
             reach.started, reach.within_since = self._now(), None
         elapsed = self._now() - reach.started
-        distance = None if reach.goal is None else self._goals.distance_to(reach.goal)
-        if distance is not None:
-            reach.distance = distance
+        progress = None if reach.route is None else self._goals.progress_on(reach.route)
+        if progress is not None:
+            reach.left, reach.distance = progress.left, progress.distance
         request: ReachGoal.Goal = reach.handle.request
         if reach.refusal:
             self.end(GoalStatus.STATUS_ABORTED, reach.refusal)
         elif reach.handle.is_cancel_requested:
             self.end(GoalStatus.STATUS_CANCELED, 'canceled on request')
-        elif reach.goal is not None and distance is None:
-            self.end(GoalStatus.STATUS_ABORTED, self._goals.why_lost(reach.goal))
-        elif self._has_settled(reach, request.tolerance or self._tolerance()):
+        elif reach.route is not None and progress is None:
+            self.end(GoalStatus.STATUS_ABORTED, self._goals.why_lost(reach.route))
+        elif self._has_settled(reach, request.tolerance):
             self.end(GoalStatus.STATUS_SUCCEEDED, 'within tolerance of the goal')
         elif 0.0 < request.time_limit < elapsed:
-            where = f'distance {reach.distance:.3g}' if reach.goal else 'no image came'
+            where = f'distance {reach.distance:.3g}' if reach.route else 'no image came'
+            where += f', {reach.left} sub-goals before the goal' if reach.left else ''
             self.end(GoalStatus.STATUS_ABORTED, f'time limit {request.time_limit:g} s: {where}')
         else:
             reach.handle.publish_feedback(
-                ReachGoal.Feedback(distance=reach.distance, elapsed=elapsed))
+                ReachGoal.Feedback(
+                    distance=reach.distance, elapsed=elapsed, sub_goals_left=reach.left))
 
     def _has_settled(self, reach: _Reach, tolerance: float) -> bool:
-        if not reach.distance <= tolerance:
+        route = reach.route
+        if route is None or reach.left or not reach.distance <= (tolerance or route.goal.reached):
             reach.within_since = None
         elif reach.within_since is None:
             reach.within_since = self._now()
@@ -152,6 +155,27 @@ class ReachGoalServer:
 
     def _now(self) -> float:
         return float(self._node.get_clock().now().nanoseconds) / NANOSECONDS
+
+
+def _wish(request: ReachGoal.Goal) -> Wish:
+    """What the request asks for; raises ValueError."""
+    if len(request.latent.data) and request.joints.name:
+        raise ValueError('the goal is a latent and a joint target: leave one of them empty')
+    if len(request.latent.data):
+        return from_tensor(request.latent)
+    wish: Wish = request.joints if request.joints.name else request.image
+    return wish
+
+
+def _sub_goals(request: ReachGoal.Goal) -> tuple[Wish, ...]:
+    """What the request wants to be passed on the way; raises ValueError."""
+    given = [name for name in ('via_images', 'via_latents', 'via_joints')
+             if len(getattr(request, name))]
+    if len(given) > 1:
+        raise ValueError(f'sub-goals are in {given[0]} and in {given[1]}: give all in one of them')
+    if request.via_latents:
+        return tuple(from_tensor(latent) for latent in request.via_latents)
+    return (*request.via_images, *request.via_joints)
 
 
 def _nonnegative(name: str, value: float) -> None:

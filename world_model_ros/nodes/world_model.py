@@ -101,7 +101,7 @@ class WorldModelNode(ManagedNode):
             'frames_received', 'joint_states_received', 'frames_encoded', 'images_refused',
             'joint_states_refused', 'poses_refused', 'controller_states_refused', 'unpaired',
             'stale', 'repeated_stamps', 'frozen', 'encodings_failed', 'plans_refused', 'proposals',
-            'goals_accepted', 'goals_refused')
+            'goals_accepted', 'goals_refused', 'goals_abandoned')
         self._border = Border(self, self._on_border)
         self._active = False
         self._configured = False
@@ -154,7 +154,7 @@ class WorldModelNode(ManagedNode):
         self._proposer = Proposer(
             model, self._settings, clock, self._goals, self._counts,
             Troubles(self._counts, logger), self._execution, self._reports,
-            publish=self._publish_plan, adopted=self._on_adopted)
+            publish=self._publish_plan, adopted=self._on_adopted, log=self._log_info)
         self._seeing: Worker[Occasion] = Worker(
             self._observer.watch, self._observer.observe, self._log_error)
         self._planning: Worker[Encoded] = Worker(
@@ -177,8 +177,7 @@ class WorldModelNode(ManagedNode):
             subscribe(Image, 'goal_image', self._on_goal_image, LATCHED,
                       event_callbacks=goal_events))
         self._reach_goal = ReachGoalServer(
-            self, self._goals, lambda: self._proposer.model.reached,
-            is_ready=lambda: self._active)
+            self, self._goals, is_ready=lambda: self._active)
         # Steady time: the heart beats on while a simulation is paused.
         timer = self.create_timer(
             _HEARTBEAT_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -326,7 +325,7 @@ class WorldModelNode(ManagedNode):
         self._reports.store(message, self._proposer.model)
 
     def _on_goal_image(self, message: Image) -> None:
-        self._goals.request(GoalRequest(message, None))
+        self._goals.request(GoalRequest((message,)))
 
     def _on_volatile_goal(self, _: object) -> None:
         self._goals.refuse('a publisher on goal_image is volatile: goals are latched, publish them '
