@@ -15,7 +15,7 @@
 
     python benchmarks/planning.py --json out/planning.json --pictures docs/images
 
-Three parts, each written to the JSON as soon as it is measured:
+Three parts, written to the JSON as they go, so that what is cut off is not lost:
 
 * `lewm`: receding-horizon episodes with a LeWM of 18 million weights (`wmros train lewm`).
   Wherever a plan is due, the solver plans as published (300 x 30) and ours does with rising
@@ -38,8 +38,8 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ from world_model_ros.planning import Plan, Planner, WarmStart
 from world_model_ros.simulation import ArmSimulation
 
 # Sequences x iterations of ours, cheapest first.
-WARM = ((16, 1), (24, 2), (32, 2), (48, 2), (64, 2), (64, 3), (96, 4))
-COLD = ((48, 2), (64, 3), (96, 4), (128, 4), (128, 6), (128, 9), (192, 12))
+WARM = ((16, 1), (24, 2), (32, 2), (48, 2), (64, 2), (64, 3))
+COLD = ((48, 2), (64, 3), (96, 4), (128, 6), (128, 9))
 DRIVER = (64, 3)
 """The budget whose warm-started plans are executed."""
 
@@ -209,8 +209,8 @@ def _ratio(stock: Sequence[Result], ours: Sequence[Result], clock: str) -> float
                  / np.mean([getattr(result, clock) for result in ours]))
 
 
-def compare_lewm(options: argparse.Namespace) -> dict[str, Any]:
-    """Part `lewm`."""
+def compare_lewm(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Part `lewm`, after each episode."""
     from stock_planner import LeWMCost, StockPlanner
 
     from world_model_ros.learning.lewm_bundle import training_folder
@@ -227,21 +227,20 @@ def compare_lewm(options: argparse.Namespace) -> dict[str, Any]:
         print(f'lewm episode {index}', flush=True)
         run_episode(arm, model, comparison, start, goal, options.lewm_plans * step, timing,
                     options.seed * 1000 + index)
+        instants = comparison.instants
+        yield {
+            'weights': int(sum(weight.numel() for weight in cost.module.parameters())),
+            'bundle': model.bundle.digest, 'episodes': index + 1,
+            'model': json.loads((work / 'evaluation.json').read_text()),
+            'cold': ladder(instants, 'cold'), 'warm': ladder(instants, 'warm'),
+            'curve': np.mean([instant.curve for instant in instants], axis=0).tolist(),
+            'instants': [asdict(instant) for instant in instants],
+        }
     arm.close()
-    instants = comparison.instants
-    return {
-        'weights': int(sum(weight.numel() for weight in cost.module.parameters())),
-        'bundle': model.bundle.digest, 'episodes': options.lewm_episodes,
-        'model': json.loads((work / 'evaluation.json').read_text()),
-        'cold': ladder(instants, 'cold'), 'warm': ladder(instants, 'warm'),
-        'curve': np.mean([instant.curve for instant in instants], axis=0).tolist(),
-        'curve_after_first': np.mean([instant.curve for instant in instants if instant.warm]
-                                     or [[[math.nan] * 2]], axis=0).tolist(),
-    }
 
 
-def compare_reach(options: argparse.Namespace) -> dict[str, Any]:
-    """Part `reach`."""
+def compare_reach(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Part `reach`, after each episode."""
     from stock_planner import BundleCost, StockPlanner
 
     model = WorldModel(load_bundle(options.bundle), RuntimeSettings(threads=options.threads))
@@ -257,17 +256,17 @@ def compare_reach(options: argparse.Namespace) -> dict[str, Any]:
         print(f'reach episode {index:3d}  ' + '   '.join(
             f'{name}: {100 * found[-1].final_error:5.2f} cm, {np.median(found[-1].plan_ms):6.1f} ms'
             for name, found in episodes.items()), flush=True)
+        sides = {name: episode_summary(found) for name, found in episodes.items()}
+        means = {name: float(np.mean(np.concatenate([episode.plan_ms for episode in found])))
+                 for name, found in episodes.items()}
+        yield {'episodes': index + 1, 'period': timing.period, 'latency': timing.latency,
+               'duration': options.duration, **sides, 'plan_ms_mean': means,
+               'speedup': means['stock'] / means['ours']}
     arm.close()
-    sides = {name: episode_summary(found) for name, found in episodes.items()}
-    means = {name: float(np.mean(np.concatenate([episode.plan_ms for episode in found])))
-             for name, found in episodes.items()}
-    return {'episodes': options.episodes, 'period': timing.period, 'latency': timing.latency,
-            'duration': options.duration, **sides, 'plan_ms_mean': means,
-            'speedup': means['stock'] / means['ours']}
 
 
-def success_by_latency(options: argparse.Namespace) -> dict[str, Any]:
-    """Part `latency`."""
+def success_by_latency(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Part `latency`, after each latency."""
     from stock_planner import BundleCost, StockPlanner
 
     model = WorldModel(load_bundle(options.bundle), RuntimeSettings(threads=options.threads))
@@ -293,9 +292,9 @@ def success_by_latency(options: argparse.Namespace) -> dict[str, Any]:
         print(f'latency {1e3 * latency:5.0f} ms  ' + '   '.join(
             f'{name}: {row[name]["success_rate"]:.0%}, median error '
             f'{100 * row[name]["final_error_m"]["p50"]:.2f} cm' for name in sides), flush=True)
+        yield {'episodes': options.latency_episodes, 'duration': options.duration,
+               'stock_iteration_seconds': iteration, 'rows': list(rows)}
     arm.close()
-    return {'episodes': options.latency_episodes, 'duration': options.duration,
-            'stock_iteration_seconds': iteration, 'rows': rows}
 
 
 def _seconds_of_an_iteration(model: WorldModel, arm: ArmSimulation) -> float:
@@ -401,9 +400,9 @@ def main() -> int:
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
     parser.add_argument('--episodes', type=int, default=100, help='of part reach')
     parser.add_argument('--duration', type=float, default=5.0, help='seconds of those episodes')
-    parser.add_argument('--lewm-episodes', type=int, default=4)
+    parser.add_argument('--lewm-episodes', type=int, default=3)
     parser.add_argument('--lewm-plans', type=int, default=4, help='plans in each of them')
-    parser.add_argument('--latency-episodes', type=int, default=40)
+    parser.add_argument('--latency-episodes', type=int, default=20)
     parser.add_argument('--threads', type=int, default=1, help='of torch and of the runtime')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--json', type=Path, help='write figures here; parts that are not measured '
@@ -422,12 +421,12 @@ def main() -> int:
         **{name: importlib.metadata.version(name)
            for name in ('onnxruntime', 'torch', 'stable-worldmodel')}}
     for name in options.parts:
-        report[name] = PARTS[name](options)
-        if name == 'lewm':
-            for kind in ('warm', 'cold'):
-                report[f'speedup_{kind}'] = report['lewm'][kind]['speedup']
-        if options.json:
-            options.json.write_text(json.dumps(report, indent=1))
+        for report[name] in PARTS[name](options):
+            if name == 'lewm':
+                for kind in ('warm', 'cold'):
+                    report[f'speedup_{kind}'] = report['lewm'][kind]['speedup']
+            if options.json:
+                options.json.write_text(json.dumps(report, indent=1))
     print(table(report))
     if options.pictures:
         draw(report, options.pictures)

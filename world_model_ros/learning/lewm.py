@@ -196,8 +196,9 @@ class Training:
         """Begin in `folder`, or go on with what lies there; raises ExportError if it is another."""
         torch.manual_seed(seed)
         self.folder, self.recipe = folder, recipe
-        self.model: Any = model_of(configuration(joints))
-        self.model.encoder.embeddings.position_embeddings.data[0, 1:] = _waves(SIDE // _PATCH)
+        model: Any = model_of(configuration(joints))
+        model.encoder.embeddings.position_embeddings.data[0, 1:] = _waves(SIDE // _PATCH)
+        self.model = model
         self.anchor = nn.Linear(WIDTH, joints)
         self.encoder = Encoder(self.model)
         self.progress = Progress()
