@@ -421,7 +421,8 @@ def main() -> int:
         **{name: importlib.metadata.version(name)
            for name in ('onnxruntime', 'torch', 'stable-worldmodel')}}
     for name in options.parts:
-        for report[name] in PARTS[name](options):
+        for figures in PARTS[name](options):
+            report[name] = figures
             if name == 'lewm':
                 for kind in ('warm', 'cold'):
                     report[f'speedup_{kind}'] = report['lewm'][kind]['speedup']
