@@ -46,7 +46,7 @@ class _Reach:
     handle: ServerGoalHandle
     started: float
     route: Route | None = None
-    left: int = 0
+    left: int = 0  # sub-goals before the goal
     refusal: str = ''
     distance: float = math.nan
     within_since: float | None = None
@@ -91,6 +91,7 @@ class ReachGoalServer:
         request: ReachGoal.Goal = handle.request
         try:
             wishes = (*_sub_goals(request), _wish(request))
+            reach.left = len(wishes) - 1
             for name in ('tolerance', 'via_tolerance', 'time_limit'):
                 _nonnegative(name, getattr(request, name))
         except ValueError as error:
@@ -99,7 +100,7 @@ class ReachGoalServer:
             return
 
         def accept(route: Route) -> None:
-            reach.route, reach.left = route, len(route.legs) - 1
+            reach.route = route
 
         def refuse(reason: str) -> None:
             reach.refusal = reason

@@ -1,0 +1,185 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Goals of every kind, one after the other, and those that are out of reach; and who reports."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from dds import Graph, values
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image, JointState
+from small_models import JOINTS as SMALL_JOINTS
+from small_models import KINDS, write_small_bundle
+from test_world_model import Robot, outcome, picture, reach
+from test_world_model_kinds import picture as small_picture
+from toy_bundle import JOINTS, write_toy_bundle
+
+from world_model_interfaces.action import ReachGoal
+from world_model_interfaces.msg import ActionProposal, ControllerState
+from world_model_ros.nodes.convert import from_tensor, to_stamp, to_tensor
+
+REACHABLE = 0.3
+
+
+@pytest.fixture(scope='module')
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    folder = tmp_path_factory.mktemp('goals')
+    bundle = write_toy_bundle(
+        folder / 'toy', lambda manifest: manifest['goal'].update(reachable=REACHABLE))
+    with Graph(folder) as graph:
+        process = graph.spawn('world_model', parameters={
+            'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.03})
+        graph.wait_until_active('world_model')
+        yield graph
+        assert graph.end(process) == 0
+
+
+@pytest.fixture
+def robot(graph: Graph) -> Iterator[Robot]:
+    robot = Robot(graph)
+    with graph.every(0.05, robot.publish):
+        yield robot
+
+
+def test_a_goal_that_no_plan_comes_near_is_given_up_with_the_reason(
+    graph: Graph, robot: Robot,
+) -> None:
+    health = graph.diagnostics()
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    # A robot that moves at most 1.5 rad/s has no 2.4 rad to go in a horizon twice over.
+    result = outcome(graph, reach(graph, ReachGoal.Goal(latent=to_tensor(np.array([9.0, 9.0])))))
+    assert result.status == GoalStatus.STATUS_ABORTED and not result.result.reached
+    assert 'out of reach' in result.result.reason and f'{REACHABLE:g}' in result.result.reason
+    assert proposals
+    graph.wait_for(lambda: 'out of reach' in getattr(health('world_model: goal'), 'message', ''),
+                   5, 'the reason in /diagnostics')
+    del proposals[:]
+    first = len(robot.stamps)
+    graph.wait_for(lambda: len(robot.stamps) > first + 10, 5, 'half a second')
+    assert not proposals, 'what cannot be reached is not approached'
+
+
+def test_a_goal_in_reach_is_not_given_up_however_long_it_takes(
+    graph: Graph, robot: Robot,
+) -> None:
+    goal = ReachGoal.Goal(image=picture([0.6, -0.4]), time_limit=3.0)
+    result = outcome(graph, reach(graph, goal))
+    assert 'time limit' in result.result.reason
+
+
+def test_sub_goals_are_passed_by_distance_and_only_the_last_one_counts(
+    graph: Graph, robot: Robot,
+) -> None:
+    feedback: list[Any] = []
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    handle = reach(graph, ReachGoal.Goal(
+        via_images=[picture([0.5, 0.0]), picture([0.5, 0.5])], via_tolerance=0.1,
+        image=picture([0.0, 0.5]), tolerance=0.05), feedback)
+    graph.wait_for(lambda: len(proposals) > 20, 10, 'two seconds of plans')
+    # Time plays no part: the robot has not moved, so the first one is still ahead.
+    assert {it.sub_goals_left for it in feedback} == {2}
+    assert len({it.goal_id for it in proposals}) == 1
+    for position, left in (([0.45, 0.05], 1), ([0.48, 0.46], 0)):
+        robot.position = np.array(position)
+        graph.wait_for(lambda left=left: feedback[-1].sub_goals_left == left, 10,
+                       f'{left} sub-goals left')
+    graph.wait_for(lambda: len({it.goal_id for it in proposals}) == 3, 10, 'plans for the goal')
+    robot.position = np.array([0.0, 0.5])
+    result = outcome(graph, handle)
+    assert result.status == GoalStatus.STATUS_SUCCEEDED and result.result.distance <= 0.05
+
+
+@pytest.mark.parametrize('change, reason', [
+    ({'joints': JointState(name=[JOINTS[0]], position=[0.5])}, 'integrate_joints'),
+    ({'latent': to_tensor(np.ones(2)), 'joints': JointState(name=['a'])}, 'one of them empty'),
+    ({'via_images': [picture([0.1, 0.1])], 'via_latents': [to_tensor(np.ones(2))]}, 'via_latents'),
+    ({'via_images': [Image()]}, 'encoding'),
+    ({'via_latents': [to_tensor(np.ones(2))] * 65}, '64 are the most'),
+    ({'via_tolerance': -1.0}, 'via_tolerance'),
+])
+def test_a_goal_that_makes_no_sense_is_refused_with_the_reason(
+    graph: Graph, robot: Robot, change: dict[str, Any], reason: str,
+) -> None:
+    goal = ReachGoal.Goal(**{'image': picture([0.3, 0.3]), **change})
+    result = outcome(graph, reach(graph, goal))
+    assert result.status == GoalStatus.STATUS_ABORTED and reason in result.result.reason
+
+
+def test_who_reports_is_told_and_a_report_of_other_joints_is_named(
+    graph: Graph, robot: Robot,
+) -> None:
+    health = graph.diagnostics()
+
+    def source() -> str:
+        return values(health('world_model: planning')).get('latency_from', '')
+
+    def said() -> str:
+        return getattr(health('world_model: planning'), 'message', '')
+
+    handle = reach(graph, ReachGoal.Goal(image=picture([0.6, -0.4])))
+    graph.wait_for(lambda: source() == 'expected_latency', 10, 'nobody to report')
+    states = graph.publisher(ControllerState, 'controller_state')
+    names = list(JOINTS)
+
+    def report() -> None:
+        state = ControllerState(names=names, position=[0.0, 0.0], velocity=[0.0, 0.0])
+        state.header.stamp = to_stamp(graph.now())
+        states.publish(state)
+
+    with graph.every(0.01, report):
+        graph.wait_for(lambda: source() == 'controller_state', 10, 'the controller to be heard')
+        names[:] = ['left_wheel', 'right_wheel']
+        graph.wait_for(lambda: 'does not drive "shoulder"' in said(), 10, 'the wrong controller')
+    graph.wait_for(handle.cancel_goal_async().done, 10, 'the cancel request')
+
+
+def test_a_joint_target_is_planned_toward_and_reached(tmp_path: Path) -> None:
+    kind = KINDS['markov rollout, joints integrated']
+    bundle = write_small_bundle(tmp_path / 'bundle', kind)
+    with Graph(tmp_path) as graph:
+        process = graph.spawn('world_model', parameters={
+            'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.08})
+        graph.wait_until_active('world_model')
+        proposals = graph.listen(ActionProposal, 'world_model/proposal')
+        images = graph.publisher(Image, 'image', qos_profile_sensor_data)
+        joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
+        position = dict.fromkeys(SMALL_JOINTS, 0.0)
+        action = bundle.manifest.action
+        target = 0.4 * action.step_duration * kind.rows
+
+        def publish() -> None:
+            image = small_picture(100)
+            state = JointState(name=list(position), position=list(position.values()),
+                               velocity=[0.0] * len(position))
+            image.header.stamp = state.header.stamp = to_stamp(graph.now())
+            joints.publish(state)
+            images.publish(image)
+
+        with graph.every(0.05, publish):
+            handle = reach(graph, ReachGoal.Goal(
+                joints=JointState(name=['a'], position=[target]), tolerance=0.01))
+            graph.wait_for(lambda: len(proposals) > 5, 10, 'proposals')
+            plan = proposals[-1]
+            moved = from_tensor(plan.values)[:, plan.names.index('a')].sum() * plan.step_duration
+            assert plan.goal_distance == pytest.approx(target, rel=1e-3)
+            assert abs(moved - target) < 0.3 * target
+            position['a'] = target
+            result = outcome(graph, handle)
+            assert result.status == GoalStatus.STATUS_SUCCEEDED
+        assert graph.end(process) == 0
