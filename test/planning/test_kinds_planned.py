@@ -23,8 +23,9 @@ import numpy as np
 import pytest
 from small_models import HORIZON, KINDS, Reference, write_small_bundle
 
-from world_model_ros.inference import WorldModel, golden_start
-from world_model_ros.planning import Plan, Planner
+from world_model_ros.bundle import BundleError, PlannerSettings
+from world_model_ros.inference import Context, Scores, WorldModel, golden_start
+from world_model_ros.planning import Plan, Planner, WarmStart
 
 Array = np.ndarray[Any, Any]
 NEVER = math.inf
@@ -144,3 +145,108 @@ def test_committed_rows_may_end_within_a_model_step(tmp_path: Path) -> None:
     committed = Reference(kind).actions(1, seed=3)[0, :7]
     plan = planner.plan(context, goal, committed=committed, seed=0, deadline=NEVER)
     np.testing.assert_array_equal(plan.actions[:7], committed)
+
+
+def of_policy(reference: Reference, model: WorldModel) -> Array:
+    """What the policy of the small model drives from the golden start: the reference's numbers."""
+    context, _ = golden_start(model.bundle)
+    action, latent, rows = model.manifest.action, context.latent, []
+    for _ in range(HORIZON):
+        row = np.tanh(latent.ravel() @ reference.weights.policy).reshape(1, -1)
+        row = row * action.normalization.std + action.normalization.mean
+        rows.append(np.clip(row[0], action.lower, action.upper))
+        latent = reference.rollout([latent], np.empty((0, 2)), None, rows[-1][None])[0][-1]
+    return np.array(rows, np.float32)
+
+
+RETURN = 'markov with a return'
+
+
+@pytest.mark.parametrize('samples', [None, 1, 6])
+def test_the_search_tries_what_the_policy_drives_and_others_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int | None,
+) -> None:
+    def seeded(manifest: dict[str, Any]) -> None:
+        # A knot for every row, and a search that hardly leaves where it starts.
+        manifest['planner'].update(
+            sigma=[1e-3] * 2, sigma_min=[1e-3] * 2, knots=[0, 1, 2, 3], interpolation='hold')
+        if samples:
+            manifest['planner'].update(policy_samples=samples)
+
+    model = WorldModel(write_small_bundle(tmp_path, KINDS[RETURN], seeded))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    tried: list[Array] = []
+    score = model.score
+
+    def watched(context: Context, goal: Array | None, actions: Array) -> Scores:
+        tried.append(actions)
+        return score(context, goal, actions)
+
+    monkeypatch.setattr(model, 'score', watched)
+    planner.plan(context, goal, seed=0, deadline=NEVER)
+    rows = of_policy(Reference(KINDS[RETURN]), model)
+    away = np.abs(tried[0] - rows).max((1, 2))
+    alike = np.sort(away[away < 0.02])
+    assert len(alike) == (samples or 0)
+    assert not samples or alike[0] < 1e-6
+    assert not samples or samples == 1 or alike[-1] > 1e-4
+
+
+def test_a_policy_goes_on_from_what_is_committed(tmp_path: Path) -> None:
+    def seeded(manifest: dict[str, Any]) -> None:
+        manifest['planner'].update(policy_samples=3)
+
+    model = WorldModel(write_small_bundle(tmp_path, KINDS[RETURN], seeded))
+    context, goal = golden_start(model.bundle)
+    committed = np.array([[0.4, -0.3], [0.2, 0.9]], np.float32)
+    plan = Planner(model, model.manifest.planner).plan(
+        context, goal, committed=committed, seed=0, deadline=NEVER)
+    np.testing.assert_array_equal(plan.actions[:2], committed)
+
+
+def test_policy_samples_without_a_policy_are_refused(tmp_path: Path) -> None:
+    def seeded(manifest: dict[str, Any]) -> None:
+        manifest['planner'].update(policy_samples=3)
+
+    with pytest.raises(BundleError, match='no policy'):
+        write_small_bundle(tmp_path, KINDS['markov'], seeded)
+
+
+def test_one_action_for_each_model_step_is_planned_with_knots_at_the_steps(tmp_path: Path) -> None:
+    kind = KINDS['markov rollout, joints integrated']
+
+    def repeated(manifest: dict[str, Any]) -> None:
+        first = [step * kind.rows for step in range(HORIZON)]
+        manifest['planner'].update(knots=first, interpolation='hold')
+
+    model = WorldModel(write_small_bundle(tmp_path, kind, repeated))
+    context, goal = golden_start(model.bundle)
+    plan = Planner(model, model.manifest.planner).plan(context, goal, seed=0, deadline=NEVER)
+    steps = plan.actions.reshape(HORIZON, kind.rows, -1)
+    np.testing.assert_array_equal(steps, np.repeat(steps[:, :1], kind.rows, axis=1))
+    assert np.ptp(steps[:, 0], axis=0).min() > 0
+
+
+@pytest.mark.parametrize('name', ['markov rollout', 'markov'])
+def test_a_plan_is_no_worse_than_any_elite_that_it_starts_from(tmp_path: Path, name: str) -> None:
+    def kept(manifest: dict[str, Any]) -> None:
+        rows = HORIZON * KINDS[name].rows
+        manifest['planner'].update(
+            sampler='icem', noise_exponent=1.0, decay=1.2, kept_elites=3, iterations=1,
+            sigma=[1e-3] * 2, sigma_min=[1e-3] * 2, knots=list(range(rows)), interpolation='hold')
+
+    model = WorldModel(write_small_bundle(tmp_path, KINDS[name], kept))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    wide = PlannerSettings.model_validate({
+        **model.manifest.planner.model_dump(), 'sigma': (0.8, 0.8), 'iterations': 4})
+    good = Planner(model, wide).plan(context, goal, seed=0, deadline=NEVER)
+    assert good.warm_start.elites.shape == (3, *good.actions.shape)
+    still = np.tile(model.idle(context), (len(good.actions), 1))
+    elites = np.concatenate([still[None], good.warm_start.elites])
+    cold = planner.plan(context, goal, seed=1, deadline=NEVER)
+    warm = planner.plan(context, goal, warm_start=WarmStart(still, elites), seed=1, deadline=NEVER)
+    cheapest = float(model.score(context, goal, elites).costs.min())
+    assert cheapest < cold.cost
+    assert warm.cost <= cheapest + 1e-4

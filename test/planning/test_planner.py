@@ -263,6 +263,28 @@ def test_a_machine_that_slows_down_makes_the_next_batch_smaller_not_later(
     assert plan.samples <= 25
 
 
+def test_a_stall_does_not_spoil_the_plans_behind_it(model: WorldModel) -> None:
+    slow = SlowModel(model, per_sample=0.001)
+    planner = Planner(slow, model.bundle.manifest.planner,  # type: ignore[arg-type]
+                      clock=lambda: slow.now)
+    context, target = at(model, (1.0, 0.0)), goal(model, (0.0, 1.0))
+
+    def plan_within(seconds: float) -> Plan:
+        return planner.plan(context, target, seed=0, deadline=slow.now + seconds)
+
+    calm = plan_within(10.0)
+    slow.per_sample = 0.1
+    plan_within(0.1)
+    slow.per_sample = 0.001
+    # Within one plan what fits is found again, and far deadlines are no matter of the machine.
+    plan_within(0.1)
+    assert plan_within(0.1).samples > 80
+    slow.per_sample = 0.1
+    plan_within(0.1)
+    slow.per_sample = 0.001
+    assert same(plan_within(10.0), calm)
+
+
 def test_a_plan_tells_the_time_and_the_samples_it_took(model: WorldModel, planner: Planner) -> None:
     started = time.monotonic()
     plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0,

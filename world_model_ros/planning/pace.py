@@ -17,12 +17,16 @@ from __future__ import annotations
 
 import math
 
+_MOST = 8.0
+
 
 class Pace:
     """t(n) = load (fixed + each n), in seconds, for n sequences in one call.
 
     `fixed` and `each` are measured on an idle call of one sequence and of a batch. What the machine
-    does besides is one factor for all sizes.
+    does besides is one factor for all sizes. A stall (of a virtual machine, of a disk) is no pace:
+    beyond `_MOST` times as slow counts as that, or one stall would spoil the plans behind it, and
+    plans with much time would depend on the machine.
     """
 
     def __init__(self, single: float, batch: int, seconds: float) -> None:
@@ -33,9 +37,9 @@ class Pace:
         self._load = 1.0
 
     def record(self, size: int, seconds: float) -> None:
-        """Take note of a call: slow-downs count at once, recoveries gradually."""
-        load = max(seconds, 1e-9) / (self._fixed + self._each * size)
-        self._load = max(load, 0.8 * self._load + 0.2 * load)
+        """Take note of a call: slow-downs count at once, recoveries half."""
+        load = min(max(seconds, 1e-9) / (self._fixed + self._each * size), _MOST)
+        self._load = max(load, 0.5 * self._load + 0.5 * load)
 
     def seconds(self, size: int) -> float:
         """What a call of so many sequences will take."""
