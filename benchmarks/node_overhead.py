@@ -1,0 +1,260 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What world_model adds to its model: from an observation to its proposal, less what models take.
+
+A camera (30 Hz, 640 x 480) and joint states (100 Hz) come from a process of their own, world_model
+runs as in the demo, and this process listens. For each proposal:
+
+    overhead = (when it was published - the stamp of its image) - encoder - planning
+
+The stamp is taken just before the image is published, so that the transport of 921,600 bytes counts
+as overhead, as do decoding, cropping, resizing, pairing, threads and messages. ``encoder`` is the
+median time of the encoder's graph call alone, measured here before the node starts; ``planning`` is
+what the proposal says. What of planning is not the model's, but the planner's arithmetic, is
+measured here, too, and told apart: ``overhead_and_arithmetic`` counts it as overhead.
+
+    python benchmarks/node_overhead.py --seconds 60 --json node_overhead.json
+
+The exit code is 0 if the overhead is at most 3 ms at the median and 8 ms at the 99th percentile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from sensor_msgs.msg import Image, JointState
+
+from world_model_interfaces.msg import ActionProposal
+from world_model_ros.bundle import load_bundle
+from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.processes import Children
+from world_model_ros.demo import graph
+from world_model_ros.inference import WorldModel
+from world_model_ros.observation import fit_image
+from world_model_ros.planning import Planner
+from world_model_ros.simulation import ArmSimulation
+
+WIDTH, HEIGHT, IMAGE_RATE, JOINT_RATE = 640, 480, 30.0, 100.0
+START, GOAL = (0.3, 0.4), (1.0, -0.7)
+DEADLINE = 0.05  # s, the node's default plan_deadline
+WARM_UP = 20  # proposals
+MEDIAN, HIGHEST = 3e-3, 8e-3  # s
+
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE,
+                     durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Camera(Node):
+    """Publishes pictures of an arm that hardly moves, and its joint states."""
+
+    def __init__(self) -> None:
+        super().__init__('camera', start_parameter_services=False)
+        arm = ArmSimulation()
+        self._names = list(arm.joints)
+        # The arm trembles, or else the node would call the camera frozen.
+        poses = [(START[0] + 0.002 * index, START[1]) for index in range(8)]
+        self._frames = [(pose, _picture(arm.render_at(pose))) for pose in poses]
+        self._goal = self.create_publisher(Image, 'goal_image', LATCHED)
+        self._goal.publish(_picture(arm.render_at(GOAL)))
+        arm.close()
+        self._images = self.create_publisher(Image, 'camera/image_raw', qos_profile_sensor_data)
+        self._joints = self.create_publisher(JointState, 'joint_states', qos_profile_sensor_data)
+        self._shown = 0
+        self.create_timer(1 / JOINT_RATE, self._move)
+        self.create_timer(1 / IMAGE_RATE, self._show)
+
+    def _move(self) -> None:
+        pose = self._frames[self._shown % len(self._frames)][0]
+        state = JointState(name=self._names, position=pose, velocity=[0.0, 0.0])
+        state.header.stamp = self.get_clock().now().to_msg()
+        self._joints.publish(state)
+
+    def _show(self) -> None:
+        self._shown += 1
+        image = self._frames[self._shown % len(self._frames)][1]
+        image.header.stamp = self.get_clock().now().to_msg()
+        self._images.publish(image)
+
+
+def camera() -> int:
+    """Be the camera until a signal comes."""
+    rclpy.init()
+    executor = SingleThreadedExecutor()
+    executor.add_node(Camera())
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        executor.spin()
+    rclpy.try_shutdown()
+    return 0
+
+
+def measure_model() -> dict[str, float]:
+    """Median seconds of the encoder's call, and of what a plan does besides calling the model."""
+    model = WorldModel(load_bundle(graph.default_bundle()))
+    arm = ArmSimulation()
+    contract = model.manifest.image
+    assert contract is not None
+    picture = fit_image(arm.render_at(START), contract)
+    goal = model.encode_goal(fit_image(arm.render_at(GOAL), contract))
+    state = np.array([*START, 0.0, 0.0], np.float32)
+    arm.close()
+    encoding = []
+    for _ in range(200):
+        before = time.perf_counter()
+        latent = model.encode(picture, state)
+        encoding.append(time.perf_counter() - before)
+    inside = 0.0
+    score, imagine = model.score, model.imagine
+
+    def timed(call: Any) -> Any:
+        def run(*arguments: Any) -> Any:
+            nonlocal inside
+            before = time.perf_counter()
+            result = call(*arguments)
+            inside += time.perf_counter() - before
+            return result
+        return run
+
+    model.score, model.imagine = timed(score), timed(imagine)  # type: ignore[method-assign]
+    planner = Planner(model, model.manifest.planner)
+    beside, warm_start = [], None
+    for seed in range(40):
+        inside = 0.0
+        plan = planner.plan(model.context(latent, state), goal, warm_start=warm_start, seed=seed,
+                            deadline=time.monotonic() + DEADLINE)
+        warm_start = plan.warm_start
+        beside.append(plan.planning_time - inside)
+    return {'encoder': float(np.median(encoding)), 'arithmetic': float(np.median(beside))}
+
+
+class Listener(Node):
+    """Writes down when each proposal was published, of which image it is, and how long it took."""
+
+    def __init__(self) -> None:
+        super().__init__('listener', start_parameter_services=False)
+        self.heard: list[tuple[float, float]] = []  # s: from stamp to publication, planning
+        self.samples: list[int] = []
+        self.create_subscription(
+            ActionProposal, 'world_model/proposal', self._take, QoSProfile(depth=100))
+
+    def _take(self, message: ActionProposal, info: Any) -> None:
+        stamp = message.header.stamp
+        took = (info['source_timestamp'] - (stamp.sec * 10**9 + stamp.nanosec)) / 1e9
+        self.heard.append((took, message.planning_time))
+        self.samples.append(message.samples)
+
+
+def run(seconds: float) -> dict[str, Any]:
+    """Run the node for so long and return the report."""
+    model = measure_model()
+    folder = Path(tempfile.mkdtemp(prefix='node_overhead_'))
+    environment = {
+        **os.environ, **graph.environment(), 'ROS_DOMAIN_ID': str(free_domain()),
+        'ROS_LOG_DIR': str(folder), 'PYTHONUNBUFFERED': '1'}
+    os.environ.update(environment)  # the listener is a process of the same graph
+    node = graph.WORLD_MODEL
+    command = [sys.executable, '-m', node.module, '--ros-args', '--params-file',
+               str(graph.parameters_file()), '-p', f'bundle:={graph.default_bundle()}']
+    for name, target in node.remappings.items():
+        command += ['-r', f'{name}:={target}']
+    with Children() as children:
+        children.start(node.name, command, environment, folder / 'world_model.log')
+        children.start('camera', [sys.executable, __file__, '--camera'], environment,
+                       folder / 'camera.log')
+        rclpy.init()
+        listener = Listener()
+        executor = SingleThreadedExecutor()
+        executor.add_node(listener)
+        until: float | None = None
+        give_up = time.monotonic() + 60.0
+        while until is None or time.monotonic() < until:
+            if ended := children.ended():
+                sys.exit(f'{ended[0].name} ended: {ended[0].tail()}\n(logs are in {folder})')
+            executor.spin_once(timeout_sec=0.05)
+            if until is None and len(listener.heard) > WARM_UP:
+                del listener.heard[:], listener.samples[:]
+                until = time.monotonic() + seconds
+            if until is None and time.monotonic() > give_up:
+                sys.exit(f'no proposals in 60 s (logs are in {folder})')
+        executor.shutdown()
+        listener.destroy_node()
+        rclpy.try_shutdown()
+    return report(np.array(listener.heard), np.array(listener.samples), model, seconds)
+
+
+def report(
+    heard: NDArray[np.float64], samples: NDArray[np.int64], model: dict[str, float],
+    seconds: float,
+) -> dict[str, Any]:
+    """Figures and verdict of proposals [N, 2]: from stamp to publication and planning, in s."""
+    total, planning = heard.T
+    overhead = total - planning - model['encoder']
+    passed = bool(np.median(overhead) <= MEDIAN and np.percentile(overhead, 99) <= HIGHEST)
+    return {
+        'passed': passed, 'proposals': len(heard), 'seconds': seconds,
+        'overhead_ms': _milliseconds(overhead),
+        'overhead_and_arithmetic_ms': _milliseconds(overhead + model['arithmetic']),
+        'observation_to_proposal_ms': _milliseconds(total), 'planning_ms': _milliseconds(planning),
+        'encoder_ms': round(1e3 * model['encoder'], 3),
+        'planner_arithmetic_ms': round(1e3 * model['arithmetic'], 3),
+        'samples_p50': int(np.median(samples)), 'cores': os.cpu_count(),
+        'load_average': [round(load, 2) for load in os.getloadavg()]}
+
+
+def _milliseconds(seconds: NDArray[np.float64]) -> dict[str, float]:
+    return {f'p{p}': round(1e3 * float(np.percentile(seconds, p)), 2) for p in (50, 90, 99, 100)}
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Image:
+    pixels = cv2.resize(pixels, (WIDTH, HEIGHT))  # the simulated camera's are smaller
+    height, width, channels = pixels.shape
+    message = Image(height=height, width=width, encoding='rgb8', step=width * channels)
+    message.header.frame_id = 'overhead_camera_optical_frame'
+    message.data.frombytes(pixels.tobytes())
+    return message
+
+
+def main() -> int:
+    """Run and tell; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--seconds', type=float, default=60.0, help='default: %(default)s')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='where the report goes')
+    parser.add_argument('--camera', action='store_true', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.camera:
+        return camera()
+    result = run(args.seconds)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+    print(json.dumps(result, indent=2))
+    return 0 if result['passed'] else 1
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
