@@ -18,12 +18,10 @@
 
 The nodes of ``robot.launch.py`` by the bag's clock, fed with what the robot saw: camera, joint
 states, pose and goal. What the bag says of plans and commands is not played, so that only one model
-speaks. Commands go to topics below ``replay/``, and nothing leaves this machine unless
-ROS_AUTOMATIC_DISCOVERY_RANGE says otherwise: a real robot near by does not move. It is over when
-the bag is. It needs the packages ros2bag and rosbag2_storage_default_plugins.
+speaks. All of it is in the namespace ``replay``: no real robot near by hears of it, unless it lives
+by ``/clock``. It is over when the bag is. It needs the packages ros2bag and
+rosbag2_storage_default_plugins.
 """
-
-import os
 
 from launch.actions import (
     DeclareLaunchArgument,
@@ -31,7 +29,6 @@ from launch.actions import (
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
-    SetEnvironmentVariable,
     Shutdown,
 )
 from launch.event_handlers import OnProcessExit
@@ -52,34 +49,31 @@ ARGUMENTS = {
     'rate': ('1.0', 'How many times as fast as it was.'),
     'delay': ('5.0', 'Time for the nodes to load the model before the bag begins [s].'),
 }
-COMMANDS = ('commands', 'joint_trajectory', 'cmd_vel')
+NAMESPACE = 'replay'
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the robot's nodes and the bag that they listen to."""
-    local = [] if 'ROS_AUTOMATIC_DISCOVERY_RANGE' in os.environ else [
-        SetEnvironmentVariable('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')]
     return LaunchDescription([
         *(DeclareLaunchArgument(name, default_value=default, description=text)
           for name, (default, text) in ARGUMENTS.items()),
-        *local, OpaqueFunction(function=_start)])
+        OpaqueFunction(function=_start)])
 
 
 def _start(context: LaunchContext) -> list[Action]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    topics = {name: given[name] for name in ('image', 'joint_states', 'pose', 'goal_image')}
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(resource('launch/robot.launch.py'))),
         launch_arguments={
-            'use_sim_time': 'true', **{name: f'replay/{name}' for name in COMMANDS},
-            **{name: given[name] for name in (
-                'bundle', 'parameters', 'image', 'joint_states')}}.items())
-    # Goals and poses keep their own names in robot.launch.py, so the player renames them.
+            'namespace': NAMESPACE, 'use_sim_time': 'true', 'image': 'image',
+            'joint_states': 'joint_states', 'bundle': given['bundle'],
+            'parameters': given['parameters']}.items())
     bag = ExecuteProcess(
         name='bag', output='screen', cmd=[
             'ros2', 'bag', 'play', given['bag'], '--clock', '100', '--rate', given['rate'],
-            '--delay', given['delay'], '--topics',
-            *(given[name] for name in ('image', 'joint_states', 'pose', 'goal_image')),
-            '--remap', f'{given["pose"]}:=/pose', f'{given["goal_image"]}:=/goal_image'])
+            '--delay', given['delay'], '--topics', *topics.values(),
+            '--remap', *(f'{topic}:=/{NAMESPACE}/{name}' for name, topic in topics.items())])
     end = RegisterEventHandler(OnProcessExit(
         target_action=bag, on_exit=[Shutdown(reason='the bag has ended')]))
     return [end, nodes, bag]

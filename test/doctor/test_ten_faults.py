@@ -35,7 +35,7 @@ from world_model_ros.cli import middleware
 from world_model_ros.cli.main import main
 
 HERE = Path(__file__).parent
-LARGE_DATA = middleware.FAST_DDS_TRANSPORTS
+BUFFERS = middleware.FAST_DDS_TRANSPORTS
 CONTROLLER: dict[str, Any] = {
     'autostart': True, 'joints': list(JOINTS),
     'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
@@ -89,7 +89,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
 @pytest.fixture(scope='module')
 def delivery(robot: Robot) -> middleware.Delivery:
     """What became of test images, measured once: it takes four seconds."""
-    return middleware.try_images({'FASTDDS_BUILTIN_TRANSPORTS': LARGE_DATA})
+    return middleware.try_images({middleware.TRANSPORTS: BUFFERS, middleware.RANGE: 'SUBNET'})
 
 
 @pytest.fixture
@@ -109,23 +109,27 @@ def doctor(
 Doctor = Callable[..., tuple[int, str]]
 
 
-def findings(screen: str) -> list[str]:
+def findings(screen: str, marks: str = '✗!') -> list[str]:
     """What is wrong by a screen, each with its cure in one line."""
     parts = screen.split('\n\n')[1:-1]
-    return [' '.join(part.split()) for part in parts if part.startswith(('✗', '!'))]
+    return [' '.join(part.split()) for part in parts if part.startswith(tuple(marks))]
 
 
-def only(screen: str) -> str:
-    found = findings(screen)
-    assert len(found) == 1, screen
-    return found[0]
+def planted(screen: str, words: str) -> str:
+    """The finding with these words, which is the only one to keep the robot from working.
+
+    A test machine that is busy gets warnings besides: pictures that are late, rates that are low.
+    """
+    (found,) = [one for one in findings(screen) if words in one]
+    assert [one for one in findings(screen, '✗') if one != found] == [], screen
+    return found
 
 
 def test_a_robot_without_fault_gets_one_screen_and_no_complaint(
     robot: Robot, doctor: Doctor,
 ) -> None:
     code, screen = doctor()
-    assert (code, findings(screen)) == (0, []), screen
+    assert (code, findings(screen, '✗')) == (0, []), screen
     assert len(screen.splitlines()) <= 40
     for word in ('rmw_fastrtps_cpp', f'of {middleware._COUNT} images came', 'toy 1.0.0', 'cpu',
                  'velocity 1.5, acceleration 8', '/camera/image_raw', '32x32 rgb8 at', '2 joints',
@@ -133,22 +137,35 @@ def test_a_robot_without_fault_gets_one_screen_and_no_complaint(
         assert word in screen
 
 
-def test_dds_as_it_is_by_default_loses_images_and_the_cure_is_tried(
-    robot: Robot, monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(('discovery', 'transports', 'about'), [
+    ('SUBNET', None, 'FASTDDS_BUILTIN_TRANSPORTS=(unset)'),
+    # rmw_fastrtps then takes no notice of the transports.
+    ('LOCALHOST', BUFFERS, 'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST')])
+def test_dds_that_loses_images_is_found_and_the_cure_is_tried(
+    discovery: str, transports: str | None, about: str, delivery: middleware.Delivery,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv('FASTDDS_BUILTIN_TRANSPORTS')
+    cure = {middleware.TRANSPORTS: BUFFERS, middleware.RANGE: 'SUBNET'}
+    monkeypatch.setenv(middleware.RANGE, discovery)
+    monkeypatch.delenv(middleware.TRANSPORTS, raising=False)
+    if transports:
+        monkeypatch.setenv(middleware.TRANSPORTS, transports)
     here = middleware.try_images()
     assert here.lost > 0.1
-    found = ' '.join(map(str, middleware.judge_images(here)))
-    assert f'{here.received} of {here.sent} images came' in found
-    assert f"export FASTDDS_BUILTIN_TRANSPORTS='{LARGE_DATA}'" in found
-    assert 'tried just now' in found
+    assert delivery.lost < here.lost  # what the cure brings, measured before
+    monkeypatch.setattr(
+        middleware, 'try_images', lambda given: delivery if given == cure else here)
+    (found,) = middleware.judge_images(here)
+    assert found.about == about
+    assert f'{here.received} of {here.sent} images came' in found.problem
+    assert f"export FASTDDS_BUILTIN_TRANSPORTS='{BUFFERS}'" in found.cure
+    assert f'tried just now, {delivery}' in found.cure
 
 
 def test_joint_states_of_another_robot_are_named(robot: Robot, doctor: Doctor) -> None:
     code, screen = doctor('--joint-topic', 'wrong/joint_states')
     assert code == 1
-    by_model, by_controller = findings(screen)
+    by_model, by_controller = findings(screen, '✗')
     assert '/wrong/joint_states: lacks shoulder' in by_model and 'it has joint_1, elbow' in by_model
     assert 'which the controller drives' in by_controller
     assert 'correct the parameter joints' in by_controller
@@ -162,28 +179,29 @@ def test_a_clock_that_the_nodes_do_not_follow_is_named(robot: Robot, doctor: Doc
     finally:
         robot.graph.node.destroy_publisher(clock)
     assert code == 1
-    for node, line in zip(('/controller', '/world_model'), findings(screen), strict=True):
+    for node, line in zip(('/controller', '/world_model'), findings(screen, '✗'),
+                          strict=True):
         assert f'{node}: lives by the system clock, while /probe publishes /clock' in line
         assert 'use_sim_time:=true' in line
 
 
 def test_a_stale_camera_is_named(robot: Robot, doctor: Doctor) -> None:
     _, screen = doctor('--image-topic', 'stale/camera/image_raw')
-    found = only(screen)
-    assert '/stale/camera/image_raw: messages are 20' in found and 'ms old when they come' in found
+    found = planted(screen, '/stale/camera/image_raw: messages are 2')
+    assert 'ms old when they come' in found
     assert 'stamp at the moment of measurement' in found
 
 
 def test_a_goal_that_is_not_latched_is_a_mismatch(robot: Robot, doctor: Doctor) -> None:
     goal = robot.graph.publisher(
         Image, 'goal_image', QoSProfile(depth=1, durability=DurabilityPolicy.VOLATILE))
+    robot.graph.listen_for(0.5)
     try:
         code, screen = doctor()
     finally:
         robot.graph.node.destroy_publisher(goal)
     assert code == 1
-    found = only(screen)
-    assert '/goal_image: /probe and /world_model do not match' in found
+    found = planted(screen, '/goal_image: /probe and /world_model do not match')
     assert 'transient local' in found.lower() and 'offer at the publisher' in found
     assert LATCHED.durability is DurabilityPolicy.TRANSIENT_LOCAL  # what would have matched
 
@@ -191,16 +209,15 @@ def test_a_goal_that_is_not_latched_is_a_mismatch(robot: Robot, doctor: Doctor) 
 def test_a_provider_that_is_not_installed_is_named(robot: Robot, doctor: Doctor) -> None:
     code, screen = doctor('--robot', robot.file(provider='tensorrt'), '--bundle', robot.bundle)
     assert code == 1
-    found = only(screen)
-    assert 'provider: provider tensorrt is not installed' in found
+    found = planted(screen, 'provider: provider tensorrt is not installed')
     assert 'install onnxruntime-gpu' in found
 
 
 def test_limits_far_below_what_the_model_plans_are_named(robot: Robot, doctor: Doctor) -> None:
     file = robot.file(limits={'joint_limits.elbow.max_velocity': 0.3})
     _, screen = doctor('--robot', file, '--bundle', robot.bundle)
-    found = only(screen)
-    assert 'joint_limits.elbow.max_velocity: the model plans up to 1.5 per second' in found
+    found = planted(
+        screen, 'joint_limits.elbow.max_velocity: the model plans up to 1.5 per second')
     assert 'limited to 0.3 (20 %)' in found and 'raise the limit' in found
 
 
@@ -210,8 +227,8 @@ def test_a_file_that_a_bundle_lacks_is_named(robot: Robot, doctor: Doctor) -> No
     (bundle / 'rollout.onnx').unlink()
     code, screen = doctor('--bundle', bundle)
     assert code == 1
-    found = only(screen)
-    assert 'rollout' in found and 'Cure: ' in found
+    found = planted(screen, 'rollout')
+    assert 'Cure: ' in found
 
 
 def test_two_controllers_of_one_robot_are_named(robot: Robot, doctor: Doctor) -> None:
@@ -221,15 +238,13 @@ def test_two_controllers_of_one_robot_are_named(robot: Robot, doctor: Doctor) ->
     finally:
         assert robot.graph.end(other) == 0
     assert code == 1
-    found = only(screen)
-    assert '/controller and /old_controller command this robot at the same time' in found
+    found = planted(screen, '/controller and /old_controller command this robot at the same time')
     assert 'end all but the controller' in found
 
 
 def test_stamps_of_a_machine_whose_clock_is_ahead_are_named(robot: Robot, doctor: Doctor) -> None:
     _, screen = doctor('--image-topic', 'ahead/camera/image_raw',
                        '--joint-topic', 'ahead/joint_states')
-    camera, joints = findings(screen)
-    for topic, line in (('camera/image_raw', camera), ('joint_states', joints)):
-        assert f'/ahead/{topic}: the stamps are ' in line
+    for topic in ('camera/image_raw', 'joint_states'):
+        line = planted(screen, f'/ahead/{topic}: the stamps are ')
         assert 'ms ahead of this clock' in line and 'chrony' in line

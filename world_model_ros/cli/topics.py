@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.bundle import Manifest, PoseProprioception
 from world_model_ros.inference.findings import Finding, Grade
 
@@ -143,7 +144,7 @@ def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
                         'change it at the publisher')]
     return [Finding(Grade.UNFIT, topic, f'{right[0]["node"]} publishes there, but nothing came',
                     'see whether the driver delivers (ros2 topic hz), and whether large messages '
-                    'get through: config/fastdds.xml and FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA')]
+                    'get through ("wmros doctor" tries)')]
 
 
 def _image(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
@@ -237,7 +238,7 @@ def _losses(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
         yield Finding(
             Grade.WARNING, one['topic'], f'{missing} of {missing + len(steps)} pictures are '
             f'missing between the stamps of those that came, which lie {period / 1e6:.0f} ms apart',
-            'start the driver with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA if they are lost on the '
+            f"start the driver with {TRANSPORTS}='{FAST_DDS_TRANSPORTS}' if they are lost on the "
             'way ("wmros doctor" tries), or with a lower rate if it leaves them out itself')
 
 
