@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
@@ -26,7 +27,7 @@ from dds import LATCHED, Graph, values
 from lifecycle_msgs.msg import Transition
 from rclpy.action import ActionClient
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from toy_bundle import JOINTS, VELOCITY_LIMIT, toy_image, write_toy_bundle
 
 from world_model_interfaces.action import ReachGoal
@@ -120,6 +121,30 @@ def test_latents_carry_the_stamp_of_their_image_and_the_models_digest(
     assert latent.model_digest == info[0].digest and latent.model == 'toy'
     assert info[0].action_names == list(JOINTS)
     np.testing.assert_allclose(from_tensor(latent.tensor)[:4], [0.5, -0.25] * 2, atol=0.01)
+
+
+def test_a_camera_that_sends_compressed_pictures_only_is_seen_as_well(graph: Graph) -> None:
+    robot = Robot(graph)
+    robot.position = np.array([0.7, -0.3])
+    latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+    joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
+    images = graph.publisher(CompressedImage, 'image/compressed', qos_profile_sensor_data)
+    content = [cv2.imencode('.png', toy_image(robot.position)[:, :, ::-1])[1].tobytes()]
+
+    def publish() -> None:
+        image = CompressedImage(format='rgb8; png compressed bgr8', data=content[0])
+        state = JointState(name=list(JOINTS), position=robot.position.tolist(), velocity=[0.0] * 2)
+        image.header.stamp = state.header.stamp = to_stamp(graph.now())
+        joints.publish(state)
+        images.publish(image)
+
+    health = graph.diagnostics()
+    with graph.every(0.05, publish):
+        graph.wait_for(lambda: len(latents) > 3, 10, 'latents of compressed pictures')
+        np.testing.assert_allclose(from_tensor(latents[-1].tensor)[:2], [0.7, -0.3], atol=0.01)
+        content[0] = content[0][:-20]
+        graph.wait_for(lambda: 'no whole JPEG or PNG' in getattr(
+            health('world_model: observation'), 'message', ''), 10, 'the damage to be told')
 
 
 def test_a_goal_picture_brings_proposals_and_forecasts_that_lead_to_it(

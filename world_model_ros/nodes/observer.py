@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from world_model_ros.inference import Context, ContextBuffer, FrameStack, InferenceError
 from world_model_ros.monitor import (
@@ -57,11 +57,12 @@ from world_model_ros.observation import (
     ImageError,
     JointStateError,
     PoseError,
+    decode_compressed,
     decode_image,
 )
 
 Float = npt.NDArray[np.float32]
-Occasion: TypeAlias = Image | JointState | PoseStamped
+Occasion: TypeAlias = Image | CompressedImage | JointState | PoseStamped
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,10 @@ class Observer:
     def wants(self, message: Occasion) -> bool:
         """Note a message; whether it completes an observation of this model or of the next one."""
         coming = self._coming
-        if isinstance(message, self.model.occasion):
+        if _kind(message) is self.model.occasion:
             self._occasions.tick(monotonic())
             return True
-        return coming is not None and isinstance(message, coming.occasion)
+        return coming is not None and _kind(message) is coming.occasion
 
     def see_with(self, model: LoadedModel) -> None:
         """Change to another model before the next observation."""
@@ -193,16 +194,13 @@ class Observer:
         """Encode one observation, or say why not."""
         with self.watch.inside('taking over the new model'):
             self.take_over()
-        if not isinstance(message, self.model.occasion):
+        if _kind(message) is not self.model.occasion:
             return  # for the model before
-        pixels = None
-        if isinstance(message, Image):
-            try:
-                pixels = decode_image(message.encoding, message.height, message.width,
-                                      message.step, message.data, bool(message.is_bigendian))
-            except ImageError as error:
-                self._troubles.note('images_refused', str(error))
-                return
+        try:
+            pixels = _pixels_of(message)
+        except ImageError as error:
+            self._troubles.note('images_refused', str(error))
+            return
         observation = self._pair(message, pixels)
         if observation is not None:
             self._state = observation.robot
@@ -312,6 +310,21 @@ class Observer:
         if sight.problem:
             return Health('observation', Level.WARN, sight.problem, values)
         return Health('observation', Level.OK, 'observing', values)
+
+
+def _kind(message: Occasion) -> type[object]:
+    """What an occasion is to a model: pictures are pictures, compressed or not."""
+    return Image if isinstance(message, CompressedImage) else type(message)
+
+
+def _pixels_of(message: Occasion) -> npt.NDArray[np.uint8] | None:
+    """The RGB picture [H, W, 3] of an occasion that is one; raises ImageError."""
+    if isinstance(message, CompressedImage):
+        return decode_compressed(message.data)
+    if isinstance(message, Image):
+        return decode_image(message.encoding, message.height, message.width, message.step,
+                            message.data, bool(message.is_bigendian))
+    return None
 
 
 def _since(age: float) -> str:

@@ -32,13 +32,14 @@ plans. So no proposal mixes models, and none of the new one comes before its ``~
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import (
@@ -59,6 +60,7 @@ from world_model_ros.monitor import (
     Execution,
     Health,
     Level,
+    Rate,
     assess,
 )
 from world_model_ros.nodes.border import Border
@@ -87,6 +89,7 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 
 _HEARTBEAT_PERIOD = 0.05  # s
 _ACTIONS_KEPT = 60.0  # s
+_RAW_AGE = 1.0  # s for which compressed images are left out after one that is not
 _FLUSH = Duration(seconds=0.05)  # at most, for messages to arrive where a model changes
 _SPEED_TEST, _SPEED_SECOND_TEST = 0.1, 3.0  # s of running the model as fast as it goes
 
@@ -144,6 +147,7 @@ class WorldModelNode(ManagedNode):
         clock, logger = self.get_clock(), self.get_logger()
         self._observing = Troubles(self._counts, logger)
         self._actions = ActionLog(_ACTIONS_KEPT)
+        self._raw = Rate()  # of images that are not compressed
         self._execution = Execution(self._actions)
         self._reports = ControllerReports(
             self._execution, self._counts, Troubles(self._counts, logger))
@@ -171,6 +175,7 @@ class WorldModelNode(ManagedNode):
         subscribe = self._border.subscribe
         subscriptions = (
             subscribe(Image, 'image', self._on_image, IMAGE),
+            subscribe(CompressedImage, 'image/compressed', self._on_compressed, IMAGE),
             subscribe(JointState, 'joint_states', self._on_joints, JOINTS),
             subscribe(PoseStamped, 'pose', self._on_pose, SENSOR),
             subscribe(ControllerState, 'controller_state', self._on_controller_state, SETPOINT),
@@ -306,8 +311,14 @@ class WorldModelNode(ManagedNode):
     # Messages: store the newest, work elsewhere
 
     def _on_image(self, message: Image) -> None:
+        self._raw.tick(monotonic())
         self._observer.image_came()
         self._look(message)
+
+    def _on_compressed(self, message: CompressedImage) -> None:
+        if self._raw.age(monotonic()) > _RAW_AGE:
+            self._observer.image_came()
+            self._look(message)
 
     def _on_joints(self, message: JointState) -> None:
         if self._observer.robot.store_joints(message, self._observer.model):
