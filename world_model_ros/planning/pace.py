@@ -18,6 +18,8 @@ from __future__ import annotations
 import math
 
 _MOST = 8.0
+# A machine may turn twice as slow at any time.
+_LEAST_SURPRISE = 2.0
 
 
 class Pace:
@@ -35,15 +37,22 @@ class Pace:
         self._each = max((seconds - single) / (batch - 1), single * 1e-3)
         self._fixed = max(single - self._each, 0.0)
         self._load = 1.0
+        self._surprise = _LEAST_SURPRISE
 
     def record(self, size: int, seconds: float) -> None:
         """Take note of a call: slow-downs count at once, recoveries half."""
+        surprise = min(seconds / self.seconds(size), _MOST)
+        self._surprise = max(surprise, 0.9 * self._surprise, _LEAST_SURPRISE)
         load = min(max(seconds, 1e-9) / (self._fixed + self._each * size), _MOST)
         self._load = max(load, 0.5 * self._load + 0.5 * load)
 
     def seconds(self, size: int) -> float:
         """What a call of so many sequences will take."""
         return self._load * (self._fixed + self._each * size)
+
+    def safe(self, seconds: float) -> int:
+        """Most sequences of one call that ends in time though it is as late as any of the last."""
+        return self.fitting(seconds / self._surprise)
 
     def fitting(self, seconds: float) -> int:
         """Most sequences of one call that `seconds` have room for, 0 if not even one."""

@@ -25,9 +25,8 @@ from world_model_ros.planning.pace import Pace
 
 Float = NDArray[np.float32]
 
-# Share of the time left that one call may be expected to take: on a machine that has just turned
-# twice as slow, the deadline is still kept. Only where not even one sequence fits, more is risked.
-_BET, _LAST_BET = 0.5, 0.8
+# Share of the time left that one sequence may be expected to take, where no call is safe.
+_LAST_BET = 0.8
 
 
 class Scoring:
@@ -51,13 +50,14 @@ class Scoring:
     def score(self, actions: Float, until: float) -> Float:
         """Costs [n] of the first n of sequences [N, R, A] that there is time for.
 
-        All in one call if that is clearly in time, else in calls that take half of what is left.
+        All in one call if that is clearly in time, else in calls of which each leaves as much as the
+        machine may be slower than expected.
         The very first sequence is scored in any case. Raises InferenceError.
         """
         parts, done = [], 0
         while done < len(actions):
             left = until - self._clock()
-            fitting = self._pace.fitting(_BET * left) or self._pace.fitting(_LAST_BET * left)
+            fitting = self._pace.safe(left) or min(self._pace.fitting(_LAST_BET * left), 1)
             size = min(len(actions) - done, max(fitting, 0 if self.samples else 1))
             if not size:
                 break
