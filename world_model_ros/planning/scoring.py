@@ -50,9 +50,9 @@ class Scoring:
     def score(self, actions: Float, until: float) -> Float:
         """Costs [n] of the first n of sequences [N, R, A] that there is time for.
 
-        All in one call if that is clearly in time, else in calls of which each leaves as much as the
-        machine may be slower than expected.
-        The very first sequence is scored in any case. Raises InferenceError.
+        All in one call if that is clearly in time, else in calls of which each leaves room for a
+        machine that turns slower. The very first sequence is scored in any case. Raises
+        InferenceError.
         """
         parts, done = [], 0
         while done < len(actions):
