@@ -112,7 +112,7 @@ def test_with_the_encoders_weights_shuffled_the_arm_does_not_find_the_picture(
 ) -> None:
     shuffle_encoder(REACH, tmp_path / 'shuffled')
     process = start_demo(tmp_path / 'run', '--bundle', str(tmp_path / 'shuffled'),
-                         '--episodes', '2', '--seed', '3')
+                         '--episodes', '1', '--seed', '3')
     output, errors = process.communicate(timeout=120)
     report = json.loads((tmp_path / 'run' / 'report.json').read_text(encoding='utf-8'))
     assert report['success_rate'] == 0.0, output

@@ -215,6 +215,10 @@ def try_fault(cell: Cell, fault: Fault) -> Result:
         # The simulator knows nothing of the fault: the whole machine stood still.
         result.starved = True
         result.complaints.append(f'the simulator stood still for {stall:.3f} s, too')
+    if result.complaints and result.noticed_after == 0.0 and fault.detectable is not at_once:
+        # What was to be brought about was there before: plans or joint states came too late.
+        result.starved = True
+        result.complaints.append('the machine was late before the fault began')
     return result
 
 
