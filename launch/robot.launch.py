@@ -81,7 +81,9 @@ def _start(context: LaunchContext) -> list[Action]:
         **{name: given[name] for name in (
             'joint_states', 'commands', 'joint_trajectory', 'cmd_vel')}})
     world_model = partial(make, 'world_model', {'bundle': given['bundle']}, {
-        'image': given['image'], 'joint_states': given['joint_states']})
+        'image': given['image'], 'joint_states': given['joint_states'],
+        'image/compressed': f'{given["image"]}/compressed',
+        'controller_state': 'controller/state'})
     # The controller is back first: it brings the robot to rest where the model cannot.
     return [respawning(controller, BackOff(first=0.1)),
             respawning(world_model, BackOff(first=1.0))]

@@ -110,6 +110,11 @@ LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
     'another clock': (lambda f: f['image'].update(ages=[-3600.0] * 20), Grade.UNFIT,
                       '-3600 s away', 'chrony'),
     'simulated clock': (simulated, Grade.UNFIT, 'away from this clock', '--use-sim-time'),
+    'clock ahead': (lambda f: f['image'].update(ages=[-0.3] * 20), Grade.WARNING,
+                    '300 ms ahead of this clock', 'chrony'),
+    'pictures lost': (lambda f: f['image'].update(stamps=[
+        s for k, s in enumerate(f['image']['stamps']) if k % 4 != 2]), Grade.WARNING,
+        '4 of 19 pictures are missing', 'FASTDDS_BUILTIN_TRANSPORTS'),
     'late picture': (lambda f: f['image'].update(ages=[0.8] * 20), Grade.WARNING, '800 ms old',
                      'max_age'),
     'stamps apart': (lambda f: f['joint_states'].update(

@@ -56,7 +56,9 @@ CONTROLLER = GraphNode(
         'joint_trajectory': 'joint_trajectory_controller/joint_trajectory',
     }, 'its limits come from config/demo.yaml and the URDF')
 WORLD_MODEL = GraphNode(
-    'world_model', {'image': 'camera/image_raw', 'controller_state': 'controller/state'},
+    'world_model', {
+        'image': 'camera/image_raw', 'image/compressed': 'camera/image_raw/compressed',
+        'controller_state': 'controller/state'},
     '"wmros check BUNDLE" tells whether the model is sound')
 DIRECTOR = GraphNode(
     'demo_director', {

@@ -189,7 +189,7 @@ def _mismatches(node: Node, paths: list[str]) -> Iterator[dict[str, str]]:
                     publisher.qos_profile, subscriber.qos_profile)
                 if publisher.topic_type != subscriber.topic_type:
                     reason = f'{publisher.topic_type} for {subscriber.topic_type}'
-                elif compatibility is not QoSCompatibility.ERROR:
+                elif compatibility != QoSCompatibility.ERROR:  # not one object: it comes from C++
                     continue
                 yield {'topic': topic, **ends, 'reason': reason}
 

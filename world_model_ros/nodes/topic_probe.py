@@ -140,7 +140,7 @@ def _publishers(node: Node, topic: str, qos: QoSProfile) -> list[dict[str, str]]
         found.append({
             'node': f'{info.node_namespace.rstrip("/")}/{info.node_name}',
             'type': info.topic_type, 'reliability': info.qos_profile.reliability.name.lower(),
-            'refusal': reason if compatibility is QoSCompatibility.ERROR else ''})
+            'refusal': reason if compatibility == QoSCompatibility.ERROR else ''})
     return found
 
 

@@ -1,0 +1,127 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`wmros doctor` reads a robot's YAML as ROS does, and judges limits as the controller would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dds import Graph, values
+from toy_bundle import JOINTS, write_toy_bundle
+
+from world_model_ros.bringup.fit import judge_limits, judge_timing
+from world_model_ros.bringup.robot_file import RobotFileError, read_parameters, read_robot
+from world_model_ros.control import LimitsError
+from world_model_ros.resources import resource
+
+URDF = 'package://world_model_ros/description/reach_arm.urdf'
+
+
+def written(folder: Path, content: Any) -> Path:
+    file = folder / 'robot.yaml'
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize(('key', 'node', 'meant'), [
+    ('controller', '/controller', True), ('/controller', '/controller', True),
+    ('controller', '/left/controller', False),  # a bare name is inert in a namespace
+    ('/left/controller', '/left/controller', True), ('/*/controller', '/left/controller', True),
+    ('/*/controller', '/a/b/controller', False), ('/**', '/a/b/controller', True),
+    ('/**/controller', '/controller', True), ('/**/controller', '/a/b/controller', True),
+    ('/**/world_model', '/controller', False)])
+def test_a_section_holds_for_the_nodes_that_ros_gives_it(
+    key: str, node: str, meant: bool, tmp_path: Path,
+) -> None:
+    file = written(tmp_path, {key: {'ros__parameters': {'control_rate': 50.0}}})
+    if meant:
+        assert read_parameters(file, node) == {'control_rate': 50.0}
+    else:
+        with pytest.raises(RobotFileError, match='has nothing for'):
+            read_parameters(file, node)
+
+
+@pytest.mark.parametrize(('content', 'complaint'), [
+    ('a: [1', 'cannot be read'), ('[1, 2]', 'is no ROS parameter file'),
+    ('controller: {joints: [a]}', 'no ros__parameters below "controller"')])
+def test_what_is_no_parameter_file_is_refused(
+    content: str, complaint: str, tmp_path: Path,
+) -> None:
+    with pytest.raises(RobotFileError, match=complaint):
+        read_parameters(written(tmp_path, content), '/controller')
+
+
+def parameters(**changes: Any) -> dict[str, Any]:
+    return {'joints': list(JOINTS), 'robot_description_file': URDF,
+            **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}, **changes}
+
+
+@pytest.mark.parametrize(('changes', 'complaint'), [
+    ({'joints': ['shoulder', 'wrist']}, 'joint wrist is not in the robot description'),
+    ({'joints': 'shoulder'}, 'write a list of names'),
+    ({'joint_limits.elbow.max_velocity': 1}, 'write a number with a point in it'),
+    ({'robot_description_file': ''}, 'no robot description'),
+    ({'robot_description_file': '/nowhere.urdf'}, 'cannot be read'),
+    ({'robot_description_file': 'package://nowhere/a.urdf'}, 'source the workspace of nowhere'),
+    ({'joint_limits.elbow.max_acceleration': float('inf')}, 'no finite max_acceleration')])
+def test_parameters_that_make_no_robot_are_refused(
+    changes: dict[str, Any], complaint: str,
+) -> None:
+    with pytest.raises((RobotFileError, LimitsError), match=complaint):
+        read_robot(parameters(**changes))
+
+
+def test_the_doctor_and_the_controller_understand_a_robot_alike(tmp_path: Path) -> None:
+    file = resource('config/demo.yaml')
+    limits = read_robot(read_parameters(file, '/controller')).limits
+    with Graph(tmp_path) as graph:
+        graph.spawn('controller', parameters=read_parameters(file, '/controller'))
+        diagnosed = graph.diagnostics()
+        graph.wait_for(lambda: diagnosed('controller: limits') is not None, 20.0, 'limits')
+        assert values(diagnosed('controller: limits')) == {
+            name: f'{limits.lower[i]:g} to {limits.upper[i]:g}, velocity {limits.velocity[i]:g}, '
+                  f'acceleration {limits.acceleration[i]:g}' for i, name in enumerate(limits.names)}
+
+
+@pytest.mark.parametrize(('changes', 'about'), [
+    ({}, None),
+    ({'joint_limits.elbow.max_velocity': 0.5}, 'joint_limits.elbow.max_velocity'),
+    ({'joint_limits.shoulder.max_acceleration': 1.0}, 'joint_limits.shoulder.max_acceleration'),
+    ({'joints': ['elbow']}, 'joints'),
+    ({'command_interface': 'twist', 'twist_axes': ['linear.x'],
+      'twist_limits.linear.x.max_velocity': 1.0, 'twist_limits.linear.x.max_acceleration': 1.0},
+     'joints')])
+def test_limits_that_do_not_fit_the_model_are_named(
+    changes: dict[str, Any], about: str | None, tmp_path: Path,
+) -> None:
+    found = list(judge_limits(write_toy_bundle(tmp_path), read_robot(parameters(**changes))))
+    assert [one.about for one in found] == ([about] if about else [])
+
+
+def test_a_model_plans_positions_inside_those_of_the_robot(tmp_path: Path) -> None:
+    def positions(manifest: dict[str, Any]) -> None:
+        manifest['action'].update(kind='joint_position', units=['rad'] * 2, upper=[1.5, 3.0])
+
+    bundle = write_toy_bundle(tmp_path, positions)
+    (found,) = judge_limits(bundle, read_robot(parameters()))
+    assert 'elbow' in found.about and 'the robot may go from -2.4 to 2.4' in found.problem
+
+
+def test_a_robot_that_brakes_between_two_plans_is_named() -> None:
+    assert not list(judge_timing({}, {}))
+    (found,) = judge_timing({'late_after': 0.15}, {'plan_rate': 5.0, 'plan_deadline': 0.1})
+    assert 'will brake between plans' in found.problem and '0.38 or more' in found.cure
