@@ -54,7 +54,7 @@ from world_model_ros.simulation import ArmSimulation
 
 # Sequences x iterations of ours, cheapest first.
 WARM = ((16, 1), (24, 2), (32, 2), (48, 2), (64, 2), (64, 3))
-COLD = ((48, 2), (64, 3), (96, 4), (128, 6), (128, 9))
+COLD = ((48, 2), (64, 4), (128, 4), (128, 8))
 DRIVER = (64, 3)
 """The budget whose warm-started plans are executed."""
 

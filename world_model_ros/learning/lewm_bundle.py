@@ -46,9 +46,9 @@ _LEAST_STD = 1e-3
 
 PLANNER: dict[str, Any] = {
     # A new action every 0.3 s at first and every 0.5 s later; the published one has 25 free rows.
-    'horizon': 5, 'knots': [0, 3, 6, 10, 15, 20], 'interpolation': 'hold', 'samples': 64,
-    'iterations': 3, 'elites': 8, 'sigma': 0.8, 'sigma_min': 0.05, 'momentum': 0.1,
-    'constant_grid': 5,
+    'horizon': 5, 'knots': [0, 3, 6, 10, 15, 20], 'interpolation': 'hold', 'sampler': 'icem',
+    'samples': 64, 'iterations': 4, 'elites': 8, 'kept_elites': 4, 'noise_exponent': 2.0,
+    'decay': 1.0, 'sigma': 0.8, 'sigma_min': 0.05, 'momentum': 0.1, 'constant_grid': 0,
 }
 
 Floats = NDArray[np.float32]
