@@ -15,14 +15,21 @@
 """
 The ``~/load_model`` service: another model without a restart.
 
-A thread of its own loads, checks and warms the bundle while everything else goes on. It is there
-from the start: where memory is short a new thread may never begin, and who starts it waits for
-that. The callback is a coroutine that naps: rclpy asks a coroutine that waits for something again
-and again at full speed, and one that blocks would hold up the executor, and with it the heartbeat.
+A thread of its own loads, checks and warms the bundle while everything else goes on, with less
+priority than what drives the robot: loading is all computing, and took half of the planner's time
+where processors are few. A priority that was given up cannot be taken back, so each load has a new
+thread. Where memory is short that may never begin, so nobody else waits for it than the thread that
+starts it, which is there from the start.
+
+The callback is a coroutine that naps: rclpy asks a coroutine that waits for something again and
+again at full speed, and one that blocks would hold up the executor, and with it the heartbeat.
 """
 
+import _thread
 import contextlib
 import ctypes
+import os
+import sys
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -39,6 +46,8 @@ from world_model_ros.nodes.newest import Newest
 _NAP = 0.002  # s that the executor is held up at a time
 _PATIENCE = 0.5  # s that a load may take to end with the node
 _TAKE_OVER = 2.0  # s to wait for the first picture that the new model sees
+_BEGIN = 5.0  # s to wait for a thread to begin
+_NICE = 10  # a tenth of a processor where others of this process want it, too
 
 
 class ModelHost(Protocol):
@@ -108,7 +117,7 @@ class LoadModelServer:
             response.message = 'no shadow runs'
             return
         job = self._job = _Job(_path(request.bundle), request.shadow, self._host)
-        self._work.put(job.run)
+        self._work.put(job.start)
         while not job.ended.wait(_NAP):
             await _Turn()
         model = job.result()
@@ -134,12 +143,24 @@ class _Job:
 
     def __init__(self, path: Path, shadow: bool, host: ModelHost) -> None:
         self.path, self._shadow, self._host = path, shadow, host
-        self.ended = threading.Event()
+        self.ended, self._began = threading.Event(), threading.Event()
         self._model: LoadedModel | None = None
         self._error: Exception | None = None
 
-    def run(self) -> None:
-        """Load; called in the loader's thread."""
+    def start(self) -> None:
+        """Load in a new thread and wait for it; called in the loader's thread."""
+        try:
+            # Not threading.Thread, whose start waits for ever for a thread that cannot begin.
+            _thread.start_new_thread(self._run, ())
+            if not self._began.wait(_BEGIN):
+                raise MemoryError
+        except (RuntimeError, MemoryError) as error:
+            self._error = MemoryError(str(error))
+            self.ended.set()
+        self.ended.wait()
+
+    def _run(self) -> None:
+        self._began.set()
         try:
             self._model = self._host.load(self.path, shadow=self._shadow)
         except Exception as error:  # raised again by `result`, in the executor's thread
@@ -160,6 +181,16 @@ class _Turn:
 
     def __await__(self) -> Generator[None, None, None]:
         yield
+
+
+def give_way() -> None:
+    """
+    Let the kernel prefer the process's other threads to the calling one, from now on.
+
+    Only Linux has priorities of threads; elsewhere nothing happens.
+    """
+    if sys.platform == 'linux':
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _give_memory_back() -> None:

@@ -26,6 +26,8 @@ from sensor_msgs.msg import Image, JointState
 from world_model_interfaces.msg import ActionProposal, ModelInfo
 from world_model_ros.bundle import PoseProprioception, load_bundle
 from world_model_ros.inference import Context, RuntimeSettings, WorldModel
+from world_model_ros.inference.providers import choose
+from world_model_ros.inference.sessions import ProviderError
 from world_model_ros.observation import (
     JointStateError,
     PoseError,
@@ -53,9 +55,13 @@ class LoadedModel:
 
     def __init__(
         self, path: Path, settings: RuntimeSettings, progress: Callable[[str], None],
+        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Load, check and warm up the bundle in ``path``; ``progress`` is told what takes long.
+
+        ``give_way`` lowers the calling thread's priority. It is called when that does no harm: the
+        threads that a runtime starts while it opens graphs inherit the priority and keep it.
 
         Raises BundleError.
         """
@@ -68,7 +74,10 @@ class LoadedModel:
         self.reads_pose = isinstance(self._state, PoseProprioception)
         # Without joints, pictures or a pose are all that the model is told.
         self.reads_joints = self._state is not None and bool(self._state.joints)
+        if _is_single_threaded(self.digest, settings):
+            give_way()
         self.graphs = WorldModel(self.bundle, settings, progress)
+        give_way()
         # Measures how long imagining takes, which runs each size of batch once.
         self.planner = Planner(self.graphs, self.manifest.planner)
         self.is_closed = False
@@ -190,6 +199,15 @@ class LoadedModel:
             horizon=self.rows,
             joint_names=list(state.joints) if state else [],
             latent_shape=list(self.manifest.latent.shape))
+
+
+def _is_single_threaded(digest: str, settings: RuntimeSettings) -> bool:
+    """Whether a runtime computes in the thread that calls it and starts none of its own."""
+    try:
+        backend = choose(digest, settings)
+    except ProviderError:
+        return False  # what is wrong is said where the graphs are opened
+    return backend.provider == 'cpu' and backend.threads == 1
 
 
 def _pose_of(message: PoseStamped, contract: PoseProprioception) -> Float:

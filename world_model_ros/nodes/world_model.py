@@ -67,7 +67,7 @@ from world_model_ros.nodes.border import Border
 from world_model_ros.nodes.controller_reports import ControllerReports
 from world_model_ros.nodes.convert import to_stamp, to_tensor
 from world_model_ros.nodes.goals import GoalRequest, Goals
-from world_model_ros.nodes.load_model import LoadModelServer
+from world_model_ros.nodes.load_model import LoadModelServer, give_way
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Observation, Observer, Occasion
 from world_model_ros.nodes.process import ManagedNode, run_node
@@ -230,7 +230,7 @@ class WorldModelNode(ManagedNode):
         return '' if self._configured else 'the node is not configured: configure it first'
 
     def load(self, path: Path, *, shadow: bool) -> LoadedModel:
-        model = self._load(path)
+        model = self._load(path, give_way)
         if shadow:
             _check_shadow(model, self._proposer.model)
         return model
@@ -259,9 +259,9 @@ class WorldModelNode(ManagedNode):
         self._run_shadow(model)
         self._settings.note('shadow_bundle', '' if model is None else str(model.bundle.path))
 
-    def _load(self, path: Path) -> LoadedModel:
+    def _load(self, path: Path, give_way: Callable[[], None] = lambda: None) -> LoadedModel:
         """Load a model that is fit to run here; the same checks and words as `wmros check`."""
-        model = LoadedModel(path, self._settings.runtime(), self._log_info)
+        model = LoadedModel(path, self._settings.runtime(), self._log_info, give_way)
         self._settings.check(model.rows * model.manifest.action.step_duration)
         deadline = self._settings.real('plan_deadline')
         report = describe_model(model.graphs, deadline, _SPEED_TEST)
