@@ -19,8 +19,8 @@
 The nodes of ``robot.launch.py`` by the bag's clock, fed with what the robot saw: camera, joint
 states, pose and goal. What the bag says of plans and commands is not played, so that only one model
 speaks. All of it is in the namespace ``replay``: no real robot near by hears of it, unless it lives
-by ``/clock``. It is over when the bag is. It needs the packages ros2bag and
-rosbag2_storage_default_plugins.
+by ``/clock``. The controller judges each plan and follows none, since no drive listens to it. It is
+over when the bag is. It needs the packages ros2bag and rosbag2_storage_default_plugins.
 """
 
 from launch.actions import (

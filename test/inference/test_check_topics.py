@@ -114,7 +114,7 @@ LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
                     '300 ms ahead of this clock', 'chrony'),
     'pictures lost': (lambda f: f['image'].update(stamps=[
         s for k, s in enumerate(f['image']['stamps']) if k % 4 != 2]), Grade.WARNING,
-        '4 of 19 pictures are missing', 'FASTDDS_BUILTIN_TRANSPORTS'),
+        '5 of 19 pictures are missing', 'FASTDDS_BUILTIN_TRANSPORTS'),
     'late picture': (lambda f: f['image'].update(ages=[0.8] * 20), Grade.WARNING, '800 ms old',
                      'max_age'),
     'stamps apart': (lambda f: f['joint_states'].update(

@@ -62,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--robot', type=Path, metavar='YAML',
                         help='parameters file, as robot.launch.py takes it (default: the '
                              'parameters of the running nodes)')
+    parser.add_argument('--robot-description-file', metavar='URDF',
+                        help='as robot.launch.py takes it (default: what the YAML says)')
     parser.add_argument('--bundle', type=Path, metavar='DIR',
                         help='the model (default: that of the running world_model)')
     for name, what in (('image', 'camera'), ('joint', 'joint states'), ('pose', 'pose')):
@@ -127,8 +129,10 @@ def _parameters(
     if args.robot is None:
         running = graph['nodes'].get(path) if graph else None
         return running['parameters'] if running else {}
+    urdf = {'robot_description_file': args.robot_description_file}
     try:
-        return read_parameters(args.robot, path)
+        return {**read_parameters(args.robot, path),
+                **(urdf if args.robot_description_file else {})}
     except RobotFileError as error:
         if name == 'controller':  # world_model works by its defaults
             report.findings.append(Finding(
