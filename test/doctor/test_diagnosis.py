@@ -1,0 +1,123 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What `wmros doctor` makes of a graph, one fault at a time; real graphs are in test_ten_faults."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from world_model_ros.cli import diagnosis, middleware
+from world_model_ros.inference.findings import Grade
+
+Graph = dict[str, Any]
+
+
+def healthy() -> Graph:
+    node = {'copies': 1, 'state': 'active', 'parameters': {'use_sim_time': False}}
+    return {
+        'expected': ['/controller', '/world_model'], 'clocks': [], 'mismatches': [],
+        'nodes': {'/controller': copy.deepcopy(node), '/world_model': copy.deepcopy(node)},
+        'commands': {'/commands': {'type': 'std_msgs/msg/Float64MultiArray',
+                                   'publishers': ['/controller'], 'subscribers': ['/drive']}},
+        'diagnostics': [{'node': '/controller', 'name': 'controller: ladder', 'level': 0,
+                         'message': 'track'}]}
+
+
+def of(node: str, **facts: Any) -> Callable[[Graph], None]:
+    return lambda graph: graph['nodes'][node].update(facts)
+
+
+def commands(**ends: list[str]) -> Callable[[Graph], None]:
+    return lambda graph: graph['commands']['/commands'].update(ends)
+
+
+def joystick_alone(graph: Graph) -> None:
+    graph['nodes'].clear()
+    graph['expected'].clear()
+    commands(publishers=['/joystick'])(graph)
+
+
+FAULTS: dict[str, tuple[Callable[[Graph], None], Grade, str, str]] = {
+    'missing': (lambda g: g['nodes'].pop('/world_model'), Grade.NOTE, 'is not running',
+                'robot.launch.py'),
+    'twice': (of('/controller', copies=2), Grade.UNFIT, '2 nodes have this name', 'namespace'),
+    'mute': (of('/controller', state=None), Grade.UNFIT, 'does not answer', 'start it again'),
+    'unconfigured': (of('/world_model', state='unconfigured'), Grade.WARNING, 'is unconfigured',
+                     'ros2 lifecycle set /world_model configure'),
+    'inactive': (of('/world_model', state='inactive'), Grade.WARNING, 'is inactive',
+                 'ros2 lifecycle set /world_model activate'),
+    'no clock': (of('/controller', parameters={'use_sim_time': True}), Grade.UNFIT,
+                 'waits for /clock', 'use_sim_time:=false'),
+    'two commanders': (commands(publishers=['/controller', '/joystick']), Grade.UNFIT,
+                       '/controller and /joystick command this robot at the same time', 'end all'),
+    'commanded before': (joystick_alone, Grade.UNFIT, '/joystick command this robot already',
+                         'end all but the controller'),
+    'no drive': (commands(subscribers=[]), Grade.UNFIT, 'nobody listens to the commands',
+                 'ros2 control list_controllers'),
+}
+
+
+def test_nothing_is_found_where_nothing_is_wrong() -> None:
+    graph = healthy()
+    assert list(diagnosis.judge(graph)) == []
+    assert diagnosis.describe_health(graph) == []
+    assert diagnosis.describe_commands(graph) == [('/commands', '/controller -> /drive')]
+
+
+@pytest.mark.parametrize('name', FAULTS)
+def test_each_fault_is_named_with_its_cure(name: str) -> None:
+    plant, grade, problem, cure = FAULTS[name]
+    graph = healthy()
+    plant(graph)
+    (found,) = diagnosis.judge(graph)
+    assert found.grade is grade
+    assert problem in found.problem and cure in found.cure
+
+
+def test_two_clocks_and_nodes_that_follow_neither_are_named() -> None:
+    graph = healthy()
+    graph['clocks'] = ['/bag', '/gazebo']
+    both, *nodes = diagnosis.judge(graph)
+    assert both.problem == '/bag and /gazebo publish it'
+    assert [one.about for one in nodes] == ['/controller', '/world_model']
+
+
+def test_the_gravest_diagnostics_are_shown_first() -> None:
+    graph = healthy()
+    graph['diagnostics'] += [
+        {'node': '/controller', 'name': 'a', 'level': 1, 'message': 'so so'},
+        {'node': '/controller', 'name': 'b', 'level': 2, 'message': 'bad'}]
+    assert diagnosis.describe_health(graph) == [('b', 'error: bad'), ('a', 'warning: so so')]
+
+
+@pytest.mark.parametrize(('rmw', 'cure'), [
+    ('rmw_cyclonedds_cpp', 'CYCLONEDDS_URI'), ('rmw_zenoh_cpp', 'rmw_zenohd'),
+    ('rmw_new_cpp', 'see how rmw_new_cpp is set up')])
+def test_other_middlewares_have_cures_of_their_own(
+    rmw: str, cure: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(middleware.TRANSPORTS, raising=False)
+    (found,) = middleware.judge_images(middleware.Delivery(rmw, 30, 3, 5.0))
+    assert found.grade is Grade.UNFIT and cure in found.cure
+
+
+def test_transports_that_hide_nodes_from_others_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(middleware.TRANSPORTS, 'LARGE_DATA')
+    monkeypatch.setenv(middleware.RANGE, 'SUBNET')
+    (found,) = middleware.judge_images(middleware.Delivery('rmw_fastrtps_cpp', 30, 30, 2.0))
+    assert found.grade is Grade.NOTE and 'not found' in found.problem
