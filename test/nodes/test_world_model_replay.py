@@ -265,4 +265,3 @@ def test_a_recording_gives_byte_identical_proposals_when_it_is_played_again(
         assert len(first) == FRAMES and first.keys() == second.keys()
         changed = [stamp for stamp in first if content(first[stamp]) != content(second[stamp])]
         assert not changed, f'{kind} differ from {(changed[0] - START) / S:g} s on'
-    assert all(it.samples > 300 for it in player.heard.proposals.values())  # none was cut short
