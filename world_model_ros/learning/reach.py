@@ -35,18 +35,21 @@ _CALIBRATION_EPISODES = 120
 _REACHED = 0.01  # metres from the goal at which the tip counts as there
 
 PLANNER: dict[str, Any] = {
-    'sampler': 'cem',
+    'sampler': 'icem',
     'horizon': 32,
-    'knots': [0, 2, 4, 8, 12, 16, 20, 26],
+    'knots': [0, 3, 7, 12, 19],
     'interpolation': 'hold',
-    'samples': 128,
-    'iterations': 3,
-    'elites': 16,
+    'samples': 64,
+    'iterations': 4,
+    'elites': 8,
     'sigma': [0.5, 0.5],
     'sigma_min': [0.02, 0.02],
     'momentum': 0.1,
-    'constant_grid': 7,
+    'constant_grid': 0,
     'memory': 256,
+    'noise_exponent': 2.0,
+    'decay': 1.0,
+    'kept_elites': 4,
 }
 
 
