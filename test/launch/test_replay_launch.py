@@ -1,0 +1,194 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""A bag instead of a robot: replay.launch.py plans from what was recorded, and ends with the bag.
+
+Needs launch_testing, which comes with a ROS 2 distribution, and `rosbags`, which writes the bag.
+Where there is no rosbag2, the bag is played by test/launch/player, which publishes what lies in it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('launch_testing', reason='launch_testing comes with a ROS 2 distribution')
+pytest.importorskip('launch_ros', reason='launch_ros comes with a ROS 2 distribution')
+pytest.importorskip('rosbags', reason='rosbags writes the bag: pip install rosbags')
+
+import array
+
+import launch_testing.actions
+import launch_testing.asserts
+import launch_testing.markers
+import numpy as np
+import rclpy
+from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import serialize_message
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray, Header
+from toy_bundle import JOINTS, SIZE, toy_image, write_toy_bundle
+
+from launch import LaunchDescription
+from world_model_interfaces.msg import ActionProposal, ControllerState
+from world_model_ros.cli.demo import free_domain
+from world_model_ros.demo import graph
+from world_model_ros.nodes.convert import to_nanoseconds, to_stamp
+from world_model_ros.nodes.qos import COMMAND, SETPOINT
+
+LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'replay.launch.py'
+DOMAIN = free_domain()
+OUT = Path(tempfile.mkdtemp(prefix='replay_launch_'))
+BEGIN, DURATION, RATE = 1_700_000_000 * 10**9, 12.0, 20.0  # ns, s, Hz
+END = BEGIN + round(DURATION * 1e9)
+DELAY = 10.0  # s
+
+
+def write_bag(folder: Path) -> None:
+    """Record a robot that stands at 0.4 and 0.2 rad, and is to go where 0 and 0 are."""
+    def qos(durability: QosDurability) -> list[Qos]:
+        never = QosTime(2147483647, 4294967295)
+        return [Qos(QosHistory.KEEP_LAST, 5, QosReliability.RELIABLE, durability, never, never,
+                    QosLiveliness.AUTOMATIC, never, False)]
+
+    store = get_typestore(Stores.LATEST)
+    image, joints = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
+    latched, volatile = qos(QosDurability.TRANSIENT_LOCAL), qos(QosDurability.VOLATILE)
+    with Writer(folder, version=9) as writer:
+        goals, pictures, states, commands = (
+            writer.add_connection(topic, kind, typestore=store, offered_qos_profiles=profile)
+            for topic, kind, profile in (
+                ('/goal_image', image, latched), ('/camera/image_raw', image, volatile),
+                ('/joint_states', joints, volatile),
+                # Recorded commands of another day are not to be played.
+                ('/velocity_controller/commands', 'std_msgs/msg/Float64MultiArray', volatile)))
+        writer.write(goals, BEGIN, serialize_message(picture(BEGIN, [0.0, 0.0])))
+        for step in range(round(DURATION * RATE)):
+            stamp = BEGIN + round(step * 1e9 / RATE)
+            writer.write(states, stamp, serialize_message(JointState(
+                header=Header(stamp=to_stamp(stamp)), name=list(JOINTS),
+                position=[0.4 + 1e-4 * (step % 2), 0.2], velocity=[0.0, 0.0])))
+            writer.write(pictures, stamp, serialize_message(
+                picture(stamp, [0.4 + 0.01 * (step % 2), 0.2])))
+            writer.write(commands, stamp, serialize_message(Float64MultiArray(data=[9.0, 9.0])))
+
+
+def picture(stamp: int, position: list[float]) -> Image:
+    """What the camera saw at a time [ns]."""
+    return Image(
+        header=Header(stamp=to_stamp(stamp)), height=SIZE, width=SIZE, encoding='rgb8',
+        step=3 * SIZE, data=array.array('B', toy_image(position).tobytes()))
+
+
+def has_rosbag2() -> bool:
+    """Whether `ros2 bag play` is here."""
+    return shutil.which('ros2') is not None and subprocess.run(
+        ['ros2', 'bag', 'play', '--help'], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.launch_test
+@launch_testing.markers.keep_alive
+def generate_test_description() -> LaunchDescription:
+    """Return the replay of a bag that was written just now."""
+    write_bag(OUT / 'bag')
+    write_toy_bundle(OUT / 'bundle')
+    parameters = OUT / 'robot.yaml'
+    parameters.write_text(json.dumps({'/**/controller': {'ros__parameters': {
+        'joints': list(JOINTS),
+        'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
+        'joint_limits': {joint: {'max_acceleration': 8.0} for joint in JOINTS}}}}))
+    environment = {'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': str(OUT), **graph.environment()}
+    if not has_rosbag2():
+        environment['PATH'] = f'{Path(__file__).parent / "player"}{os.pathsep}{os.environ["PATH"]}'
+    replay = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
+        launch_arguments={
+            'bag': str(OUT / 'bag'), 'bundle': str(OUT / 'bundle'), 'delay': str(DELAY),
+            'parameters': str(parameters)}.items())
+    return LaunchDescription([
+        *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
+        replay, launch_testing.actions.ReadyToTest()])
+
+
+class TestReplay(unittest.TestCase):
+    """The nodes live in the time of the bag."""
+
+    def test_plans_follow_from_the_bag_and_no_command_leaves_the_replay(self, proc_info) -> None:
+        """One process start for all assertions."""
+        context = Context()
+        rclpy.init(context=context, domain_id=DOMAIN)
+        node = Node('probe', context=context)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        proposals: list[ActionProposal] = []
+        states: list[ControllerState] = []
+        commands: list[Float64MultiArray] = []
+        sentinel: list[Image] = []
+        node.create_subscription(
+            ActionProposal, '/replay/world_model/proposal', proposals.append, COMMAND)
+        node.create_subscription(
+            ControllerState, '/replay/controller/state', states.append, SETPOINT)
+        node.create_subscription(
+            Float64MultiArray, '/velocity_controller/commands', commands.append, 10)
+        node.create_subscription(
+            Image, '/replay/image', sentinel.append, qos_profile_sensor_data)
+        deadline = time.monotonic() + 90.0
+        while not any(to_nanoseconds(image.header.stamp) > END - 1e9 for image in sentinel):
+            self.assertLess(time.monotonic(), deadline, 'the bag is not played')
+            executor.spin_once(timeout_sec=0.05)
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+
+        self.assertGreater(len(proposals), 5)
+        for proposal in proposals:
+            self.assertTrue(BEGIN <= to_nanoseconds(proposal.header.stamp) <= END)
+        # From 0.4 and 0.2 rad to 0 and 0: both joints are to go back. (The first rows are what
+        # the controller is doing meanwhile: it stands.)
+        steps, joints = proposals[-1].values.shape
+        actions = np.reshape(proposals[-1].values.data, (steps, joints))
+        self.assertTrue(np.all(actions.sum(axis=0) < -0.1), actions)
+        # The controller judges the plans. It follows none: there is no drive that listens.
+        self.assertGreater(states[-1].accepted + states[-1].refused, 0)
+        self.assertEqual({state.rung for state in states}, {ControllerState.HOLD})
+        self.assertEqual(commands, [])  # the recorded ones included
+        proc_info.assertWaitForShutdown(process='bag', timeout=30)
+
+
+@launch_testing.post_shutdown_test()
+class TestAfterwards(unittest.TestCase):
+    """What the run leaves behind."""
+
+    def test_everything_ends_with_the_bag(self, proc_info) -> None:
+        launch_testing.asserts.assertExitCodes(proc_info)
+        self.assertEqual(len(list(proc_info.process_names())), 3)
