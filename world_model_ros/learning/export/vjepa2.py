@@ -42,8 +42,8 @@ from world_model_ros.learning.export.source import ModelSource
 HORIZON = 2
 FRAMES = 8  # that the predictor's graph takes at most; its mask grows with their square
 PLANNER: dict[str, Any] = {
-    'samples': 400, 'iterations': 10, 'elites': 10, 'momentum': 0.15, 'memory': 2048,
-    'sigma': [0.05] * 6 + [0.5], 'sigma_min': [0.005] * 6 + [0.05]}
+    'horizon': HORIZON, 'samples': 400, 'iterations': 10, 'elites': 10, 'momentum': 0.15,
+    'memory': 2048, 'sigma': [0.05] * 6 + [0.5], 'sigma_min': [0.005] * 6 + [0.05]}
 DISTANCE = {'source': 'tokens', 'metric': 'l1', 'reduction': 'mean'}
 _CARTESIAN = tuple(CARTESIAN_UNITS)
 _SIDE = 256  # pixels; what V-JEPA 2-AC was trained with
