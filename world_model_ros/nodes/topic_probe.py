@@ -28,7 +28,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -78,11 +78,12 @@ class Heard:
 
 
 def probe(
-    node: Node, topics: Mapping[str, str], seconds: float, enough: int = _ENOUGH,
+    node: Node, topics: Mapping[str, str], seconds: float, optional: Collection[str] = (),
 ) -> dict[str, Any]:
     """Listen with `node` to `topics`, keyed as `TYPES`, and return what there is to say.
 
-    It ends when `enough` messages of each have come, at the latest after `seconds`.
+    It ends when enough messages of each have come, those that are `optional` left out, at the
+    latest after `seconds`.
     """
     heard = {name: Heard(node.resolve_topic_name(topic)) for name, topic in topics.items()}
     kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, SENSOR, _joints),
@@ -92,7 +93,7 @@ def probe(
         node.create_subscription(kind, topic, partial(heard[name].store, node, facts), qos)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(
-            len(one.arrivals) < enough for one in heard.values()):
+            len(one.arrivals) < _ENOUGH for name, one in heard.items() if name not in optional):
         rclpy.spin_once(node, timeout_sec=0.1)
     for name, one in heard.items():
         one.publishers = _publishers(node, one.topic, kinds[name][1])
