@@ -39,6 +39,8 @@ Float = NDArray[np.float32]
 
 # Share of an iteration's sequences that are small changes of the best one so far.
 _NEARBY = 0.25
+# Largest share of a plan's time that is set aside for what is not scoring.
+_BESIDE = 0.15
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class Planner:
         # Where the runtime loops, what is chosen is imagined once more, for its latents.
         self._loops = manifest.graphs.rollout is None
         self._pace = self._measured_pace()
-        self._policy_time = 0.0
+        # Seconds: for a policy's sequence, for a batch to be made, for a plan to be put together.
+        self._policy_time = self._batch_time = self._end_time = 0.0
         if settings.policy_samples:
             context, _ = golden_start(model.bundle)
             for _ in range(2):  # the first call of a graph is slower
@@ -130,9 +133,16 @@ class Planner:
             np.random.Generator(np.random.PCG64(seed)))
         scoring = Scoring(self._model, context, goal, self._pace, self._clock)
         until, refits, best = deadline, 0, start.first
+        # What is not scoring takes a small share of the time, unless it was a stall.
+        most = _BESIDE * max(deadline - started, 0.0)
         for iteration in range(self._settings.iterations):
-            until = deadline - (self._pace.seconds(1) if self._loops else 0.0)
-            size = self._population(search, iteration, until - self._clock())
+            reserve = min(self._end_time, most)
+            reserve += self._pace.seconds(1) if self._loops else 0.0
+            until, began = deadline - reserve, self._clock()
+            left = until - began - min(self._batch_time, most)
+            if iteration and not self._pace.fitting(left):
+                break
+            size = self._population(search, iteration, left)
             near = int(_NEARBY * size)
             if iteration == 0:
                 knots = self._opening(search, size - near, context, start, until)
@@ -143,6 +153,7 @@ class Planner:
                 self._sequences.moved(best, search.nearby(near), start.fixed)])
             if iteration == 0:
                 actions[0] = best
+            self._batch_time = _followed(self._batch_time, self._clock() - began)
             costs = scoring.score(actions, until)
             if len(costs):
                 search.refit(knots[:len(costs)], costs[:len(knots)])
@@ -151,9 +162,12 @@ class Planner:
                 break
             best = scoring.actions
         scoring.score(self._sequences.rows_of(search.mean[None], fixed_rows), until)
+        latents, scored = scoring.latents(), self._clock()
         distance = math.nan if goal is None else self._model.goal_distance(context, goal)
         elites = self._sequences.rows_of(search.elites, fixed_rows)
-        return Plan(scoring.actions, scoring.latents(), scoring.steps, scoring.cost, distance,
+        ended = self._clock()
+        self._end_time = _followed(self._end_time, ended - scored)
+        return Plan(scoring.actions, latents, scoring.steps, scoring.cost, distance,
                     scoring.samples, refits, self._clock() - started,
                     WarmStart(scoring.actions, elites))
 
@@ -229,6 +243,11 @@ class Planner:
             self._model.score(context, goal, actions)
             times[size] = min(self._clock() - started, times.get(size, math.inf))
         return Pace(times[1], batch, times[batch])
+
+
+def _followed(before: float, now: float) -> float:
+    """A time as expected next: slow-downs count at once, recoveries half."""
+    return max(now, 0.5 * before + 0.5 * now)
 
 
 def _check(name: str, values: Float, shape: tuple[int | None, ...]) -> None:
