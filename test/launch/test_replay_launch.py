@@ -30,7 +30,6 @@ import pytest
 
 pytest.importorskip('launch_testing', reason='launch_testing comes with a ROS 2 distribution')
 pytest.importorskip('launch_ros', reason='launch_ros comes with a ROS 2 distribution')
-pytest.importorskip('rosbags', reason='rosbags writes the bag: pip install rosbags')
 
 import array
 
