@@ -340,6 +340,8 @@ def draw(report: Mapping[str, Any], folder: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2))
+    for axis, part in zip(axes, ('lewm', 'latency'), strict=True):
+        axis.set_visible(part in report)
     if 'lewm' in report:
         lewm = report['lewm']
         curve = np.array(lewm['curve'])
