@@ -45,7 +45,7 @@ PLANNER: dict[str, Any] = {
     'sigma': [0.5, 0.5],
     'sigma_min': [0.02, 0.02],
     'momentum': 0.1,
-    'constant_grid': 0,
+    'constant_grid': 4,
     'memory': 256,
     'noise_exponent': 2.0,
     'decay': 1.0,
