@@ -43,6 +43,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.cli.demo import free_domain
 from world_model_ros.demo import graph as demo_graph
 
@@ -54,7 +55,7 @@ LATCHED = QoSProfile(
 )
 ENVIRONMENT = {
     'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA?max_msg_size=4MB&sockets_size=4MB&non_blocking=true',
+    TRANSPORTS: FAST_DDS_TRANSPORTS,
     'OMP_NUM_THREADS': '1',
 }
 

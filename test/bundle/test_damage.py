@@ -28,7 +28,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from toy_bundle import toy_golden, write_toy_bundle
 
@@ -381,13 +381,14 @@ _YAML = st.recursive(
     max_leaves=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=48, deadline=None)
 @given(section=st.sampled_from(['model', 'files', 'action', 'image', 'proprioception', 'latent',
                                 'graphs', 'cost', 'goal', 'surprise', 'planner',
                                 'golden']), value=_YAML)
 def test_a_section_of_any_other_content_is_refused_by_name(
     sound: Path, section: str, value: object,
 ) -> None:
+    assume(section != 'surprise' or value is not None)  # a model may lack it; left empty, it does
     original = (sound / 'bundle.yaml').read_text()
     try:
         put(section, value=value)(sound)

@@ -205,7 +205,7 @@ def tell(seed: int, length: int, kind: Kind, loop: bool) -> Story:
     return bench
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=420, deadline=None)
 @given(seeds, lengths, kinds, st.booleans())
 def test_no_story_leads_outside_the_limits_or_replays_what_is_left_of_a_plan(
     seed: int, length: int, kind: Kind, loop: bool
