@@ -23,12 +23,7 @@ the arguments.
 import time
 from functools import partial
 
-from launch.actions import (
-    DeclareLaunchArgument,
-    RegisterEventHandler,
-    SetEnvironmentVariable,
-    Shutdown,
-)
+from launch.actions import RegisterEventHandler, SetEnvironmentVariable, Shutdown
 from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -36,24 +31,13 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
 from world_model_ros.bringup.back_off import BackOff
+from world_model_ros.bringup.launch_arguments import DEMO, declare
 from world_model_ros.bringup.respawn import respawning
 from world_model_ros.demo import graph
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the demo's graph."""
-    arguments = [
-        DeclareLaunchArgument('namespace', default_value='',
-                              description='Namespace of all nodes and topics.'),
-        DeclareLaunchArgument('bundle', default_value=str(graph.default_bundle()),
-                              description='Folder of the model bundle.'),
-        DeclareLaunchArgument('parameters', default_value=str(graph.parameters_file()),
-                              description='YAML file with the parameters of all nodes.'),
-        DeclareLaunchArgument('episodes', default_value='5', description='How many goals are set.'),
-        DeclareLaunchArgument('seed', default_value='0', description='Decides the goals.'),
-        DeclareLaunchArgument('out', default_value='out',
-                              description='Folder for the film demo.gif and report.json.'),
-    ]
     settings = {
         graph.WORLD_MODEL.name: {'bundle': _typed('bundle', str)},
         graph.DIRECTOR.name: {
@@ -76,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
     end = RegisterEventHandler(OnProcessExit(
         target_action=director, on_exit=[Shutdown(reason='the director has ended')]))
     return LaunchDescription([
-        *arguments, *environment, end, make(graph.SIMULATOR),
+        *declare(DEMO), *environment, end, make(graph.SIMULATOR),
         # The controller is back first: it brings the robot to rest where the model cannot.
         respawning(partial(make, graph.CONTROLLER), BackOff(first=0.1)),
         respawning(partial(make, graph.WORLD_MODEL), BackOff(first=1.0)),

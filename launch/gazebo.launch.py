@@ -18,7 +18,7 @@ it is ``robot.launch.py``, as on a robot. It needs the packages gz_ros2_control,
 ros_gz_sim, robot_state_publisher, joint_state_broadcaster and joint_trajectory_controller.
 """
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, RegisterEventHandler
+from launch.actions import IncludeLaunchDescription, RegisterEventHandler
 from launch.conditions import IfCondition, UnlessCondition
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -28,6 +28,7 @@ from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchDescription
 from world_model_ros.bringup.gazebo import gazebo_description
+from world_model_ros.bringup.launch_arguments import GAZEBO, declare
 from world_model_ros.resources import resource
 
 CONTROLLERS = 'config/gazebo/controllers.yaml'
@@ -70,12 +71,6 @@ def generate_launch_description() -> LaunchDescription:
             'bundle': LaunchConfiguration('bundle'),
             'parameters': LaunchConfiguration('parameters'), 'use_sim_time': 'true'}.items())
     return LaunchDescription([
-        DeclareLaunchArgument('bundle', default_value=str(resource('models/reach')),
-                              description='Folder of the model bundle.'),
-        DeclareLaunchArgument('parameters', default_value=str(resource('config/gazebo/robot.yaml')),
-                              description='YAML file with the parameters of both nodes.'),
-        DeclareLaunchArgument('gui', default_value='true', choices=['true', 'false'],
-                              description='Whether Gazebo opens a window.'),
-        *gazebo, publisher, bridge, spawn, nodes,
+        *declare(GAZEBO), *gazebo, publisher, bridge, spawn, nodes,
         # ros2_control comes to life with the robot.
         RegisterEventHandler(OnProcessExit(target_action=spawn, on_exit=[controllers]))])

@@ -24,7 +24,6 @@ over when the bag is. It needs the packages ros2bag and rosbag2_storage_default_
 """
 
 from launch.actions import (
-    DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
@@ -36,38 +35,26 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
 from launch import Action, LaunchContext, LaunchDescription
+from world_model_ros.bringup.launch_arguments import REPLAY, declare
 from world_model_ros.resources import resource
 
-ARGUMENTS = {
-    'bag': (None, 'Folder of the bag, as ros2 bag record wrote it.'),
-    'bundle': (None, 'Folder of the model bundle.'),
-    'parameters': (None, 'YAML file of the robot that the bag is of.'),
-    'image': ('/camera/image_raw', 'The camera in the bag.'),
-    'joint_states': ('/joint_states', 'The joint states in the bag.'),
-    'pose': ('/pose', "The link's pose in the bag, for models that read one."),
-    'goal_image': ('/goal_image', 'Goals in the bag; without any, publish one.'),
-    'rate': ('1.0', 'How many times as fast as it was.'),
-    'delay': ('5.0', 'Time for the nodes to load the model before the bag begins [s].'),
-}
 NAMESPACE = 'replay'
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the robot's nodes and the bag that they listen to."""
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=text)
-          for name, (default, text) in ARGUMENTS.items()),
-        OpaqueFunction(function=_start)])
+    return LaunchDescription([*declare(REPLAY), OpaqueFunction(function=_start)])
 
 
 def _start(context: LaunchContext) -> list[Action]:
-    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    given = {name: LaunchConfiguration(name).perform(context) for name in REPLAY}
     topics = {name: given[name] for name in ('image', 'joint_states', 'pose', 'goal_image')}
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(resource('launch/robot.launch.py'))),
         launch_arguments={
-            'namespace': NAMESPACE, 'use_sim_time': 'true', 'image': 'image',
-            'joint_states': 'joint_states', 'bundle': given['bundle'],
+            'namespace': NAMESPACE, 'use_sim_time': 'true', 'bundle': given['bundle'],
+            # Said here, or this file's arguments of the same name would hold there, too.
+            **{name: name for name in topics},
             'parameters': given['parameters']}.items())
     bag = ExecuteProcess(
         name='bag', output='screen', cmd=[

@@ -1,0 +1,127 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the launch files take, and how ``robot.launch.py`` wires the nodes.
+
+Plain data, read by ``launch/`` and by the reference pages: these are written, and tested, where no
+``launch`` is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from world_model_ros.demo import graph
+from world_model_ros.resources import resource
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a launch file.
+
+    A default that is a path means a file of this package; None: it has to be given.
+    """
+
+    default: str | Path | None
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+_BUNDLE = 'Folder of the model bundle.'
+
+ROBOT = {
+    'bundle': Argument(None, _BUNDLE),
+    'parameters': Argument(
+        None, 'YAML file of your robot; begin with config/robot_template.yaml.'),
+    'robot_description_file': Argument(
+        '', 'URDF with the limits of the joints; empty: what the YAML file says.'),
+    'namespace': Argument('', 'Namespace of the nodes and of all relative topics.'),
+    'image': Argument('camera/image_raw', 'The camera that the model was trained for.'),
+    'joint_states': Argument('joint_states', 'Joint states of the robot.'),
+    'pose': Argument('pose', "The link's pose, for models that read one."),
+    'goal_image': Argument('goal_image', 'What the camera shall see.'),
+    'commands': Argument(
+        'velocity_controller/commands', 'Where velocities go, with command_interface: velocity.'),
+    'joint_trajectory': Argument(
+        'joint_trajectory_controller/joint_trajectory',
+        'Where trajectories go, with command_interface: trajectory.'),
+    'cmd_vel': Argument('cmd_vel', 'Where twists go, with command_interface: twist.'),
+    'use_sim_time': Argument('false', 'Follow /clock: for simulators and bags.'),
+    'autostart': Argument(
+        'true', 'Configure and activate; false leaves that to a lifecycle manager.'),
+}
+"""Of ``robot.launch.py``."""
+
+DEMO = {
+    'namespace': Argument('', 'Namespace of all nodes and topics.'),
+    'bundle': Argument(graph.default_bundle(), _BUNDLE),
+    'parameters': Argument(graph.parameters_file(), 'YAML file with the parameters of all nodes.'),
+    'episodes': Argument('5', 'How many goals are set.'),
+    'seed': Argument('0', 'Decides the goals.'),
+    'out': Argument('out', 'Folder for the film demo.gif and report.json.'),
+}
+"""Of ``demo.launch.py``."""
+
+GAZEBO = {
+    'bundle': Argument(resource('models/reach'), _BUNDLE),
+    'parameters': Argument(
+        resource('config/gazebo/robot.yaml'), 'YAML file with the parameters of both nodes.'),
+    'gui': Argument('true', 'Whether Gazebo opens a window.', ('true', 'false')),
+}
+"""Of ``gazebo.launch.py``; those of ``robot.launch.py``, which it includes, work as well."""
+
+REPLAY = {
+    'bag': Argument(None, 'Folder of the bag, as ros2 bag record wrote it.'),
+    'bundle': Argument(None, _BUNDLE),
+    'parameters': Argument(None, 'YAML file of the robot that the bag is of.'),
+    'image': Argument('/camera/image_raw', 'The camera in the bag.'),
+    'joint_states': Argument('/joint_states', 'The joint states in the bag.'),
+    'pose': Argument('/pose', "The link's pose in the bag, for models that read one."),
+    'goal_image': Argument('/goal_image', 'Goals in the bag; without any, publish one.'),
+    'rate': Argument('1.0', 'How many times as fast as it was.'),
+    'delay': Argument('5.0', 'Time for the nodes to load the model before the bag begins [s].'),
+}
+"""Of ``replay.launch.py``."""
+
+LAUNCH_FILES: Mapping[str, Mapping[str, Argument]] = {
+    'robot.launch.py': ROBOT, 'demo.launch.py': DEMO, 'replay.launch.py': REPLAY,
+    'gazebo.launch.py': GAZEBO}
+
+
+def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return node -> name in the node -> topic, for values of the arguments ``ROBOT``."""
+    return {
+        'controller': {
+            'proposal': 'world_model/proposal', 'model_info': 'world_model/model_info',
+            'heartbeat': 'world_model/heartbeat',
+            **{name: given[name] for name in (
+                'joint_states', 'commands', 'joint_trajectory', 'cmd_vel')}},
+        'world_model': {
+            'image': given['image'], 'image/compressed': f'{given["image"]}/compressed',
+            **{name: given[name] for name in ('joint_states', 'pose', 'goal_image')},
+            'controller_state': 'controller/state'},
+    }
+
+
+def declare(arguments: Mapping[str, Argument]) -> list[Any]:
+    """Return launch's own actions that declare ``arguments``."""
+    from launch.actions import DeclareLaunchArgument
+
+    return [DeclareLaunchArgument(
+        name, description=argument.description, choices=list(argument.choices) or None,
+        default_value=None if argument.default is None else str(argument.default))
+        for name, argument in arguments.items()]
