@@ -102,6 +102,7 @@ class Cell:
         self._time = {'use_sim_time': True} if simulated_time else {}
         self._clock = ['--clock'] if simulated_time else []
         self._goals: list[Image] = []
+        self._target = POSES[0]
         self._order = 0
         self._rogues: list[subprocess.Popen[bytes]] = []
 
@@ -217,7 +218,28 @@ class Cell:
             self.recording.read()
             return condition()
 
-        self.graph.wait_for(read, within, what)
+        try:
+            self.graph.wait_for(read, within, what)
+        except AssertionError as error:
+            raise AssertionError(f'{error}: {self.condition()}') from None
+
+    def condition(self) -> str:
+        """Return how things stand, for whoever reads that a wait was in vain."""
+        now = time.time_ns()
+        newest = {kind: self.recording.newest(kind)
+                  for kind in ('state', 'robot', 'joints', 'proposal', 'heartbeat', 'command')}
+        parts = [f'{kind} {(now - line.sent) / NANOSECONDS:.2f} s ago' if line else f'no {kind}'
+                 for kind, line in newest.items()]
+        state, robot = newest['state'], newest['robot']
+        if state is not None:
+            parts.append(f'rung {to_state(state).rung} because "{to_state(state).cause}"')
+        if robot is not None:
+            parts.append(f'arm at {vector(robot.fields[1])} for {self._target}')
+        parts += [f'{process.args!s} ended with {process.returncode}'
+                  for process in self.graph.processes if process.poll() is not None]
+        parts += [f'{status.name}: {status.message}'
+                  for status in self.read_aloud(now - 3 * NANOSECONDS)]
+        return '; '.join(parts)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, for what is about time itself."""
