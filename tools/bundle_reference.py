@@ -28,6 +28,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import markup
 import yaml
 
 from world_model_ros.bundle import GoldenVectors, Manifest, manifest
@@ -115,7 +116,7 @@ def page() -> str:
     whole = schema()
     parts = [INTRODUCTION, *_sections(whole), FILES, GRAPHS_TITLE, _tensors(), GOLDEN_TITLE,
              _golden(), EXAMPLES_TITLE, *_examples()]
-    return '\n'.join(part.strip('\n') + '\n' for part in parts)
+    return markup.page(parts)
 
 
 def _sections(whole: Mapping[str, Any]) -> Iterator[str]:
@@ -162,15 +163,15 @@ def _models(whole: Mapping[str, Any], entry: Mapping[str, Any]) -> list[Mapping[
 
 
 def _table(whole: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    rows = ['| field | what | meaning |', '|---|---|---|']
+    rows = []
     for name, entry in model['properties'].items():
         absent = '' if name in model['required'] else ', or absent'
-        meaning = ' '.join(entry.get('description', '').split())
+        meaning = markup.one_line(entry.get('description', ''))
         if not meaning:
             meaning = ' '.join(m['description'].split('\n\n')[0].replace('\n', ' ')
                                for m in _models(whole, entry)[:1])
-        rows.append(f'| `{name}` | {_kind(whole, entry)}{absent} | {_escape(meaning)} |')
-    return '\n'.join(rows)
+        rows.append([f'`{name}`', f'{_kind(whole, entry)}{absent}', meaning])
+    return markup.table(['field', 'what', 'meaning'], rows)
 
 
 def _kind(whole: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
@@ -180,11 +181,11 @@ def _kind(whole: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     if 'const' in entry:
         return f'`{entry["const"]}`'
     if 'enum' in entry:
-        return ' \\| '.join(f'`{value}`' for value in entry['enum'])
+        return ' | '.join(f'`{value}`' for value in entry['enum'])
     for key in ('anyOf', 'oneOf'):
         if key in entry:
             kinds = [_kind(whole, one) for one in entry[key] if one.get('type') != 'null']
-            return ' \\| '.join(dict.fromkeys(kinds))
+            return ' | '.join(dict.fromkeys(kinds))
     kind = entry.get('type')
     if kind == 'array':
         return _array(whole, entry)
@@ -218,10 +219,6 @@ def _paragraphs(text: str) -> str:
     return '\n\n'.join(' '.join(one.split()) for one in text.split('\n\n'))
 
 
-def _escape(text: str) -> str:
-    return text.replace('|', '\\|')
-
-
 def _tensors() -> str:
     """The table in the docstring of `bundle.manifest`, with the words around it."""
     text = inspect.getdoc(manifest) or ''
@@ -230,12 +227,11 @@ def _tensors() -> str:
 
 def _golden() -> str:
     text = inspect.getdoc(GoldenVectors) or ''
-    rows = ['| array | type and shape |', '|---|---|']
-    for name, what in re.findall(r'^(\w+): (.+(?:\n    .+)*)$', text, re.MULTILINE):
-        rows.append(f'| `{name}` | {_escape(" ".join(what.split()))} |')
+    rows = [[f'`{name}`', markup.one_line(what)]
+            for name, what in re.findall(r'^(\w+): (.+(?:\n    .+)*)$', text, re.MULTILINE)]
     lead = re.search(r'The rollout starts from.*?(?=\n\n)', text, re.DOTALL)
     words = ' '.join((lead[0] if lead else '').split()).removesuffix(' Shapes as in `manifest`:')
-    return '\n'.join(rows) + f'\n\n{words}'
+    return f'{markup.table(["array", "type and shape"], rows)}\n\n{words}'
 
 
 def _examples() -> Iterator[str]:
