@@ -56,6 +56,8 @@ setup(
         'gpu': ['onnxruntime-gpu'],
         'openvino': ['openvino'],
         'sim': ['mujoco', 'pillow', 'rich'],
+        # colcon takes pytest where it finds it here.
+        'test': ['hypothesis', 'onnx', 'pytest', 'rosbags', 'scipy'],
         'train': ['matplotlib', 'onnx', 'onnxscript', 'torch', 'tqdm'],
     },
     zip_safe=True,

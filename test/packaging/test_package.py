@@ -14,6 +14,7 @@
 
 """What the package promises to those who build, install and start it."""
 
+import ast
 import configparser
 import importlib
 import re
@@ -28,14 +29,17 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 
 ROOT = Path(__file__).parents[2]
 
-# rosdep's name for what the index calls otherwise.
+# rosdep's name for what the index calls otherwise (rosdistro, rosdep/python.yaml).
 KEYS = {
+    'mujoco': 'python3-mujoco-pip',
     'numpy': 'python3-numpy',
+    'onnxruntime': 'python3-onnxruntime-pip',
     'opencv-python-headless': 'python3-opencv',
+    'pillow': 'python3-pil',
     'pydantic': 'python3-pydantic',
     'pyyaml': 'python3-yaml',
+    'rich': 'python3-rich',
 }
-NO_KEY = {'onnxruntime'}
 
 
 def names(requirements: str) -> list[str]:
@@ -50,19 +54,37 @@ def depends(package: Path) -> set[str]:
 
 
 def runtime() -> list[str]:
-    """Return what the robot's nodes need: the first paragraph of demo.in."""
-    return names((ROOT / 'requirements/demo.in').read_text().split('\n\n')[0])
+    """Return what the nodes, the simulator and the demo need: two paragraphs of demo.in."""
+    return names('\n'.join((ROOT / 'requirements/demo.in').read_text().split('\n\n')[:2]))
 
 
-def test_package_xml_names_a_rosdep_key_for_all_that_the_nodes_need() -> None:
-    assert set(runtime()) - NO_KEY == set(KEYS)
-    keys = depends(ROOT / 'package.xml')
-    assert {KEYS[name] for name in runtime() if name not in NO_KEY} == {
-        key for key in keys if key.startswith('python3-')}
+def imported(*folders: str) -> set[str]:
+    """Return the packages that the code in folders imports, by their top-level names."""
+    trees = [ast.parse(file.read_text()) for folder in folders
+             for file in (ROOT / folder).rglob('*.py')]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    return {name.partition('.')[0] for node in nodes for name in (
+        [alias.name for alias in node.names] if isinstance(node, ast.Import) else
+        [node.module or ''] if isinstance(node, ast.ImportFrom) else [])}
+
+
+def test_package_xml_names_a_rosdep_key_for_all_that_nodes_simulator_and_commands_need() -> None:
+    assert set(runtime()) == set(KEYS)
+    assert {KEYS[name] for name in runtime()} == {
+        key for key in depends(ROOT / 'package.xml') if key.startswith('python3-')}
+
+
+def test_package_xml_names_every_ros_package_that_the_nodes_and_launch_files_import() -> None:
+    python = {'cv2', 'mujoco', 'numpy', 'pydantic', 'rich', 'world_model_ros', 'yaml'}
+    ros = imported('world_model_ros/nodes', 'world_model_ros/bringup', 'launch') - set(
+        sys.stdlib_module_names) - python
+    assert 'sensor_msgs' in ros
+    assert not ros - depends(ROOT / 'package.xml')
 
 
 def test_the_wheels_bring_every_ros_package_that_package_xml_needs() -> None:
-    not_on_the_index = {'launch', 'launch_ros', 'world_model_interfaces'}
+    not_on_the_index = {'launch', 'launch_ros', 'ros2launch', 'ros2bag',
+                        'rosbag2_storage_default_plugins', 'world_model_interfaces'}
     locked = names((ROOT / 'requirements/ros.txt').read_text())
     needed = depends(ROOT / 'package.xml') | depends(
         ROOT / 'world_model_interfaces/package.xml') - {'rosidl_default_runtime'}
@@ -118,6 +140,14 @@ def test_colcon_puts_executables_where_ros2_run_looks() -> None:
     config.read(ROOT / 'setup.cfg')
     assert config['develop']['script_dir'] == '$base/lib/world_model_ros'
     assert config['install']['install_scripts'] == '$base/lib/world_model_ros'
+
+
+def test_colcon_test_runs_the_tests_with_pytest() -> None:
+    shown = subprocess.run(
+        [sys.executable, '-c', 'import runpy, setuptools\n'
+         'setuptools.setup = lambda **given: print(given["extras_require"]["test"])\n'
+         'runpy.run_path("setup.py")'], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    assert 'pytest' in ast.literal_eval(shown.stdout)
 
 
 def test_both_packages_have_one_version() -> None:

@@ -57,9 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     live = parser.add_argument_group('whether a running robot gives what the model needs')
     live.add_argument('--against-topics', action='store_true',
                       help='listen to the camera and the joint states of this ROS domain')
-    live.add_argument('--image-topic', default='image', metavar='TOPIC')
-    live.add_argument('--joint-topic', default='joint_states', metavar='TOPIC')
-    live.add_argument('--pose-topic', default='pose', metavar='TOPIC')
+    for name, topic in (('image', 'image'), ('joint', 'joint_states'), ('pose', 'pose')):
+        live.add_argument(f'--{name}-topic', default=topic, metavar='TOPIC',
+                          help='default %(default)s')
     live.add_argument('--listen', type=float, default=10.0, metavar='S',
                       help='listen no longer than this (default %(default)s)')
     live.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
