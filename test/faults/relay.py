@@ -38,15 +38,15 @@ import sys
 import time
 from typing import Any
 
-import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
+
+from world_model_ros.nodes.process import run_node
 
 NANOSECONDS = 1_000_000_000
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -151,15 +151,5 @@ class Relay(Node):
         self._said.publish(message)
 
 
-def main() -> None:
-    rclpy.init()
-    try:
-        rclpy.spin(Relay('--clock' in sys.argv))
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rclpy.try_shutdown()
-
-
 if __name__ == '__main__':
-    main()
+    run_node(lambda: Relay('--clock' in sys.argv))
