@@ -20,8 +20,7 @@ Three parts, written to the JSON as they go, so that what is cut off is not lost
 * `lewm`: receding-horizon episodes with a LeWM of 18 million weights (`wmros train lewm`).
   Wherever a plan is due, the solver plans as published (300 x 30) and ours does with rising
   budgets, cold and warm-started, from the same context toward the same goal. All plans are judged
-  by one evaluator, the package's own cost, on actions cut off at the robot's bounds, as they would
-  be executed.
+  by one evaluator, the package's own cost, and so is standing still.
 * `reach`: whole episodes on models/reach, both planners from the same starts toward the same goals.
 * `latency`: success on models/reach with 5 to 500 ms from observation to command, all of which may
   be spent on planning.
@@ -71,14 +70,17 @@ class Result:
     core_seconds: float
     samples: int
     cost: float
-    cost_unclamped: float
 
 
 @dataclass
 class Instant:
-    """One moment at which a plan was due. `curve`: the solver's seconds and cost by iteration."""
+    """One moment at which a plan was due.
+
+    `idle` is the cost of standing still; `curve` the solver's seconds and cost by iteration.
+    """
 
     first: bool
+    idle: float
     stock: Result
     curve: list[tuple[float, float]]
     cold: dict[str, Result] = field(default_factory=dict)
@@ -108,10 +110,7 @@ class Comparison:
         self._planners = {budget: Planner(model, settings_for(base, *budget))
                           for budget in {*WARM, *COLD, DRIVER}}
         self._stock, self._judge = stock, judge
-        action = model.bundle.manifest.action
-        self._bounds = (np.array(action.lower, np.float32), np.array(action.upper, np.float32))
-        self._step = action.step_duration * action.rows_per_step
-        self._rows = action.rows_per_step
+        self._rows = model.bundle.manifest.action.rows_per_step
         self._stock_warm: WarmStart | None = None
         self.instants: list[Instant] = []
 
@@ -125,22 +124,25 @@ class Comparison:
         assert goal is not None
         arguments = {'seed': seed, 'deadline': math.inf}
 
+        def worth(actions: Float) -> float:
+            return float(self._judge(context, goal, actions[None])[0])
+
         def plan(planner: Any, warm: WarmStart | None) -> tuple[Result, Plan]:
             clock, core = time.perf_counter(), time.thread_time()
             made = planner.plan(context, goal, warm_start=warm, **arguments)
             clock, core = time.perf_counter() - clock, time.thread_time() - core
-            worth = self._worth(context, goal, made.actions)
-            return Result(clock, core, made.samples, *worth), made
+            return Result(clock, core, made.samples, worth(made.actions)), made
 
         stock, made = plan(self._stock, self._stock_warm)
         # What its own policy keeps: the rest of the mean, and zeros behind it.
         rest = np.zeros_like(made.actions)
         rest[:-self._rows] = made.actions[self._rows:]
         self._stock_warm = WarmStart(rest, made.warm_start.elites)
-        curve = [(seconds, self._worth(context, goal, self._stock.rows(mean))[0])
+        curve = [(seconds, worth(self._stock.rows(mean)))
                  for seconds, mean in zip(self._stock.last.seconds, self._stock.last.means,
                                           strict=True)]
-        instant = Instant(warm_start is None, stock, curve)
+        idle = worth(np.zeros_like(made.actions))
+        instant = Instant(warm_start is None, idle, stock, curve)
         for budget in COLD:
             instant.cold[label(budget)] = plan(self._planners[budget], None)[0]
         if warm_start is not None:
@@ -148,18 +150,13 @@ class Comparison:
                 instant.warm[label(budget)] = plan(self._planners[budget], warm_start)[0]
         self.instants.append(instant)
         cold = instant.cold[label(COLD[-1])]
-        print(f'  plan {len(self.instants):3d}  stock {stock.seconds:5.1f} s cost {stock.cost:8.3f}'
+        print(f'  plan {len(self.instants):3d}  still {idle:8.3f}'
+              f'   stock {stock.seconds:5.1f} s cost {stock.cost:8.3f}'
               f'   ours cold {cold.seconds:5.2f} s cost {cold.cost:8.3f}'
               + ''.join(f'   warm {label(budget)} {instant.warm[label(budget)].seconds:5.2f} s '
                         f'{instant.warm[label(budget)].cost:8.3f}'
                         for budget in (WARM[0], DRIVER) if instant.warm), flush=True)
         return plan(self._planners[DRIVER], warm_start)[1]
-
-    def _worth(self, context: Context, goal: Float, actions: Float) -> tuple[float, float]:
-        """Cost of a plan as it would be executed, and as it was made."""
-        both = np.stack([np.clip(actions, *self._bounds), actions])
-        costs = self._judge(context, goal, both)
-        return float(costs[0]), float(costs[1])
 
 
 def ladder(instants: Sequence[Instant], kind: str) -> dict[str, Any]:
@@ -170,8 +167,8 @@ def ladder(instants: Sequence[Instant], kind: str) -> dict[str, Any]:
     """
     instants = [instant for instant in instants if getattr(instant, kind)]
     if not instants:
-        return {'instants': 0, 'stock': None, 'budgets': [], 'reached_with': None, 'speedup': None,
-                'speedup_core': None}
+        return {'instants': 0, 'idle': None, 'stock': None, 'budgets': [], 'reached_with': None,
+                'speedup': None, 'speedup_core': None}
     stock = [instant.stock for instant in instants]
     target = np.array([result.cost for result in stock])
     rows = []
@@ -193,8 +190,8 @@ def ladder(instants: Sequence[Instant], kind: str) -> dict[str, Any]:
     reached = next((row for row in rows if row['reached']), None)
     return {
         'instants': len(instants),
+        'idle': float(np.mean([instant.idle for instant in instants])),
         'stock': {'samples': stock[0].samples, 'cost': float(target.mean()),
-                  'cost_unclamped': float(np.mean([result.cost_unclamped for result in stock])),
                   'seconds': float(np.mean([result.seconds for result in stock]))},
         'budgets': rows,
         'reached_with': reached['budget'] if reached else None,
@@ -310,6 +307,7 @@ def table(report: Mapping[str, Any]) -> str:
             stock = side['stock']
             lines += [f'  {kind}, {side["instants"]} plans'.ljust(34)
                       + 'samples   s/plan     cost   no worse   speed-up (core)',
+                      '    standing still'.ljust(34) + f'{side["idle"]:25.3f}',
                       '    stock CEM 300 x 30'.ljust(34)
                       + f'{stock["samples"]:7d} {stock["seconds"]:8.2f} {stock["cost"]:8.3f}']
             lines += [f'    ours {row["budget"]}'.ljust(34)

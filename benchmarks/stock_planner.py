@@ -14,7 +14,9 @@
 """stable-worldmodel's own CEMSolver, asked as our planner is: the other side of the comparison.
 
 The solver is the package's, untouched. It is given what it would have to compute first (embeddings
-of pictures and goal), the same context, the same committed rows, and a cost to minimise:
+of pictures and goal), the same context, the same committed rows, and a cost to minimise. It knows
+no bounds, so the cost is that of the actions cut off at the robot's bounds: with a cost of actions
+that no robot executes it would lose to anybody. The cost is
 
 * of a LeWM, the package's own `LeWM.get_cost` in torch, on the same checkpoint;
 * of a bundle whose torch weights are not at hand (`models/reach`), the bundle's rollout in our
@@ -59,7 +61,7 @@ class Cost(Protocol):
     """Costs [N] of physical rows [N, H * rows_per_step, A] from a context toward a goal."""
 
     def __call__(self, context: Context, goal: Float, actions: Float) -> Float:
-        """Costs of any actions, inside the bounds or not."""
+        """Costs of actions inside the bounds."""
 
 
 class BundleCost:
@@ -107,12 +109,15 @@ def steps_of(manifest: Manifest, rows: Float) -> Tensor:
     return torch.from_numpy(steps.reshape(len(rows), -1, manifest.action.step_size))
 
 
-def rows_of(manifest: Manifest, steps: Tensor) -> Float:
-    """Physical rows [N, H * rows_per_step, A] of normalised model steps [N, H, K]."""
-    normal = manifest.action.normalization
-    rows = steps.numpy().reshape(len(steps), -1, manifest.action.size)
-    physical: Float = rows * np.array(normal.std, np.float32) + np.array(normal.mean, np.float32)
-    return physical
+def bounded_rows_of(manifest: Manifest, steps: Tensor) -> Float:
+    """Physical rows [N, H * rows_per_step, A], as executed, of normalised steps [N, H, K]."""
+    action = manifest.action
+    normal = action.normalization
+    rows = steps.numpy().reshape(len(steps), -1, action.size)
+    physical = rows * np.array(normal.std, np.float32) + np.array(normal.mean, np.float32)
+    executed: Float = np.clip(
+        physical, np.array(action.lower, np.float32), np.array(action.upper, np.float32))
+    return executed
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class StockPlanner:
         """Solve; the deadline is not looked at, for the solver knows none.
 
         `warm_start` becomes the first mean, as `WorldModelPolicy` does with the rest of a plan.
-        Actions are the solver's: its last mean, inside the bounds or not.
+        Actions are the solver's last mean, cut off at the bounds.
         """
         assert goal is not None
         manifest, history = self._manifest, _History()
@@ -169,7 +174,7 @@ class StockPlanner:
 
     def rows(self, mean: Tensor, committed: Float | None = None) -> Float:
         """Physical rows of a mean [H, K], behind what is committed."""
-        rows = rows_of(self._manifest, mean[None])[0]
+        rows = bounded_rows_of(self._manifest, mean[None])[0]
         if committed is not None:
             rows[:len(committed)] = committed[:len(rows)]
         return rows
@@ -185,7 +190,7 @@ class _Costable:
 
     def get_cost(self, info: dict[str, Any], candidates: Tensor) -> Tensor:
         """Costs [1, S] of candidates [1, S, H, K]."""
-        rows = rows_of(self._manifest, candidates[0])
+        rows = bounded_rows_of(self._manifest, candidates[0])
         if self._committed is not None:
             rows[:, :len(self._committed)] = self._committed[:rows.shape[1]]
         return torch.from_numpy(self._cost(self._context, self._goal, rows))[None]

@@ -26,13 +26,13 @@ from planning import Instant, Result, ladder
 
 
 def result(cost: float, seconds: float, samples: int = 100) -> Result:
-    return Result(seconds, seconds / 2, samples, cost, cost)
+    return Result(seconds, seconds / 2, samples, cost)
 
 
 def instants(*pairs: tuple[float, dict[str, float]]) -> list[Instant]:
     """Moments at which the solver took 10 s for a cost, and ours 0.1 s and 0.2 s for others."""
     seconds = {'small': 0.1, 'large': 0.2}
-    return [Instant(False, result(cost, 10.0, 9000), [],
+    return [Instant(False, 9.0, result(cost, 10.0, 9000), [],
                     cold={name: result(ours, seconds[name]) for name, ours in found.items()})
             for cost, found in pairs]
 
