@@ -53,7 +53,7 @@ EVERY = QoSProfile(depth=2000, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=2000, reliability=ReliabilityPolicy.BEST_EFFORT)
 SAMPLING = 0.02  # s between two looks at how long the nodes waited for a processor
 PRIORITY = -10  # nice value, where it is allowed
-NODES = ('controller', 'world_model', 'simulator', 'relay')
+NODES = ('controller', 'world_model', 'simulator', 'relay', 'rogue')
 
 
 def nanoseconds(stamp: Any) -> int:

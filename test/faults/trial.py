@@ -41,8 +41,8 @@ from world_model_interfaces.msg import ControllerState
 
 REACTION = 0.150  # s from detectable to decelerating, at most
 CLOCK_PAUSE = 0.15  # s without a new time on /clock
-STARVED = 0.1  # s without a processor, of the nodes between camera and plan, that make a plan late
-NODES = ('simulator', 'relay', 'world_model')
+STARVED = 0.1  # s without a processor, of the other nodes, that make plans and news late
+NODES = ('simulator', 'relay', 'world_model', 'rogue')  # whose messages a verdict is about
 REST = 0.050  # s beyond reaction and braking that standstill may take: five control periods
 
 
@@ -305,6 +305,12 @@ def _measure(
     if fault.step is Step.HOLD:
         _measure_rest(result, [line for line in commands if line.sent < cured], injected,
                       detectable, recording, numbers)
+    others = recording.waited(min(detectable, braking.sent), braking.sent, NODES)
+    if result.complaints and others > STARVED:
+        # The recorder, which goes first, knew before those who had to tell the controller.
+        result.starved = True
+        result.complaints.append(f'meanwhile the other nodes waited {others:.2f} s for the '
+                                 'processor')
 
 
 def _complain_of_silence(result: Result, recording: Recording, commands: Sequence[Line]) -> None:
