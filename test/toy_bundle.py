@@ -109,25 +109,30 @@ def write_toy_bundle(
     *,
     nan_above: float | None = None,
     horizon_in_graph: int | str = 'horizon',
+    cameras: tuple[str, str] | None = None,
 ) -> Bundle:
     """Write the toy into `folder` (made if missing) and load it.
 
     `change` may edit the manifest's plain mapping before it is written. With `nan_above`, imagined
     latents turn NaN where joint 0 is driven faster than that many rad/s: a model that fails in
-    places. `horizon_in_graph` fixes the rollout's number of steps.
+    places. `horizon_in_graph` fixes the rollout's number of steps. With `cameras`, joint 0 is read
+    from the left half of the first one's picture and joint 1 from the right half of the second's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _save(_encoder(with_proprioception=True), folder / 'encoder.onnx')
-    _save(_encoder(with_proprioception=False), folder / 'goal_encoder.onnx')
+    is_double = cameras is not None
+    _save(_encoder(with_proprioception=True, is_double=is_double), folder / 'encoder.onnx')
+    _save(_encoder(with_proprioception=False, is_double=is_double), folder / 'goal_encoder.onnx')
     _save(_rollout(nan_above, horizon_in_graph), folder / 'rollout.onnx')
-    toy_golden().save(folder / 'golden.npz')
+    toy_golden(is_double).save(folder / 'golden.npz')
     manifest = toy_manifest()
+    if cameras is not None:
+        manifest['image']['cameras'] = list(cameras)
     if change:
         change(manifest)
     return write_manifest(folder, manifest)
 
 
-def toy_golden() -> GoldenVectors:
+def toy_golden(is_double: bool = False) -> GoldenVectors:
     """Golden vectors from this file's own arithmetic, not from the graphs."""
     position = np.array([[0.5, -0.25], [-1.0, 2.0]])
     velocity = np.array([[0.0, 0.5], [-1.0, 0.0]])
@@ -140,6 +145,11 @@ def toy_golden() -> GoldenVectors:
     moved = STEP * np.cumsum(actions, 1)
     latents = np.concatenate([latent[0, :2] + moved, latent[0, 2:4] + moved, actions / 2], 2)
     distances = np.linalg.norm(latents[..., :2] - goal[-1], axis=2)
+    if is_double:  # each joint is in one camera's picture only
+        zero = toy_image([0.0, 0.0])
+        first, second = image.copy(), image.copy()
+        first[:, :, half:], second[:, :, :half] = zero[:, half:], zero[:, :half]
+        image = np.stack([first, second], 1)
     return GoldenVectors(
         image=image, proprioception=np.concatenate([position, velocity], 1).astype(np.float32),
         latent=latent.astype(np.float32), goal=goal.astype(np.float32),
@@ -151,20 +161,21 @@ def _constant(name: str, value: ArrayLike, dtype: type = np.float32) -> onnx.Ten
     return numpy_helper.from_array(np.asarray(value, dtype), name)
 
 
-def _encoder(with_proprioception: bool) -> onnx.ModelProto:
+def _encoder(with_proprioception: bool, is_double: bool) -> onnx.ModelProto:
     """Mean of red over each half, scaled back to radians; the joint state appended as it is."""
     half = SIZE // 2
-    weight = np.zeros((SIZE * SIZE * 3, 2))
-    columns = np.arange(SIZE * SIZE * 3).reshape(SIZE, SIZE, 3)
-    weight[columns[:, :half, 0].ravel(), 0] = 2 * RANGE / 255 / (SIZE * half)
-    weight[columns[:, half:, 0].ravel(), 1] = 2 * RANGE / 255 / (SIZE * half)
+    shape = [2, SIZE, SIZE, 3] if is_double else [SIZE, SIZE, 3]
+    columns = np.arange(np.prod(shape)).reshape(-1, SIZE, SIZE, 3)
+    weight = np.zeros((columns.size, 2))
+    weight[columns[0, :, :half, 0].ravel(), 0] = 2 * RANGE / 255 / (SIZE * half)
+    weight[columns[-1, :, half:, 0].ravel(), 1] = 2 * RANGE / 255 / (SIZE * half)
     seen = 'seen' if with_proprioception else 'goal'
     nodes = [
         helper.make_node('Cast', ['image'], ['pixels'], to=TensorProto.FLOAT),
         helper.make_node('Flatten', ['pixels'], ['flat'], axis=1),
         helper.make_node('Gemm', ['flat', 'weight', 'offset'], [seen]),
     ]
-    inputs = [helper.make_tensor_value_info('image', TensorProto.UINT8, ['batch', SIZE, SIZE, 3])]
+    inputs = [helper.make_tensor_value_info('image', TensorProto.UINT8, ['batch', *shape])]
     if with_proprioception:
         nodes.append(helper.make_node('Concat', ['seen', 'proprioception'], ['latent'], axis=1))
         inputs.append(helper.make_tensor_value_info(

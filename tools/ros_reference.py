@@ -49,13 +49,18 @@ INTERFACES = ROOT / 'world_model_interfaces'
 
 WORDS = {
     'world_model': {
-        'image': 'Camera pictures: 8 and 16 bit RGB(A), BGR(A), mono, YUV 4:2:2 and Bayer.',
+        'image': 'Camera pictures: 8 and 16 bit RGB(A), BGR(A), mono, YUV 4:2:2 and Bayer. A model '
+                 'that names its cameras reads `NAME/image_raw` of each instead, with '
+                 '`NAME/image_raw/compressed`; one that knows its field of view reads '
+                 '`camera_info` beside each.',
         'image/compressed': 'JPEG or PNG; read while no `image` comes.',
         'joint_states': 'In any order; joints that the model does not read are ignored.',
         'pose': "A link's pose, for models that read one (V-JEPA 2-AC).",
         'controller_state': "The controller's `~/state`: what was executed, which plan is "
                             'followed, how late plans arrive.',
         'goal_image': 'What the camera shall see. Goals are latched: publish them transient local.',
+        'goal_image/compressed': 'The same as JPEG or PNG. For several cameras: '
+                                 '`NAME/goal_image` of each, stamped alike.',
         '~/shadow/surprise': 'The same of the shadow model.',
     },
     'controller': {

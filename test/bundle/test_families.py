@@ -80,7 +80,7 @@ def test_a_goal_holds_only_the_parts_that_the_goal_encoder_gives() -> None:
     manifest = read('joints')
     assert manifest.goal_shape == (8, 8, 48)
     assert manifest.image is not None
-    assert manifest.image.shape == (2, 96, 128, 3)
+    assert manifest.image.shape == (2, 2, 96, 128, 3)  # cameras, frames
 
 
 def pose_without_gripper(data: Data) -> None:
@@ -121,6 +121,20 @@ MISFITS: dict[str, tuple[str, Callable[[Data], object], str, str]] = {
     'a pose in another frame': (
         'vjepa2_ac', lambda d: d['proprioception'].update(frame='world'), 'proprioception.frame',
         'one frame'),
+    'one camera with a name': (
+        'joints', lambda d: d['image'].update(cameras=['shelf']), 'image.cameras', 'needs no name'),
+    'two cameras of one name': (
+        'joints', lambda d: d['image'].update(cameras=['shelf', 'shelf']), 'image.cameras',
+        'name each once'),
+    'a camera whose name is no topic': (
+        'joints', lambda d: d['image'].update(cameras=['shelf', 'left hand']), 'image.cameras',
+        'single underscores'),
+    'fields of view of fewer cameras': (
+        'joints', lambda d: d['image']['fields_of_view'].pop(), 'image.fields_of_view',
+        'one entry for each of the 2'),
+    'a field of view in degrees': (
+        'joints', lambda d: d['image']['fields_of_view'][0].update(horizontal=60.0),
+        'image.fields_of_view.0.horizontal', 'correct the value'),
     'a gripper that the pose lacks': (
         'vjepa2_ac', pose_without_gripper, 'proprioception.rule', 'with names'),
     'a gripper that does not move': (

@@ -23,13 +23,13 @@ from typing import Any
 import pytest
 from dds import Graph
 
-from world_model_ros.bundle import load_bundle
+from world_model_ros.bundle import ImageContract, Manifest, load_bundle
 from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.cli import topics
 from world_model_ros.inference.findings import Grade
 
 REACH = load_bundle(Path(__file__).parents[2] / 'models' / 'reach').manifest
-TOPICS = topics.needed(REACH, 'image', 'joint_states', 'pose')
+TOPICS = topics.needed(REACH, (), 'joint_states', 'pose')
 IMAGE, JOINTS = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
 
 
@@ -96,7 +96,9 @@ LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
     'silent camera': (nothing_came('image'), Grade.UNFIT, 'nothing came', 'ros2 topic hz'),
     'quality of service': (publisher_of('joint_states', refusal='ERROR: Deadline'),
                            Grade.UNFIT, 'Deadline', 'at the publisher'),
-    'depth image': (last('image', encoding='16UC1'), Grade.UNFIT, '16UC1', 'rgb8'),
+    'depth in metres': (last('image', encoding='32FC1'), Grade.UNFIT, '32FC1', 'rgb8'),
+    'depth image': (last('image', encoding='16UC1'), Grade.WARNING, 'grey (16UC1)',
+                    'colour camera'),
     'grey camera': (last('image', encoding='mono8'), Grade.WARNING, 'grey', 'colour camera'),
     'small picture': (last('image', width=80, height=60), Grade.WARNING, 'enlarged', 'resolution'),
     'slow camera': (lambda f: f['image'].update(rate=5.0), Grade.WARNING, '5.0 Hz where the model '
@@ -139,7 +141,7 @@ def test_what_lacks_is_named_with_its_cure(lack: str) -> None:
 def test_a_model_of_poses_asks_for_the_pose_in_its_frame(tmp_path: Path) -> None:
     family = Path(__file__).parents[1] / 'bundle' / 'families' / 'vjepa2_ac.yaml'
     manifest = parse_manifest(tmp_path, family.read_bytes())
-    assert topics.needed(manifest, 'image', 'joint_states', 'pose') == {
+    assert topics.needed(manifest, (), 'joint_states', 'pose') == {
         'image': 'image', 'joint_states': 'joint_states', 'pose': 'pose'}
     assert 'pose' not in TOPICS
     found = heard()
@@ -150,6 +152,60 @@ def test_a_model_of_poses_asks_for_the_pose_in_its_frame(tmp_path: Path) -> None
     found['pose']['last'] = {'frame_id': 'map'}
     (lack,) = [one for one in topics.judge(manifest, found) if one.grade is Grade.UNFIT]
     assert 'given in "map", the model wants panda_hand in panda_link0' in lack.problem
+
+
+def two_cameras(fields: list[dict[str, float]] | None = None) -> Manifest:
+    image = {**REACH.image.model_dump(), 'cameras': ('overhead', 'wrist')}  # type: ignore[union-attr]
+    if fields is not None:
+        image['fields_of_view'] = tuple(fields)
+    return REACH.model_copy(update={'image': ImageContract.model_validate(image)})
+
+
+def test_each_camera_of_a_model_is_judged_on_its_own_topic() -> None:
+    manifest = two_cameras()
+    wanted = topics.needed(manifest, ('wrist:=/hand/color',), 'joint_states', 'pose')
+    assert wanted == {'image.overhead': 'overhead/image_raw', 'image.wrist': '/hand/color',
+                      'joint_states': 'joint_states'}
+    assert topics.topic_options(wanted)[:4] == [
+        '--image', 'overhead:=overhead/image_raw', '--image', 'wrist:=/hand/color']
+    with pytest.raises(topics.ProbeError, match='give overhead:=TOPIC, wrist:=TOPIC'):
+        topics.needed(manifest, ('image',), 'joint_states', 'pose')
+    found = heard()
+    one = found.pop('image')
+    found['image.overhead'] = {**one, 'topic': '/overhead/image_raw'}
+    found['image.wrist'] = copy.deepcopy({**one, 'topic': '/hand/color'})
+    assert topics.judge(manifest, found) == []
+    found['image.wrist']['stamps'] = [stamp + 35 * 10**6 for stamp in one['stamps']]
+    (apart,) = topics.judge(manifest, found)
+    assert apart.about == '/hand/color' and '35 ms away' in apart.problem
+    nothing_came('image.wrist', publishers=[])(found)
+    (silent,) = topics.judge(manifest, found)
+    assert 'remap "wrist/image_raw"' in silent.cure
+
+
+@pytest.mark.parametrize(('focal', 'grade', 'text'), [
+    (60.0, None, ''), (300.0, Grade.UNFIT, 'not wide enough'),
+    (0.0, Grade.WARNING, 'not calibrated'), (None, Grade.WARNING, 'not published')])
+def test_a_camera_that_shows_less_than_the_model_was_trained_on_is_found(
+    focal: float | None, grade: Grade | None, text: str,
+) -> None:
+    manifest = two_cameras([{'horizontal': 0.7, 'vertical': 0.7}] * 2)
+    wanted = topics.needed(manifest, ('wrist:=/hand/color',), 'joint_states', 'pose')
+    assert wanted['camera_info.wrist'] == '/hand/camera_info'
+    assert wanted['camera_info.overhead'] == 'overhead/camera_info'
+    found = heard()
+    image = found.pop('image')
+    for camera in ('overhead', 'wrist'):
+        found[f'image.{camera}'] = image
+        lens = 60.0 if camera == 'overhead' else focal
+        k = [lens, 0.0, 63.5, 0.0, lens, 47.5, 0.0, 0.0, 1.0]
+        found[f'camera_info.{camera}'] = {**image, 'topic': f'/{camera}/camera_info', 'last': {
+            'k': k, 'p': k, 'horizontal': [128, 0, 0, 0], 'vertical': [96, 0, 0, 0],
+        } if lens is not None else {}}
+    findings = topics.judge(manifest, found)
+    assert [(it.grade, it.about) for it in findings] == (
+        [(grade, '/wrist/camera_info')] if grade else [])
+    assert all(text in it.problem and it.cure for it in findings)
 
 
 def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(

@@ -192,6 +192,19 @@ def test_frames_are_stacked_a_model_step_apart_with_the_oldest_repeated(tmp_path
     assert stack.add(900 * MS, picture + 9)[:, 0, 0, 0].tolist() == [9] * 4
 
 
+def test_frames_of_several_cameras_are_stacked_within_each_camera(tmp_path: Path) -> None:
+    write_small_bundle(tmp_path, Kind())
+    data = yaml.safe_load((tmp_path / 'bundle.yaml').read_text())
+    data['image'].update(frames=3, cameras=['left', 'right'])
+    stack = FrameStack(parse_manifest(tmp_path, yaml.safe_dump(data).encode()))
+    pictures = np.zeros((2, 6, 6, 3), np.uint8)
+    pictures[1] = 100
+    seen = [stack.add(1 + index * 100 * MS, pictures + index) for index in range(3)][-1]
+    assert seen.shape == (2, 3, 6, 6, 3)
+    assert seen[:, :, 0, 0, 0].tolist() == [[0, 1, 2], [100, 101, 102]]
+    assert stack.still(pictures)[:, :, 0, 0, 0].tolist() == [[0] * 3, [100] * 3]
+
+
 def test_one_frame_is_the_picture_itself(window: WorldModel) -> None:
     picture = np.zeros((6, 6, 3), np.uint8)
     assert FrameStack(window.manifest).add(0, picture) is picture

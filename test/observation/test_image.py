@@ -23,6 +23,7 @@ from toy_bundle import toy_manifest
 
 from world_model_ros.bundle import ImageContract
 from world_model_ros.observation import (
+    ENCODINGS,
     ImageError,
     decode_compressed,
     decode_image,
@@ -46,6 +47,27 @@ def test_every_colour_encoding_shows_the_same_scene_padded_or_not(
     rows = np.pad(pixels.reshape(4, -1), ((0, 0), (0, padding)), constant_values=77)
     decoded = decode_image(encoding, 4, 6, rows.shape[1], rows.tobytes())
     np.testing.assert_array_equal(decoded, SCENE)
+
+
+BYTES_PER_PIXEL = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
+
+
+@pytest.mark.parametrize('encoding', ENCODINGS)
+@pytest.mark.parametrize('padding', [1, 6])
+def test_what_pads_a_row_is_never_seen_in_any_encoding(encoding: str, padding: int) -> None:
+    is_bayer8 = encoding.startswith('bayer') and encoding.endswith('8')
+    size = BYTES_PER_PIXEL.get(encoding, 1 if is_bayer8 else 2)  # 16 bits, and YUV 4:2:2
+    rows = np.random.default_rng(1).integers(0, 256, (4, 6 * size), np.uint8)
+    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
+    whole = decode_image(encoding, 4, 6, 6 * size, rows.tobytes())
+    np.testing.assert_array_equal(
+        decode_image(encoding, 4, 6, 6 * size + padding, padded.tobytes()), whole)
+
+
+def test_all_that_a_camera_driver_commonly_sends_is_read() -> None:
+    assert set(ENCODINGS) >= {
+        'rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', 'mono16', '16UC1', 'yuv422', 'bayer_rggb8',
+        'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8'}
 
 
 def test_a_grey_image_becomes_grey_rgb() -> None:

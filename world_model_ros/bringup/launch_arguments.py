@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from world_model_ros.demo import graph
+from world_model_ros.observation import image_topic
 from world_model_ros.resources import resource
 
 
@@ -51,6 +52,9 @@ ROBOT = {
         '', 'URDF with the limits of the joints; empty: what the YAML file says.'),
     'namespace': Argument('', 'Namespace of the nodes and of all relative topics.'),
     'image': Argument('camera/image_raw', 'The camera that the model was trained for.'),
+    'cameras': Argument(
+        '', 'The cameras of a model that names them, as "NAME:=TOPIC NAME:=TOPIC"; one that is '
+        'left out is at NAME/image_raw.'),
     'joint_states': Argument('joint_states', 'Joint states of the robot.'),
     'pose': Argument('pose', "The link's pose, for models that read one."),
     'goal_image': Argument('goal_image', 'What the camera shall see.'),
@@ -103,7 +107,16 @@ LAUNCH_FILES: Mapping[str, Mapping[str, Argument]] = {
 
 
 def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return node -> name in the node -> topic, for values of the arguments ``ROBOT``."""
+    """Return node -> name in the node -> topic, for values of the arguments ``ROBOT``.
+
+    Raises ``ValueError`` for cameras that are not given as "NAME:=TOPIC".
+    """
+    cameras: dict[str, str] = {}
+    for word in given['cameras'].split():
+        name, _, topic = word.partition(':=')
+        if not (name and topic):
+            raise ValueError(f'cameras: "{word}" is not NAME:=TOPIC')
+        cameras[image_topic(name)] = topic
     return {
         'controller': {
             'proposal': 'world_model/proposal', 'model_info': 'world_model/model_info',
@@ -112,7 +125,7 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
                 'joint_states', 'commands', 'joint_trajectory', 'cmd_vel')}},
         'world_model': {
             'image': given['image'], 'image/compressed': f'{given["image"]}/compressed',
-            **{name: given[name] for name in ('joint_states', 'pose', 'goal_image')},
+            **cameras, **{name: given[name] for name in ('joint_states', 'pose', 'goal_image')},
             'controller_state': 'controller/state'},
     }
 

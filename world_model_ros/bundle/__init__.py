@@ -24,6 +24,7 @@ from world_model_ros.bundle.golden import GoldenVectors
 from world_model_ros.bundle.graphs import Graphs
 from world_model_ros.bundle.inputs import (
     AnyProprioception,
+    FieldOfView,
     ImageContract,
     ImageNormalization,
     PoseProprioception,
@@ -54,6 +55,7 @@ __all__ = [
     'Distance',
     'DistanceCost',
     'Fault',
+    'FieldOfView',
     'Goal',
     'GoldenVectors',
     'Graphs',

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
@@ -32,6 +33,24 @@ from world_model_ros.bundle.fields import (
     unique,
 )
 
+_TOPIC = re.compile('[A-Za-z](_?[A-Za-z0-9])*')
+Angle = Annotated[float, Field(gt=0, lt=3.14)]
+
+
+def _several_topics(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) < 2:
+        raise fault('', f'{list(names)} are not several', 'leave it out: one camera needs no name')
+    for name in names:
+        if not _TOPIC.fullmatch(name):
+            raise fault('', f'"{name}" cannot be part of a topic\'s name',
+                        'use letters, digits and single underscores, a letter first')
+    return names
+
+
+CameraNames = Annotated[
+    tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=8), AfterValidator(unique),
+    AfterValidator(_several_topics)]
+
 
 class ImageNormalization(Section):
     """The graph takes float32 `(pixel / 255 - mean) / std`, computed outside of it."""
@@ -46,6 +65,19 @@ class ImageNormalization(Section):
 
 def _form(value: object) -> str:
     return 'in_graph' if isinstance(value, str) else 'numbers'
+
+
+class FieldOfView(Section):
+    """How much of the scene a picture shows, as the graph takes it: after the crop.
+
+    Of a pinhole camera: `2 atan(side / (2 f))`, the side being that of the cropped picture and the
+    focal length `f` that of the camera that took it, both in pixels.
+    """
+
+    horizontal: Angle
+    """From the left to the right border [rad]."""
+    vertical: Angle
+    """From the upper to the lower border [rad]."""
 
 
 class ImageContract(Section):
@@ -70,9 +102,20 @@ class ImageContract(Section):
         Discriminator(_form),
     ]
     """`in_graph`: the graph takes uint8 [batch, height, width, 3] and normalises itself."""
+    cameras: CameraNames | None = None
+    """Names of the cameras, if there are several, in the order of the tensor's axis of cameras;
+    each becomes the topic `NAME/image_raw`. Absent: one camera, the topic `image`, and a tensor
+    without that axis."""
+    fields_of_view: Annotated[tuple[FieldOfView, ...], Field(min_length=1)] | None = None
+    """Of the pictures that the model was trained on, one for each of `cameras`: where a camera's
+    `camera_info` comes, this field about its principal point is cut out instead of `crop`. Absent:
+    unknown, every camera is cropped as `crop` says."""
 
     @model_validator(mode='after')
-    def _square(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.fields_of_view is not None:
+            same_length('fields_of_view', self.fields_of_view, len(self.cameras or ('',)),
+                        'cameras')
         if self.crop == 'center_square' and self.width != self.height:
             raise fault('crop', f'a square crop would be stretched to {self.width}x{self.height}',
                         'set width equal to height, or crop: none')
@@ -80,9 +123,14 @@ class ImageContract(Section):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one observation's pixels, uint8: [height, width, 3], or [frames, height, width, 3]."""
-        picture = (self.height, self.width, 3)
-        return picture if self.frames == 1 else (self.frames, *picture)
+        """Of one observation's pixels, uint8: [height, width, 3].
+
+        With several frames or cameras [frames, height, width, 3], [cameras, height, width, 3] or
+        [cameras, frames, height, width, 3].
+        """
+        frames = () if self.frames == 1 else (self.frames,)
+        cameras = () if self.cameras is None else (len(self.cameras),)
+        return (*cameras, *frames, self.height, self.width, 3)
 
 
 class Proprioception(Section):

@@ -54,6 +54,8 @@ image:                                # what is done to a camera image before th
   color: rgb
   frames: 1                           # images in one observation, one model step apart
   normalization: in_graph             # graphs take raw uint8; or {mean: […], std: […], layout: nchw}
+  # cameras: [overhead, wrist]        # if there are several: the topics NAME/image_raw
+  # fields_of_view: [{horizontal: 1.0, vertical: 1.0}, {horizontal: 1.2, vertical: 1.2}]   # rad
 proprioception:                       # all joints' positions, then all velocities
   rule: predicted                     # none | predicted | hold | integrate_joints | integrate_pose
   joints: [shoulder, elbow]           # (integrate_pose has frame, link and gripper instead)
@@ -97,7 +99,7 @@ encoder's parts.
 
 | graph | inputs | outputs |
 |---|---|---|
-| encoder | `image` [B, height, width, 3] uint8 (with several frames [B, frames, …]; float32 where the manifest normalises), if there is one; `proprioception` [B, P], if there is one | `latent` [B, *S] |
+| encoder | `image` [B, height, width, 3] uint8 (with several frames [B, frames, …], with several cameras [B, cameras, …], with both [B, cameras, frames, …]; float32 where the manifest normalises), if there is one; `proprioception` [B, P], if there is one | `latent` [B, *S] |
 | goal_encoder | `image`; `proprioception` if the manifest says so | `goal` [B, *G] |
 | rollout, markov | `latent` [B, *S]; `actions` [B, H, K] | `latents` [B, H, *S] |
 | rollout, window n | `context` [B, n, *S]; `past_actions` [B, n-1, K]; `actions` [B, H, K] | `latents` [B, H, *S] |

@@ -57,7 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     live = parser.add_argument_group('whether a running robot gives what the model needs')
     live.add_argument('--against-topics', action='store_true',
                       help='listen to the camera and the joint states of this ROS domain')
-    for name, topic in (('image', 'image'), ('joint', 'joint_states'), ('pose', 'pose')):
+    live.add_argument('--image-topic', action='append', default=[], metavar='TOPIC',
+                      help='default image; CAMERA:=TOPIC, once for each, for a bundle that names '
+                           'its cameras, default CAMERA/image_raw')
+    for name, topic in (('joint', 'joint_states'), ('pose', 'pose')):
         live.add_argument(f'--{name}-topic', default=topic, metavar='TOPIC',
                           help='default %(default)s')
     live.add_argument('--listen', type=float, default=10.0, metavar='S',

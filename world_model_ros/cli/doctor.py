@@ -47,6 +47,7 @@ from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.providers import available, choose
 from world_model_ros.inference.report import Report, Section
 from world_model_ros.inference.sessions import INSTALL, ProviderError
+from world_model_ros.observation import image_topic
 
 _MARKS = {Grade.UNFIT: ('✗', 'bold red'), Grade.WARNING: ('!', 'bold yellow'),
           Grade.NOTE: ('·', 'dim')}
@@ -66,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='as robot.launch.py takes it (default: what the YAML says)')
     parser.add_argument('--bundle', type=Path, metavar='DIR',
                         help='the model (default: that of the running world_model)')
-    for name, what in (('image', 'camera'), ('joint', 'joint states'), ('pose', 'pose')):
+    parser.add_argument('--image-topic', action='append', default=[], metavar='TOPIC',
+                        help='default: the cameras that the running world_model reads; '
+                             'CAMERA:=TOPIC, once for each, for a bundle that names its cameras')
+    for name, what in (('joint', 'joint states'), ('pose', 'pose')):
         parser.add_argument(f'--{name}-topic', metavar='TOPIC',
                             help=f'default: the {what} that the running world_model reads')
     parser.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
@@ -111,14 +115,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _look(args: argparse.Namespace) -> dict[str, Any]:
-    given = {name: topic for name, topic in (
-        ('image', args.image_topic), ('joint_states', args.joint_topic),
-        ('pose', args.pose_topic)) if topic}
+    given = {**_cameras(args), **{name: topic for name, topic in (
+        ('joint_states', args.joint_topic), ('pose', args.pose_topic)) if topic}}
     return topics.run_probe('graph_probe', [
         '--namespace', args.namespace, '--seconds', str(args.listen),
         *(['--use-sim-time'] if args.use_sim_time else []), *topics.topic_options(given),
         *(word for topic in _INTERFACES.values() for word in ('--command', topic)),
     ], args.listen, {**os.environ, **discovery_profile()})
+
+
+def _cameras(args: argparse.Namespace) -> dict[str, str]:
+    """Topics of cameras, as far as the command line tells them."""
+    try:
+        image = load_bundle(args.bundle).manifest.image if args.bundle else None
+    except BundleError:
+        image = None  # told where the bundle is examined
+    if image is not None and image.cameras:
+        at = {camera: image_topic(camera) for camera in image.cameras}
+        at.update(word.split(':=', 1) for word in args.image_topic if ':=' in word)
+        return {f'image.{camera}': topic for camera, topic in at.items()}
+    return {'image': args.image_topic[-1]} if args.image_topic else {}
 
 
 def _parameters(
@@ -224,12 +240,14 @@ def _graph(
 ) -> None:
     report.findings += diagnosis.judge(graph)
     if bundle:
-        wanted = topics.needed(bundle.manifest, 'image', 'joint_states', 'pose')
-        heard = {key: value for key, value in graph.items() if key in wanted or key in (
-            'use_sim_time', 'clock_publishers', 'topics')}
+        wanted = {topics.kind_of(name) for name in topics.needed(
+            bundle.manifest, (), 'joint_states', 'pose')} - {'camera_info'}
+        heard = {key: value for key, value in graph.items() if topics.kind_of(key) in wanted
+                 or key in ('use_sim_time', 'clock_publishers', 'topics')}
         report.findings += topics.judge(bundle.manifest, heard)
     else:
-        heard = {key: graph[key] for key in ('image', 'joint_states')}
+        heard = {key: value for key, value in graph.items()
+                 if topics.kind_of(key) in ('image', 'joint_states')}
     if robot:
         report.findings += diagnosis.judge_joints(graph, robot)
     report.sections += [

@@ -29,29 +29,59 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.bundle import Manifest, PoseProprioception
 from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.observation import (
+    ENCODINGS,
+    ImageError,
+    OpticsError,
+    Window,
+    camera_optics,
+    cut_field,
+    image_topic,
+)
 
-ENCODINGS = ('rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8')
-"""What `observation.image` decodes."""
+_GREY = ('mono8', 'mono16', '16UC1')
 _OLD = 0.5  # s: images older than world_model's default `max_age` are not used
 _ANOTHER_CLOCK = 60.0  # s: no network is that slow
 _AHEAD = 0.05  # s: stamps from a clock that is synchronised do not come from the future
 _STEPS = 8  # between stamps: too few show no period
 _LOST = 0.1  # of the pictures: a late frame now and then is no loss
 _SKEW = 0.02  # s: world_model's default `max_skew` between an image and its joint state
+_CAMERA_SKEW = 0.02  # s: and that of `max_camera_skew` between the pictures of two cameras
 
 
 class ProbeError(RuntimeError):
     """The topics could not be listened to."""
 
 
-def needed(manifest: Manifest, image: str, joint_states: str, pose: str) -> dict[str, str]:
-    """Those of these topics that the model reads."""
+def needed(
+    manifest: Manifest, images: Sequence[str], joint_states: str, pose: str,
+) -> dict[str, str]:
+    """Those of these topics that the model reads.
+
+    Keys are `image`, or `image.CAMERA` where the bundle names cameras, `camera_info` likewise,
+    `joint_states` and `pose`. `images` are `TOPIC`, or `CAMERA:=TOPIC`, where they are not the
+    node's own names; raises ProbeError for a camera that the model does not have.
+    """
     wanted = {}
     if manifest.image:
-        wanted['image'] = image
+        cameras = manifest.image.cameras or ('',)
+        at = {camera: image_topic(camera) for camera in cameras}
+        for given in images:
+            camera, _, topic = given.rpartition(':=')
+            if camera not in at:
+                names = ', '.join(f'{name}:=TOPIC' for name in cameras if name) or 'TOPIC'
+                raise ProbeError(f'"{given}" is no camera of {manifest.model.name}: give {names}')
+            at[camera] = topic
+        for camera, topic in at.items():
+            wanted[_key('image', camera)] = topic
+            if manifest.image.fields_of_view is not None:
+                above, slash, _ = topic.rpartition('/')
+                wanted[_key('camera_info', camera)] = f'{above}{slash}camera_info'
     if manifest.proprioception and manifest.proprioception.joints:
         wanted['joint_states'] = joint_states
     if isinstance(manifest.proprioception, PoseProprioception):
@@ -68,8 +98,21 @@ def listen(wanted: Mapping[str, str], seconds: float, use_sim_time: bool) -> dic
 
 def topic_options(topics: Mapping[str, str]) -> list[str]:
     """Topics as the probes take them."""
-    return [word for name, topic in topics.items()
-            for word in (f'--{name.replace("_", "-")}', topic)]
+    return [word for name, topic in topics.items() for word in (
+        f'--{kind_of(name).replace("_", "-")}', ':='.join(filter(None, (_camera(name), topic))))]
+
+
+def _key(kind: str, camera: str) -> str:
+    return f'{kind}.{camera}' if camera else kind
+
+
+def kind_of(name: str) -> str:
+    """What a topic of `needed` carries, whichever camera it is of."""
+    return name.partition('.')[0]
+
+
+def _camera(name: str) -> str:
+    return name.partition('.')[2]
 
 
 def run_probe(
@@ -95,18 +138,24 @@ def run_probe(
 
 def describe(heard: Mapping[str, Any]) -> list[str]:
     """One line for each topic that was listened to."""
-    return [_describe(heard[name]) for name in _JUDGES if name in heard]
+    return [_describe(heard[name]) for name in _judged(heard)]
 
 
 def judge(manifest: Manifest, heard: Mapping[str, Any]) -> list[Finding]:
     """What these topics lack for this model; empty if nothing."""
     found: list[Finding] = []
-    for name, judge_topic in _JUDGES.items():
-        if name in heard:
-            found += _delivery(heard, name) or [
-                *judge_topic(manifest, heard[name]), *_rate(manifest, heard[name]),
-                *_losses(heard, name), *_clock(heard, name)]
+    for name in _judged(heard):
+        found += _delivery(heard, name) or [
+            *_JUDGES[kind_of(name)](manifest, heard[name]), *_rate(manifest, heard[name]),
+            *_losses(heard, name), *_clock(heard, name)]
+    for name in (it for it in heard if kind_of(it) == 'camera_info'):
+        found += _field(manifest, heard, name)
     return found + list(_pairs(heard))
+
+
+def _judged(heard: Mapping[str, Any]) -> list[str]:
+    """Names of the topics that a model cannot do without, in the order of `_JUDGES`."""
+    return [name for kind in _JUDGES for name in heard if kind_of(name) == kind]
 
 
 def _describe(one: Mapping[str, Any]) -> str:
@@ -131,12 +180,12 @@ def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
         others = sorted(other for other, kinds in heard['topics'].items() if wanted in kinds)
         elsewhere = f'; {wanted} is published on {", ".join(others)}' if others else ''
         return [Finding(Grade.UNFIT, topic, f'nobody publishes there{elsewhere}',
-                        f'start the driver, or remap "{name}" to its topic '
-                        f'(-r {name}:={others[0] if others else "/ITS/TOPIC"})')]
+                        f'start the driver, or remap "{_input(name)}" to its topic '
+                        f'(-r {_input(name)}:={others[0] if others else "/ITS/TOPIC"})')]
     if not right:
         kinds = ', '.join(sorted({publisher['type'] for publisher in one['publishers']}))
         return [Finding(Grade.UNFIT, topic, f'carries {kinds} where {wanted} is needed',
-                        f'remap "{name}" to a topic of that type')]
+                        f'remap "{_input(name)}" to a topic of that type')]
     refusals = [publisher for publisher in right if publisher['refusal']]
     if len(refusals) == len(right):
         return [Finding(Grade.UNFIT, topic, f'{refusals[0]["node"]} offers a quality of service '
@@ -147,6 +196,40 @@ def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
                     'get through ("wmros doctor" tries)')]
 
 
+def _input(name: str) -> str:
+    """What the node calls a topic."""
+    return image_topic(_camera(name)) if kind_of(name) == 'image' else name
+
+
+def _field(manifest: Manifest, heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
+    """Whether a camera shows the field of view that the model was trained on."""
+    one, camera = heard[name], _camera(name)
+    picture = heard[_key('image', camera)]['last']
+    contract = manifest.image
+    assert contract is not None and contract.fields_of_view is not None
+    optics = None
+    try:
+        if one['last']:
+            last = one['last']
+            rectified = heard[_key('image', camera)]['topic'].rsplit('/', 1)[-1].startswith(
+                'image_rect')
+            optics = camera_optics(
+                *((last['p'], 4) if rectified else (last['k'], 3)),
+                *(Window(*last[axis]) for axis in ('horizontal', 'vertical')))
+        if optics is not None and picture:
+            field = contract.fields_of_view[(contract.cameras or ('',)).index(camera)]
+            cut_field(np.empty((picture['height'], picture['width'], 3), np.uint8), optics, field)
+    except (ImageError, OpticsError) as error:
+        problem, _, cure = str(error).rpartition(': ')
+        yield Finding(Grade.UNFIT, one['topic'], problem, cure)
+    if picture and optics is None:
+        what = 'says that the camera is not calibrated' if one['last'] else 'is not published'
+        yield Finding(
+            Grade.WARNING, one['topic'], f'{what}, so nobody knows whether the camera shows what '
+            'the model was trained on', 'calibrate the camera (camera_calibration) and let its '
+            'driver publish camera_info; without it, use a camera like the one of the training')
+
+
 def _image(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
     contract, topic, last = manifest.image, one['topic'], one['last']
     assert contract is not None
@@ -154,8 +237,9 @@ def _image(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
     if last['encoding'] not in ENCODINGS:
         yield Finding(Grade.UNFIT, topic, f'the encoding is {last["encoding"]!r}',
                       f'let the camera publish one of {", ".join(ENCODINGS)}')
-    if last['encoding'] == 'mono8':
-        yield Finding(Grade.WARNING, topic, 'the picture is grey, the model was trained on colour',
+    if last['encoding'] in _GREY:
+        yield Finding(Grade.WARNING, topic, f'the picture is grey ({last["encoding"]}), the model '
+                      'was trained on colour',
                       'use a colour camera, or a model trained on grey pictures')
     seen = (min(width, height),) * 2 if contract.crop == 'center_square' else (width, height)
     if seen[0] < contract.width or seen[1] < contract.height:
@@ -230,7 +314,7 @@ def _losses(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
     """What is missing between the stamps of images, which are the messages that DDS loses."""
     one = heard[name]
     steps = sorted(later - earlier for earlier, later in pairwise(one['stamps']) if later > earlier)
-    if name != 'image' or len(steps) < _STEPS:
+    if kind_of(name) != 'image' or len(steps) < _STEPS:
         return
     period = steps[len(steps) // 10]  # a long gap is no period, and neither is one late stamp
     missing = sum(round(step / period) - 1 for step in steps)
@@ -243,16 +327,31 @@ def _losses(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
 
 
 def _pairs(heard: Mapping[str, Any]) -> Iterator[Finding]:
-    """How far the joint state that fits best is from each picture."""
-    images, joints = (heard[name]['stamps'] if name in heard else []
-                      for name in ('image', 'joint_states'))
-    # Only pictures that lie within what was heard of the joints have a nearest one.
-    skews = [min(abs(image - joint) for joint in joints) / 1e9 for image in images
-             if joints and min(joints) <= image <= max(joints)]
-    if skews and statistics.median(skews) > _SKEW:
-        yield Finding(Grade.WARNING, 'stamps', f'the nearest joint state is '
-                      f'{statistics.median(skews) * 1e3:.0f} ms away from a picture',
+    """How far what belongs together is apart: pictures and joint states, and several cameras'."""
+    cameras = [name for name in heard if kind_of(name) == 'image']
+    if not cameras:
+        return
+    first = heard[cameras[0]]
+    joints = heard['joint_states']['stamps'] if 'joint_states' in heard else []
+    if (skew := _skew(first['stamps'], joints)) > _SKEW:
+        yield Finding(Grade.WARNING, 'stamps', f'the nearest joint state is {skew * 1e3:.0f} ms '
+                      'away from a picture',
                       'publish joint states more often, or raise max_skew (20 ms)')
+    for name in cameras[1:]:
+        if (skew := _skew(first['stamps'], heard[name]['stamps'])) > _CAMERA_SKEW:
+            yield Finding(
+                Grade.UNFIT, heard[name]['topic'], f'its nearest picture is {skew * 1e3:.0f} ms '
+                f'away from one of {first["topic"]}',
+                'trigger the cameras together, or let them run faster; raise max_camera_skew (20 '
+                'ms) if the robot is slow')
+
+
+def _skew(stamps: Sequence[int], others: Sequence[int]) -> float:
+    """Median distance of stamps from the nearest of others [s]; 0 where nothing is known."""
+    # Only those that lie within what was heard of the others have a nearest one.
+    skews = [min(abs(stamp - other) for other in others) / 1e9 for stamp in stamps
+             if others and min(others) <= stamp <= max(others)]
+    return statistics.median(skews) if skews else 0.0
 
 
 def _few(names: Sequence[str]) -> str:

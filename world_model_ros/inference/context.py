@@ -145,16 +145,20 @@ class FrameStack:
             self._frames, manifest.action.model_step)
 
     def add(self, stamp: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the encoder takes of a picture [height, width, 3] and those before it.
+        """What the encoder takes of a picture [(cameras,) height, width, 3] and those before it.
 
-        One frame is the picture itself; more are [frames, height, width, 3], oldest first, with the
-        oldest repeated as long as there are fewer.
+        One frame is the picture itself; more are [(cameras,) frames, height, width, 3], oldest
+        first, with the oldest repeated as long as there are fewer.
         """
         if self._frames == 1:
             return picture
         self._history.add(stamp, picture)
         pictures = [picture for _, picture in self._history.spaced()]
-        return np.stack([pictures[0]] * (self._frames - len(pictures)) + pictures)
+        return np.stack([pictures[0]] * (self._frames - len(pictures)) + pictures, axis=-4)
+
+    def still(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the encoder takes of a picture of a world that stands still, such as a goal."""
+        return picture if self._frames == 1 else np.stack([picture] * self._frames, axis=-4)
 
     def clear(self) -> None:
         """Forget everything: the camera was away, or it is another one."""

@@ -20,6 +20,7 @@ should be done about any of it. A bundle that is refused has no report: `BundleE
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -137,6 +138,12 @@ def _contract(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield '', f'{name} {text}'
     if image:
         frames = f', {image.frames} frames' if image.frames > 1 else ''
+        if image.cameras:
+            frames += f', cameras {", ".join(image.cameras)}'
+        if image.fields_of_view:
+            frames += ', of ' + ' and '.join(
+                f'{math.degrees(it.horizontal):.0f}x{math.degrees(it.vertical):.0f}'
+                for it in image.fields_of_view) + ' degrees'
         pixels = ('float32, normalised as the manifest says'
                   if isinstance(image.normalization, ImageNormalization) else 'uint8')
         yield 'image', (f'{image.width}x{image.height} {image.color}{frames}, {pixels}; crop '

@@ -91,6 +91,10 @@ class Experience:
                                        'episodes, one look per model step and one more, numbers')
             if array is not None and not np.isfinite(array).all():
                 raise CalibrationError(f'{name} hold NaN or infinity: leave such episodes out')
+        if manifest.image is not None and manifest.image.cameras is not None:
+            raise CalibrationError(f'{manifest.model.name} sees with several cameras, whose '
+                                   'episodes are not read here: write goal.reachable and '
+                                   'surprise.threshold into bundle.yaml from your own evaluation')
         if manifest.image is not None and (
                 self.images is None or self.images.dtype != np.uint8
                 or self.images.ndim != 5 or self.images.shape[4] != 3):

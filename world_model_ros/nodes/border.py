@@ -31,7 +31,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Heartbeat, ModelInfo
 from world_model_ros import payload
@@ -48,6 +48,7 @@ _DOUBLES = payload.JOINTS * 8
 LARGEST: dict[type, int] = {
     Image: payload.IMAGE_BYTES + 2 * payload.NAME_LENGTH + _FIXED,
     CompressedImage: payload.COMPRESSED_IMAGE_BYTES + 2 * payload.NAME_LENGTH + _FIXED,
+    CameraInfo: 64 * 8 + 2 * payload.NAME_LENGTH + _FIXED,  # lens models have up to 14 numbers
     PoseStamped: payload.NAME_LENGTH + _FIXED,
     JointState: _NAMES + 3 * _DOUBLES + payload.NAME_LENGTH + _FIXED,
     ActionProposal: (payload.PLAN_ROWS * payload.JOINTS * 4 + _NAMES + 4 * payload.NAME_LENGTH
@@ -104,8 +105,13 @@ class Border:
         callback: Callable[[Message], None],
         qos: QoSProfile,
         event_callbacks: SubscriptionEventCallbacks | None = None,
+        at: str | None = None,
     ) -> Subscription[Any]:
-        """Subscribe to ``topic``: ``callback`` gets sound messages of type ``kind``."""
+        """
+        Subscribe to ``topic``: ``callback`` gets sound messages of type ``kind``.
+
+        ``at`` is where it is to be found if its place follows from that of another topic.
+        """
         for reason in ('oversized', 'malformed'):
             self.counts.add(f'{topic}_{reason}', 0)
 
@@ -119,4 +125,4 @@ class Border:
                 callback(message)
 
         return self._node.create_subscription(
-            kind, topic, receive, qos, raw=True, event_callbacks=event_callbacks)
+            kind, at or topic, receive, qos, raw=True, event_callbacks=event_callbacks)

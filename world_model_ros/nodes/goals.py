@@ -24,27 +24,29 @@ to the next where there are any.
 import hashlib
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 
 from world_model_ros import payload
 from world_model_ros.inference import InferenceError, JointTarget
 from world_model_ros.monitor import Counters, Health, Level
+from world_model_ros.nodes.cameras import ImageMessage, Shot
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
 from world_model_ros.nodes.robot_state import RobotState
-from world_model_ros.observation import ImageError, decode_image
+from world_model_ros.observation import ImageError, Picture, called
 
 Float = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
-# What a goal may be asked for as: a picture, positions of joints, or a latent [G].
-Wish: TypeAlias = Image | JointState | Float
+# One picture of each camera, by its name; '' is that of a model that names none.
+ImageMessages: TypeAlias = Mapping[str, ImageMessage]
+# What a goal may be asked for as: pictures, positions of joints, or a latent [G].
+Wish: TypeAlias = ImageMessages | JointState | Float
 
 JOINTS_REACHED = 0.02  # rad or m: distance at which a joint target counts as reached
 _PASSED = 2.0  # times the distance at which it would be reached: near enough for a sub-goal
@@ -57,13 +59,13 @@ class Goal:
     Where to go.
 
     id: a digest of what was asked for, equal for equal requests and for every model
-    pixels: RGB picture [H, W, 3] as the camera would take it; None if the goal is none
+    pictures: by camera, as it would take them; none if the goal is no picture
     target: [G], of the bundle's cost, or where joints are to be
     model: the one whose latents ``target`` is comparable with
     """
 
     id: str
-    pixels: Pixels | None
+    pictures: Mapping[str, Picture]
     target: Float | JointTarget
     model: LoadedModel
 
@@ -212,18 +214,18 @@ class Goals:
     # From the thread that observes
 
     def consider(
-        self, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
+        self, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
     ) -> None:
         """
         Turn a request, if there is one, into a goal.
 
-        :param camera: size [height, width] of its pictures; None where the model has none
+        :param seen: what the model's cameras, by their names, show now; none where it has none
         """
         request = self._requests.poll()
         if request is None:
             return
         try:
-            route = _route_of(request, camera, model, robot)
+            route = _route_of(request, seen, model, robot)
         except (ImageError, InferenceError, ValueError) as error:
             self.refuse(str(error))
             request.refuse(str(error))
@@ -265,37 +267,57 @@ class Goals:
 
 
 def _route_of(
-    request: GoalRequest, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
+    request: GoalRequest, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
 ) -> Route:
     if not model.manifest.has_goal:
         raise ValueError(f'{model.name} takes no goals: it plans for the reward it was trained on')
     if len(request.wishes) > _SUB_GOALS + 1:
         raise ValueError(f'{len(request.wishes) - 1} sub-goals: {_SUB_GOALS} are the most')
-    legs = tuple(_goal_of(wish, camera, model, robot) for wish in request.wishes)
+    legs = tuple(_goal_of(wish, seen, model, robot) for wish in request.wishes)
     name = legs[0].id if len(legs) == 1 else _digest(''.join(leg.id for leg in legs).encode())
     return Route(name, legs, request.passed)
 
 
 def _goal_of(
-    wish: Wish, camera: tuple[int, int] | None, model: LoadedModel, robot: RobotState,
+    wish: Wish, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
 ) -> Goal:
     if isinstance(wish, JointState):
         target = _joint_target(wish, model)
-        return Goal(_digest(repr(target).encode()), None, target, model)
+        return Goal(_digest(repr(target).encode()), {}, target, model)
     if isinstance(wish, np.ndarray):
         expected = model.manifest.goal_shape
         if wish.shape != expected or not np.isfinite(wish).all():
             sizes = ' x '.join(map(str, expected))
             raise ValueError(f'goal latent must be {sizes} finite numbers')
-        return Goal(_digest(wish.tobytes()), None, wish, model)
-    if camera is None:
+        return Goal(_digest(wish.tobytes()), {}, wish, model)
+    if not model.cameras:
         raise ValueError(f'{model.name} sees no pictures: give its goal as a latent')
-    pixels = decode_image(
-        wish.encoding, wish.height, wish.width, wish.step, wish.data, bool(wish.is_bigendian))
-    if pixels.shape[:2] != camera:
-        raise ImageError(f'goal picture is {wish.width}x{wish.height}, the camera '
-                         f'{camera[1]}x{camera[0]}: use a picture that this camera took')
-    return _encode(_digest(pixels.tobytes()), pixels, model, robot)
+    if set(wish) != set(model.cameras):
+        raise ValueError(_other_cameras(model))
+    pictures = {camera: _taken_by(camera, wish[camera], seen[camera]) for camera in model.cameras}
+    name = _digest(b''.join(picture.pixels.tobytes() for picture in pictures.values()))
+    return _encode(name, pictures, model, robot)
+
+
+def _other_cameras(model: LoadedModel) -> str:
+    if model.cameras == ('',):
+        return (f'{model.name} sees with one camera, which has no name: publish its goal on '
+                'goal_image')
+    topics = ', '.join(f'{camera}/goal_image' for camera in model.cameras)
+    return (f'{model.name} sees with {len(model.cameras)} cameras, one picture is no goal for it: '
+            f'publish what each is to show on {topics}, with equal stamps, or give the goal as a '
+            'latent or a joint target')
+
+
+def _taken_by(camera: str, message: ImageMessage, seen: Picture) -> Picture:
+    """A goal picture as if the camera had taken it; raises ImageError if it cannot have."""
+    picture = Shot(message, seen.optics).develop(camera)
+    (height, width), (high, wide) = picture.pixels.shape[:2], seen.pixels.shape[:2]
+    if (height, width) != (high, wide):
+        of = f' of {called(camera)}' if camera else ''
+        raise ImageError(f'goal picture{of} is {width}x{height}, the camera {wide}x{high}: use a '
+                         'picture that this camera took')
+    return picture
 
 
 def _joint_target(wish: JointState, model: LoadedModel) -> JointTarget:
@@ -312,18 +334,20 @@ def _moved(goal: Goal, model: LoadedModel, robot: RobotState) -> Goal:
         raise ValueError(f'{model.name} takes none')
     if isinstance(goal.target, JointTarget):
         model.graphs.check_joint_target(goal.target)
-        return Goal(goal.id, None, goal.target, model)
-    if goal.pixels is None:
+        return Goal(goal.id, {}, goal.target, model)
+    if not goal.pictures:
         raise ValueError(f'it came as a latent of the model before, which means nothing to '
                          f'{model.name}; send it again for this model')
     try:
-        return _encode(goal.id, goal.pixels, model, robot)
+        return _encode(goal.id, goal.pictures, model, robot)
     except (InferenceError, ValueError) as error:
         raise ValueError(f'{model.name} cannot encode its picture: {error}') from error
 
 
-def _encode(goal_id: str, pixels: Pixels, model: LoadedModel, robot: RobotState) -> Goal:
-    return Goal(goal_id, pixels, model.encode_goal(pixels, robot.joints, robot.pose), model)
+def _encode(
+    goal_id: str, pictures: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
+) -> Goal:
+    return Goal(goal_id, pictures, model.encode_goal(pictures, robot.joints, robot.pose), model)
 
 
 def _digest(data: bytes) -> str:

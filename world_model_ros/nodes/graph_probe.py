@@ -37,7 +37,14 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
-from world_model_ros.nodes.topic_probe import TYPES, join_dds, make_node, probe
+from world_model_ros.nodes.topic_probe import (
+    TYPES,
+    add_topics,
+    given_topics,
+    join_dds,
+    make_node,
+    probe,
+)
 
 NODES = ('controller', 'world_model')
 _COMMANDS = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory',
@@ -53,8 +60,8 @@ def examine(
 ) -> dict[str, Any]:
     """Return what there is to say of the graph in `node`'s namespace.
 
-    `given` are topics by the names of `TYPES`; those that it lacks are the running world_model's,
-    or robot.launch.py's defaults. `command_topics` are looked at if no controller runs.
+    `given` are topics as `probe` takes them; kinds that it lacks are the running world_model's, or
+    robot.launch.py's defaults. `command_topics` are looked at if no controller runs.
     """
     statuses: dict[str, dict[str, Any]] = {}
     node.create_subscription(
@@ -64,7 +71,11 @@ def examine(
     nodes = {path: _ask(node, path) for path in paths.values() if _copies(node, path)}
     if any(one['parameters'].get('use_sim_time') for one in nodes.values()):
         node.set_parameters([Parameter('use_sim_time', value=True)])
-    topics = {**_DEFAULTS, **_read_by(node, paths['world_model']), **given}
+    topics = dict(given)
+    for more in (_read_by(node, paths['world_model']), _DEFAULTS):
+        kinds = {name.partition('.')[0] for name in topics}
+        topics.update((name, topic) for name, topic in more.items()
+                      if name.partition('.')[0] not in kinds)
     commands = _commanded_by(node, paths['controller']) or {
         node.resolve_topic_name(topic): '' for topic in command_topics}
     # Few models read a pose: one that nobody publishes is not worth waiting for.
@@ -155,10 +166,15 @@ def _call(node: Node, kind: type, name: str, request: Any) -> Any:
 
 
 def _read_by(node: Node, path: str) -> dict[str, str]:
-    """The topics that a configured world_model reads, by the names of `TYPES`."""
+    """The topics that a configured world_model reads; several cameras are named by their topics."""
     subscribed = _endpoints(node.get_subscriber_names_and_types_by_node, path)
-    return {name: topic for name, kind in TYPES.items() for topic, kinds in subscribed
-            if kind in kinds and not topic.endswith('/goal_image')}
+    found: dict[str, str] = {}
+    for name in _DEFAULTS:
+        topics = [topic for topic, kinds in subscribed
+                  if TYPES[name] in kinds and not topic.endswith('/goal_image')]
+        found.update({name: topics[0]} if len(topics) == 1 else {
+            f'{name}.{topic.strip("/").removesuffix("/image_raw")}': topic for topic in topics})
+    return found
 
 
 def _commanded_by(node: Node, path: str) -> dict[str, str]:
@@ -204,14 +220,13 @@ def main() -> int:
     """Examine the graph as the command line says and print one line of JSON."""
     parser = argparse.ArgumentParser(description='Says as JSON what a ROS graph is like.')
     parser.add_argument('--namespace', default='', help='of the nodes and relative topics')
-    for name, kind in TYPES.items():
-        parser.add_argument(f'--{name.replace("_", "-")}', metavar='TOPIC', help=f'a {kind}')
+    add_topics(parser)
     parser.add_argument('--command', action='append', default=[], metavar='TOPIC',
                         help='where commands go if no controller says so')
     parser.add_argument('--seconds', type=float, default=5.0)
     parser.add_argument('--use-sim-time', action='store_true')
     args = parser.parse_args()
-    given = {name: topic for name in TYPES if (topic := getattr(args, name))}
+    given = given_topics(args)
     join_dds()
     try:
         node = make_node('wmros_doctor', args.namespace, use_sim_time=args.use_sim_time)

@@ -14,7 +14,7 @@
 
 """A model that is ready to run: its bundle, its graphs and its planner, replaced only together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,14 @@ from sensor_msgs.msg import Image, JointState
 
 from world_model_interfaces.msg import ActionProposal, ModelInfo
 from world_model_ros.bundle import PoseProprioception, load_bundle
-from world_model_ros.inference import Context, RuntimeSettings, WorldModel
+from world_model_ros.inference import Context, FrameStack, RuntimeSettings, WorldModel
 from world_model_ros.inference.providers import choose
 from world_model_ros.inference.sessions import ProviderError
 from world_model_ros.observation import (
     JointStateError,
+    Picture,
     PoseError,
-    fit_image,
+    fit_pictures,
     gripper_fraction,
     pose_proprioception,
     proprioception,
@@ -137,25 +138,38 @@ class LoadedModel:
         seeing: type[object] = Image
         return blind if self._image is None else seeing
 
-    def fit(self, pixels: Pixels) -> Pixels:
-        """A camera's RGB picture [H, W, 3], cropped and resized as the model wants it."""
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of those that it sees with; ('',) for the one of a bundle that names none."""
+        return () if self._image is None else self._image.cameras or ('',)
+
+    @property
+    def reads_optics(self) -> bool:
+        """Whether it matters to the model what part of the scene its cameras show."""
+        return self._image is not None and self._image.fields_of_view is not None
+
+    def fit(self, pictures: Mapping[str, Picture]) -> Pixels:
+        """
+        What cameras show, by their names, as the model wants it: [(cameras,) height, width, 3].
+
+        Raises ImageError where it cannot be, and ValueError where the model sees no pictures.
+        """
         if self._image is None:
             raise ValueError(f'{self.name} sees no pictures')
-        return fit_image(pixels, self._image)
+        return fit_pictures(pictures, self._image)
 
-    def encode_goal(self, pixels: Pixels, joints: JointState | None,
+    def encode_goal(self, pictures: Mapping[str, Picture], joints: JointState | None,
                     pose: PoseStamped | None) -> Float:
         """
-        Goal that a camera's RGB picture [H, W, 3] shows.
+        Goal that cameras' pictures show.
 
-        Raises as ``proprioception`` does, and ValueError where the model sees no pictures.
+        Raises as ``fit`` and ``proprioception`` do.
 
         Where a goal takes the robot's state as well, that is the state of now: a picture tells no
         other, and the published models whose goals are latents look at the picture alone.
         """
-        picture = self.fit(pixels)
-        if self._image is not None and self._image.frames > 1:  # a goal stands still
-            picture = np.stack([picture] * self._image.frames)
+        picture = self.fit(pictures)
+        picture = FrameStack(self.manifest).still(picture)
         encoder = self.manifest.graphs.goal_encoder
         takes_state = encoder is None or encoder.proprioception
         state = self.proprioception(joints, pose) if takes_state else None

@@ -15,13 +15,14 @@
 """
 From messages to latents: the ``observe`` thread of the world model.
 
-Callbacks store, the thread pairs a picture with the joint state of its moment, looks whether both
-can be trusted, and encodes. A model without a camera is given each joint state (or pose) instead.
-What cannot be used is counted and explained, and changes nothing.
+Callbacks store and put the pictures of several cameras together, the thread pairs them with the
+joint state of their moment, looks whether all can be trusted, and encodes. A model without a camera
+is given each joint state (or pose) instead. What cannot be used is counted and explained, and
+changes nothing.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeAlias
@@ -30,7 +31,8 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header
 
 from world_model_ros.inference import Context, ContextBuffer, FrameStack, InferenceError
 from world_model_ros.monitor import (
@@ -46,6 +48,7 @@ from world_model_ros.monitor import (
     WorkerWatch,
     overdue_after,
 )
+from world_model_ros.nodes.cameras import Shot
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.goals import Goals
 from world_model_ros.nodes.loaded_model import LoadedModel
@@ -56,26 +59,30 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 from world_model_ros.observation import (
     ImageError,
     JointStateError,
+    Picture,
+    PictureSet,
+    PictureSets,
     PoseError,
-    decode_compressed,
-    decode_image,
+    called,
+    image_topic,
 )
 
 Float = npt.NDArray[np.float32]
-Occasion: TypeAlias = Image | CompressedImage | JointState | PoseStamped
+Occasion: TypeAlias = PictureSet[Shot] | JointState | PoseStamped
 
 
 @dataclass(frozen=True)
 class Observation:
     """
-    A picture (RGB, uint8 [H, W, 3]) and the robot at the same moment; stamp in ns.
+    What cameras show, by their names, and the robot at the same moment; stamp in ns.
 
-    No picture where the active model has no camera.
+    Stamp and frame are those of the first camera's picture. There is none where the active model
+    has no camera.
     """
 
     stamp: int
     frame_id: str
-    pixels: npt.NDArray[np.uint8] | None
+    pictures: Mapping[str, Picture]
     robot: RobotState
 
 
@@ -100,14 +107,12 @@ class Eye:
         self._contexts = ContextBuffer(model.manifest, model.graphs)
 
     def encode(self, observation: Observation) -> Encoded:
-        """Encode an observation; raises JointStateError, PoseError or InferenceError."""
+        """Encode it; raises ImageError, JointStateError, PoseError or InferenceError."""
         model, stamp = self.model, observation.stamp
         state = model.proprioception(observation.robot.joints, observation.robot.pose)
-        picture = observation.pixels
-        if self._frames is None:
-            picture = None
-        elif picture is not None:
-            picture = self._frames.add(stamp, model.fit(picture))
+        picture = None
+        if self._frames is not None:
+            picture = self._frames.add(stamp, model.fit(observation.pictures))
         latent = model.graphs.encode(picture, state)
         context = self._contexts.add(stamp, latent, state, self._actions.rows)
         return Encoded(stamp, observation.frame_id, context, model)
@@ -135,33 +140,51 @@ class Observer:
         self._parameters, self._clock, self._goals = parameters, clock, goals
         self._counts, self._troubles = counts, troubles
         self._observed, self._encoded = observed, encoded
-        self._occasions, self._usable = Arrivals(), Arrivals()
-        self._image_rate = Rate()
+        self._usable = Arrivals()
+        self._image_rates: dict[str, Rate] = {}
+        self._optics_known: dict[str, bool] = {}
+        self._expect(model)
         self.robot = RobotStates(clock, counts, troubles)
         self._state = RobotState(None, None)  # that of the last observation
         self._encode_time = LatencyWindow()
-        self._frozen = FrozenPicture()
-        self._stamp, self._clock_read = 0, 0
+        self._frozen: dict[str, FrozenPicture] = {}
+        self._stamp, self._clock_read, self._clock_seen = 0, 0, 0
 
     @property
     def model(self) -> LoadedModel:
         """The model that sees now."""
         return self._eye.model
 
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """That one, and the one that waits, if one does."""
+        coming = self._coming
+        return (self.model,) if coming is None else (self.model, coming)
+
     # From the executor
 
-    def image_came(self) -> None:
-        """Note that the camera is alive."""
-        self._counts.add('frames_received')
-        self._image_rate.tick(monotonic())
+    def picture_came(self, camera: str, shot: Shot) -> PictureSet[Shot] | None:
+        """
+        Note a picture; the set that it completes, if it does.
 
-    def wants(self, message: Occasion) -> bool:
+        That is a set for the model that waits, if one does and sees with this camera.
+        """
+        self._counts.add('frames_received')
+        self._image_rates.setdefault(camera, Rate()).tick(monotonic())
+        self._optics_known[camera] = shot.optics is not None
+        self._tick(camera)
+        self._forget_other_times()
+        complete = None
+        for cameras in dict.fromkeys(model.cameras for model in self.models):
+            if camera in cameras:
+                complete = self._put_together(camera, shot, self._sets_of(cameras)) or complete
+        return complete
+
+    def wants(self, message: JointState | PoseStamped) -> bool:
         """Note a message; whether it completes an observation of this model or of the next one."""
-        coming = self._coming
-        if _kind(message) is self.model.occasion:
-            self._occasions.tick(monotonic())
-            return True
-        return coming is not None and _kind(message) is coming.occasion
+        if type(message) is self.model.occasion:
+            self._tick('')
+        return any(type(message) is model.occasion for model in self.models)
 
     def see_with(self, model: LoadedModel) -> None:
         """Change to another model before the next observation."""
@@ -170,7 +193,10 @@ class Observer:
 
     def restart(self) -> None:
         """Begin anew after a pause, during which nothing was expected to come."""
-        self._occasions.restart()
+        for arrivals in self._arrivals.values():
+            arrivals.restart()
+        for sets in self._sets.values():
+            sets.clear()
         self._usable.restart()
         self._stamp = 0
         self._eye.forget()
@@ -181,12 +207,55 @@ class Observer:
         """Change to the model that waits, if one does; in the worker's thread, or without it."""
         if (model := self._next.poll()) is not None:
             self._goals.hand_over(model, self._state)
-            if model.occasion is not self.model.occasion:
-                self._occasions.restart()
+            if (model.occasion, model.cameras) != (self.model.occasion, self.model.cameras):
+                self._expect(model)
                 self._stamp = 0  # of another driver
             self._eye = Eye(model, self._actions)
             if self._coming is model:
                 self._coming = None
+
+    def _expect(self, model: LoadedModel) -> None:
+        """Begin to wait for what completes an observation of a model."""
+        self._arrivals = {camera: Arrivals() for camera in model.cameras or ('',)}
+        self._sets: dict[tuple[str, ...], PictureSets[Shot]] = {}
+
+    def _tick(self, camera: str) -> None:
+        if (arrivals := self._arrivals.get(camera)) is not None:
+            arrivals.tick(monotonic())
+
+    def _sets_of(self, cameras: tuple[str, ...]) -> PictureSets[Shot]:
+        return self._sets.setdefault(cameras, PictureSets(cameras))
+
+    def _forget_other_times(self) -> None:
+        now = self._clock.now().nanoseconds
+        if now < self._clock_seen:  # the clock was set back, and with it the stamps
+            for sets in tuple(self._sets.values()):
+                sets.clear()
+        self._clock_seen = now
+
+    def _put_together(
+        self, camera: str, shot: Shot, sets: PictureSets[Shot],
+    ) -> PictureSet[Shot] | None:
+        """Add a picture to those of other cameras; what it completes, or the reason is noted."""
+        stamp = to_nanoseconds(shot.message.header.stamp)
+        if len(sets.cameras) > 1:
+            if not self._is_recent(stamp, called(camera)):
+                return None
+            if sets.is_late(camera, stamp):
+                self._troubles.note(
+                    'repeated_stamps', f'the stamps of {called(camera)} stand still or go back: '
+                    'its driver is stuck, its pictures are late, or two cameras publish there')
+                return None
+        limit = self._parameters.real('max_camera_skew') * NANOSECONDS
+        complete = sets.add(camera, stamp, shot, int(limit))
+        if complete is None and (gap := sets.gap()) is not None and abs(gap.newer) > limit:
+            self._troubles.note(
+                'unpaired', f'the pictures of {called(gap.camera)} are {abs(gap.newer) / 1e6:.0f} '
+                f'ms {"newer" if gap.newer > 0 else "older"} than those of '
+                f'{called(sets.cameras[0])} that are nearest, max_camera_skew is '
+                f'{limit / 1e6:g} ms: trigger the cameras together, or let them run faster; raise '
+                'max_camera_skew if the robot is slow')
+        return complete
 
     # In the worker's thread
 
@@ -194,42 +263,51 @@ class Observer:
         """Encode one observation, or say why not."""
         with self.watch.inside('taking over the new model'):
             self.take_over()
-        if _kind(message) is not self.model.occasion:
+        shots: Mapping[str, Shot] = {}
+        if isinstance(message, PictureSet):
+            shots = message.pictures
+            is_for_it = tuple(shots) == self.model.cameras
+            header: Header = next(iter(shots.values())).message.header
+        else:
+            is_for_it, header = type(message) is self.model.occasion, message.header
+        if not is_for_it:
             return  # for the model before
         try:
-            pixels = _pixels_of(message)
+            pictures = {camera: shot.develop(camera) for camera, shot in shots.items()}
         except ImageError as error:
             self._troubles.note('images_refused', str(error))
             return
-        observation = self._pair(message, pixels)
-        if observation is not None:
-            self._state = observation.robot
+        robot = self._robot_at(to_nanoseconds(header.stamp), pictures)
+        if robot is not None:
+            observation = Observation(
+                to_nanoseconds(header.stamp), header.frame_id, pictures, robot)
+            self._state = robot
             with self.watch.inside('encoding a goal'):
-                self._goals.consider(
-                    None if pixels is None else pixels.shape[:2], self.model, observation.robot)
+                self._goals.consider(pictures, self.model, robot)
             self._observed(observation)
             self._encode(observation)
 
-    def _pair(
-        self, message: Occasion, pixels: npt.NDArray[np.uint8] | None,
-    ) -> Observation | None:
+    def _robot_at(self, stamp: int, pictures: Mapping[str, Picture]) -> RobotState | None:
         """Find the robot's state of a moment; None and a reason if it cannot be trusted."""
-        stamp = to_nanoseconds(message.header.stamp)
-        if not (self._is_recent(stamp) and self._is_newer(stamp)):
+        what, who = OCCASIONS[self.model.occasion]
+        if not (self._is_recent(stamp, f'the {who}', what) and self._is_newer(stamp)):
             return None
         robot = self.robot.at(stamp, self._parameters.real('max_skew'), self.model)
         if robot is None:
             return None
-        if pixels is not None and self._is_frozen(stamp, pixels, robot):
-            return None
-        return Observation(stamp, message.header.frame_id, pixels, robot)
+        frozen = [camera for camera, picture in pictures.items()
+                  if self._is_frozen(camera, stamp, picture.pixels, robot)]
+        return None if frozen else robot
 
-    def _is_frozen(self, stamp: int, pixels: npt.NDArray[np.uint8], robot: RobotState) -> bool:
-        moved = self._frozen.motion(stamp / NANOSECONDS, pixels, robot.motion())
+    def _is_frozen(
+        self, camera: str, stamp: int, pixels: npt.NDArray[np.uint8], robot: RobotState,
+    ) -> bool:
+        frozen = self._frozen.setdefault(camera, FrozenPicture())
+        moved = frozen.motion(stamp / NANOSECONDS, pixels, robot.motion())
         if moved <= self._parameters.real('frozen_camera_motion'):
             return False
         self._troubles.note(
-            'frozen', f'the camera is frozen: its picture has not changed in a single byte '
+            'frozen', f'{called(camera)} is frozen: its picture has not changed in a single byte '
             f"while a joint moved by {moved:.3f}: restart the camera's driver (or raise "
             'frozen_camera_motion if this camera cannot see the robot)')
         return True
@@ -248,12 +326,11 @@ class Observer:
         self._stamp = stamp
         return True
 
-    def _is_recent(self, stamp: int) -> bool:
+    def _is_recent(self, stamp: int, who: str, what: str = 'image') -> bool:
         age = (self._clock.now().nanoseconds - stamp) / NANOSECONDS
         if abs(age) > self._parameters.real('max_age'):
-            what, who = OCCASIONS[self.model.occasion]
             self._troubles.note(
-                'stale', f'{what} is {age:.2f} s old: the {who} lags, or its clock differs from '
+                'stale', f'{what} is {age:.2f} s old: {who} lags, or its clock differs from '
                 'that of this node (use_sim_time set in only one of them?)')
             return False
         return True
@@ -263,6 +340,9 @@ class Observer:
         try:
             with self.watch.inside('encoding an image'):
                 encoded = self._eye.encode(observation)
+        except ImageError as error:  # it shows less than the model was trained on
+            self._troubles.note('images_refused', str(error))
+            return
         except (JointStateError, PoseError) as error:  # stored before the model changed
             self._troubles.note('unpaired', str(error))
             return
@@ -283,13 +363,17 @@ class Observer:
         """Whether usable observations come."""
         now = monotonic()
         limit = overdue_after(
-            self._parameters.whole('missed_images'), self._occasions, self._usable)
+            self._parameters.whole('missed_images'), *self._arrivals.values(), self._usable)
         return Sight(self._usable.age(now), limit, self._missing(now, limit))
 
     def _missing(self, now: float, limit: float) -> str:
-        if self.model.occasion is Image and (age := self._occasions.age(now)) > limit:
-            return (f'no image {_since(age)}: is the camera running, and "image" remapped to its '
-                    'topic?')
+        if self.model.occasion is Image:
+            ages = {camera: arrivals.age(now) for camera, arrivals in self._arrivals.items()}
+            if silent := [camera for camera, age in ages.items() if age > limit]:
+                camera = max(silent, key=lambda it: ages[it])
+                of = f' of {called(camera)}' if camera else ''
+                return (f'no image{of} {_since(ages[camera])}: is the camera running, and '
+                        f'"{image_topic(camera)}" remapped to its topic?')
         return self.robot.silence(now, limit, self.model) or self._troubles.headline
 
     def health(self) -> Health:
@@ -298,9 +382,8 @@ class Observer:
         sight = self.sight()
         values = {
             **self._counts.values(),
-            'image_rate_hz': f'{self._image_rate.hertz(now):.1f}',
+            **self._camera_values(now),
             'joint_state_rate_hz': f'{self.robot.joint_rate.hertz(now):.1f}',
-            'image_age_s': _seconds(self._image_rate.age(now)),
             'joint_state_age_s': _seconds(self.robot.joint_rate.age(now)),
             'usable_age_s': _seconds(sight.age),
             **self._encode_time.values('encode')}
@@ -311,20 +394,26 @@ class Observer:
             return Health('observation', Level.WARN, sight.problem, values)
         return Health('observation', Level.OK, 'observing', values)
 
-
-def _kind(message: Occasion) -> type[object]:
-    """What an occasion is to a model: pictures are pictures, compressed or not."""
-    return Image if isinstance(message, CompressedImage) else type(message)
-
-
-def _pixels_of(message: Occasion) -> npt.NDArray[np.uint8] | None:
-    """The RGB picture [H, W, 3] of an occasion that is one; raises ImageError."""
-    if isinstance(message, CompressedImage):
-        return decode_compressed(message.data)
-    if isinstance(message, Image):
-        return decode_image(message.encoding, message.height, message.width, message.step,
-                            message.data, bool(message.is_bigendian))
-    return None
+    def _camera_values(self, now: float) -> dict[str, str]:
+        """What there is to say of each camera; keys begin with the name of one that has one."""
+        values: dict[str, str] = {}
+        cameras = self.model.cameras
+        sets = self._sets.get(cameras) if len(cameras) > 1 else None
+        behind = sets.behind() if sets is not None else {}
+        for camera in cameras or ('',):
+            name = f'{camera}_' if camera else ''
+            rate = self._image_rates.get(camera, Rate())
+            values[f'{name}image_rate_hz'] = f'{rate.hertz(now):.1f}'
+            values[f'{name}image_age_s'] = _seconds(rate.age(now))
+            if sets is not None:
+                values[f'{name}unpaired'] = str(sets.unpaired[camera])
+                values[f'{name}behind_ms'] = (
+                    f'{behind[camera] / 1e6:.1f}' if camera in behind else 'n/a')
+            if self.model.reads_optics:
+                values[f'{name}field_of_view'] = (
+                    'as the model was trained' if self._optics_known.get(camera) else
+                    'unknown: no camera_info')
+        return values
 
 
 def _since(age: float) -> str:

@@ -164,8 +164,7 @@ def _wish(request: ReachGoal.Goal) -> Wish:
         raise ValueError('the goal is a latent and a joint target: leave one of them empty')
     if len(request.latent.data):
         return from_tensor(request.latent)
-    wish: Wish = request.joints if request.joints.name else request.image
-    return wish
+    return request.joints if request.joints.name else {'': request.image}
 
 
 def _sub_goals(request: ReachGoal.Goal) -> tuple[Wish, ...]:
@@ -176,7 +175,7 @@ def _sub_goals(request: ReachGoal.Goal) -> tuple[Wish, ...]:
         raise ValueError(f'sub-goals are in {given[0]} and in {given[1]}: give all in one of them')
     if request.via_latents:
         return tuple(from_tensor(latent) for latent in request.via_latents)
-    return (*request.via_images, *request.via_joints)
+    return (*({'': image} for image in request.via_images), *request.via_joints)
 
 
 def _nonnegative(name: str, value: float) -> None:

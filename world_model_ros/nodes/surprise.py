@@ -37,7 +37,7 @@ from world_model_ros.monitor import (
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Eye, Observation
-from world_model_ros.observation import JointStateError, PoseError
+from world_model_ros.observation import ImageError, JointStateError, PoseError
 
 _VERDICTS = {None: Surprise.UNKNOWN, False: Surprise.NORMAL, True: Surprise.SURPRISED}
 
@@ -103,7 +103,7 @@ class Shadow:
         try:
             with self.watch.inside('encoding an image'):
                 encoded = self._eye.encode(observation)
-        except (InferenceError, JointStateError, PoseError) as error:
+        except (ImageError, InferenceError, JointStateError, PoseError) as error:
             if not self.model.is_closed:
                 self.watch.failed(str(error))
             return

@@ -38,14 +38,14 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.qos import IMAGE, SENSOR
 
 TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState',
-          'pose': 'geometry_msgs/msg/PoseStamped'}
+         'pose': 'geometry_msgs/msg/PoseStamped', 'camera_info': 'sensor_msgs/msg/CameraInfo'}
 _ENOUGH = 20  # messages of each topic, for a rate
 
 
@@ -82,28 +82,29 @@ def probe(
 ) -> dict[str, Any]:
     """Listen with `node` to `topics`, keyed as `TYPES`, and return what there is to say.
 
-    It ends when enough messages of each have come, those that are `optional` left out, at the
-    latest after `seconds`.
+    Keys may go on after a dot, with the name of a camera. It ends when enough messages of each have
+    come, those that are `optional` left out, at the latest after `seconds`.
     """
     heard = {name: Heard(node.resolve_topic_name(topic)) for name, topic in topics.items()}
     kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, SENSOR, _joints),
-             'pose': (PoseStamped, SENSOR, _no_facts)}
+             'pose': (PoseStamped, SENSOR, _no_facts), 'camera_info': (CameraInfo, SENSOR, _info)}
+    of = {name: name.partition('.')[0] for name in topics}
     for name, topic in topics.items():
-        kind, qos, facts = kinds[name]
+        kind, qos, facts = kinds[of[name]]
         node.create_subscription(kind, topic, partial(heard[name].store, node, facts), qos)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(
             len(one.arrivals) < _ENOUGH for name, one in heard.items() if name not in optional):
         rclpy.spin_once(node, timeout_sec=0.1)
     for name, one in heard.items():
-        one.publishers = _publishers(node, one.topic, kinds[name][1])
+        one.publishers = _publishers(node, one.topic, kinds[of[name]][1])
     return {
         'use_sim_time': bool(node.get_parameter('use_sim_time').value),
         'clock_publishers': node.count_publishers('/clock'),
         # Who else might have been meant.
         'topics': {name: kinds for name, kinds in node.get_topic_names_and_types()
                    if node.count_publishers(name) and set(kinds) & set(TYPES.values())},
-        **{name: {**asdict(one), 'rate': one.rate(), 'type': TYPES[name]}
+        **{name: {**asdict(one), 'rate': one.rate(), 'type': TYPES[of[name]]}
            for name, one in heard.items()},
     }
 
@@ -130,6 +131,13 @@ def _joints(message: JointState) -> dict[str, Any]:
             'velocity': len(message.velocity)}
 
 
+def _info(message: CameraInfo) -> dict[str, Any]:
+    roi = message.roi
+    return {'k': list(message.k), 'p': list(message.p),
+            'horizontal': [message.width, roi.x_offset, roi.width, message.binning_x],
+            'vertical': [message.height, roi.y_offset, roi.height, message.binning_y]}
+
+
 def _no_facts(message: PoseStamped) -> dict[str, Any]:
     return {}
 
@@ -145,19 +153,37 @@ def _publishers(node: Node, topic: str, qos: QoSProfile) -> list[dict[str, str]]
     return found
 
 
+def add_topics(parser: argparse.ArgumentParser) -> None:
+    """Define an option for each kind of topic, which may be given once for each camera."""
+    for name, kind in TYPES.items():
+        parser.add_argument(f'--{name.replace("_", "-")}', action='append', default=[],
+                            metavar='[CAMERA:=]TOPIC', help=f'a {kind}')
+
+
+def given_topics(args: argparse.Namespace) -> dict[str, str]:
+    """Topics of the command line, keyed as `probe` takes them."""
+    given = {}
+    for name in TYPES:
+        for word in getattr(args, name):
+            camera, _, topic = word.rpartition(':=')
+            given[f'{name}.{camera}' if camera else name] = topic
+    return given
+
+
 def main() -> int:
     """Probe as the command line says and print one line of JSON."""
     parser = argparse.ArgumentParser(description="Says as JSON what comes on a robot's topics.")
-    for name, kind in TYPES.items():
-        parser.add_argument(f'--{name.replace("_", "-")}', metavar='TOPIC', help=f'a {kind}')
+    add_topics(parser)
     parser.add_argument('--seconds', type=float, default=5.0)
     parser.add_argument('--use-sim-time', action='store_true')
     args = parser.parse_args()
-    topics = {name: topic for name in TYPES if (topic := getattr(args, name))}
+    topics = given_topics(args)
     join_dds()
     try:
         node = make_node('wmros_check', use_sim_time=args.use_sim_time)
-        print(json.dumps(probe(node, topics, args.seconds)), flush=True)
+        # Not every camera tells its calibration, and one that does not is judged as well.
+        infos = [name for name in topics if name.startswith('camera_info')]
+        print(json.dumps(probe(node, topics, args.seconds, infos)), flush=True)
         node.destroy_node()
     finally:
         rclpy.try_shutdown()

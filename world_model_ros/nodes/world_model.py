@@ -32,14 +32,12 @@ plans. So no proposal mixes models, and none of the new one comes before its ``~
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
 from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.duration import Duration
-from rclpy.event_handler import SubscriptionEventCallbacks
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import (
@@ -60,13 +58,14 @@ from world_model_ros.monitor import (
     Execution,
     Health,
     Level,
-    Rate,
     assess,
 )
 from world_model_ros.nodes.border import Border
+from world_model_ros.nodes.cameras import Cameras, Shot
 from world_model_ros.nodes.controller_reports import ControllerReports
 from world_model_ros.nodes.convert import to_stamp, to_tensor
-from world_model_ros.nodes.goals import GoalRequest, Goals
+from world_model_ros.nodes.goal_pictures import TOPIC, GoalPictures
+from world_model_ros.nodes.goals import Goals
 from world_model_ros.nodes.load_model import LoadModelServer, give_way
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Observation, Observer, Occasion
@@ -75,7 +74,6 @@ from world_model_ros.nodes.proposer import Proposed, Proposer
 from world_model_ros.nodes.qos import (
     COMMAND,
     HEARTBEAT,
-    IMAGE,
     JOINTS,
     LATCHED,
     SENSOR,
@@ -89,7 +87,6 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 
 _HEARTBEAT_PERIOD = 0.05  # s
 _ACTIONS_KEPT = 60.0  # s
-_RAW_AGE = 1.0  # s for which compressed images are left out after one that is not
 _FLUSH = Duration(seconds=0.05)  # at most, for messages to arrive where a model changes
 _SPEED_TEST, _SPEED_SECOND_TEST = 0.1, 3.0  # s of running the model as fast as it goes
 
@@ -102,9 +99,10 @@ class WorldModelNode(ManagedNode):
         self._settings = WorldModelParameters(self)
         self._counts = Counters(
             'frames_received', 'joint_states_received', 'frames_encoded', 'images_refused',
-            'joint_states_refused', 'poses_refused', 'controller_states_refused', 'unpaired',
-            'stale', 'repeated_stamps', 'frozen', 'encodings_failed', 'plans_refused', 'proposals',
-            'goals_accepted', 'goals_refused', 'goals_abandoned')
+            'camera_infos_missing', 'joint_states_refused', 'poses_refused',
+            'controller_states_refused', 'unpaired', 'stale', 'repeated_stamps', 'frozen',
+            'encodings_failed', 'plans_refused', 'proposals', 'goals_accepted', 'goals_refused',
+            'goals_abandoned')
         self._border = Border(self, self._on_border)
         self._active = False
         self._configured = False
@@ -147,7 +145,6 @@ class WorldModelNode(ManagedNode):
         clock, logger = self.get_clock(), self.get_logger()
         self._observing = Troubles(self._counts, logger)
         self._actions = ActionLog(_ACTIONS_KEPT)
-        self._raw = Rate()  # of images that are not compressed
         self._execution = Execution(self._actions)
         self._reports = ControllerReports(
             self._execution, self._counts, Troubles(self._counts, logger))
@@ -171,16 +168,15 @@ class WorldModelNode(ManagedNode):
         self._shadowing: Worker[Observation] | None = None
 
     def _listen(self) -> None:
-        goal_events = SubscriptionEventCallbacks(incompatible_qos=self._on_volatile_goal)
+        self._cameras = Cameras(self, self._border, self._observing, self._on_shot)
+        self._goal_pictures = GoalPictures(
+            self, self._border, self._goals, partial(self._settings.real, 'max_camera_skew'))
+        self._attend()
         subscribe = self._border.subscribe
         subscriptions = (
-            subscribe(Image, 'image', self._on_image, IMAGE),
-            subscribe(CompressedImage, 'image/compressed', self._on_compressed, IMAGE),
             subscribe(JointState, 'joint_states', self._on_joints, JOINTS),
             subscribe(PoseStamped, 'pose', self._on_pose, SENSOR),
-            subscribe(ControllerState, 'controller_state', self._on_controller_state, SETPOINT),
-            subscribe(Image, 'goal_image', self._on_goal_image, LATCHED,
-                      event_callbacks=goal_events))
+            subscribe(ControllerState, 'controller_state', self._on_controller_state, SETPOINT))
         self._reach_goal = ReachGoalServer(
             self, self._goals, is_ready=lambda: self._active)
         # Steady time: the heart beats on while a simulation is paused.
@@ -189,7 +185,13 @@ class WorldModelNode(ManagedNode):
         self._owned += [
             partial(self.destroy_timer, timer),
             *(partial(self.destroy_subscription, subscription) for subscription in subscriptions),
-            self._reach_goal.destroy]
+            self._cameras.destroy, self._goal_pictures.destroy, self._reach_goal.destroy]
+
+    def _attend(self) -> None:
+        """Listen to the cameras of the models that run or are about to."""
+        shadow = self._shadow
+        self._cameras.serve(*self._observer.models, *(() if shadow is None else (shadow.model,)))
+        self._goal_pictures.serve(self._observer.models[-1].cameras)
 
     def activate(self) -> None:
         self._observer.restart()
@@ -241,6 +243,7 @@ class WorldModelNode(ManagedNode):
         self._observer.see_with(model)
         if not self._active:
             self._settle()
+        self._attend()
         for watch, old in ((self._observer.watch, self._observer.model),
                            (self._proposer.watch, self._proposer.model)):
             if watch.inside_of()[1] > hung_after:
@@ -251,7 +254,14 @@ class WorldModelNode(ManagedNode):
                                       'model, or it needs pictures that the new one does not')
             self._run_shadow(None)
         self._settings.note('bundle', str(model.bundle.path))
-        return lambda: self._proposer.model is model
+
+        def has_taken_over() -> bool:
+            if self._proposer.model is not model:
+                return False
+            self._attend()  # without the cameras of the one before
+            return True
+
+        return has_taken_over
 
     def set_shadow(self, model: LoadedModel | None) -> None:
         if model is not None:
@@ -301,6 +311,7 @@ class WorldModelNode(ManagedNode):
             if self._active:
                 worker.start()
             self._shadowing = worker
+            self._attend()
 
     def _stop(self, worker: Worker, model: LoadedModel) -> None:
         if not worker.stop(model.interrupt):
@@ -310,15 +321,10 @@ class WorldModelNode(ManagedNode):
 
     # Messages: store the newest, work elsewhere
 
-    def _on_image(self, message: Image) -> None:
-        self._raw.tick(monotonic())
-        self._observer.image_came()
-        self._look(message)
-
-    def _on_compressed(self, message: CompressedImage) -> None:
-        if self._raw.age(monotonic()) > _RAW_AGE:
-            self._observer.image_came()
-            self._look(message)
+    def _on_shot(self, camera: str, shot: Shot) -> None:
+        pictures = self._observer.picture_came(camera, shot)
+        if pictures is not None and self._active:
+            self._seeing.box.put(pictures)
 
     def _on_joints(self, message: JointState) -> None:
         if self._observer.robot.store_joints(message, self._observer.model):
@@ -328,22 +334,15 @@ class WorldModelNode(ManagedNode):
         if self._observer.robot.store_pose(message, self._observer.model):
             self._look(message)
 
-    def _look(self, message: Occasion) -> None:
+    def _look(self, message: JointState | PoseStamped) -> None:
         if self._observer.wants(message) and self._active:
             self._seeing.box.put(message)
 
     def _on_controller_state(self, message: ControllerState) -> None:
         self._reports.store(message, self._proposer.model)
 
-    def _on_goal_image(self, message: Image) -> None:
-        self._goals.request(GoalRequest((message,)))
-
-    def _on_volatile_goal(self, _: object) -> None:
-        self._goals.refuse('a publisher on goal_image is volatile: goals are latched, publish them '
-                           'with transient local durability (as "ros2 topic pub" does)')
-
     def _on_border(self, topic: str, text: str) -> None:
-        if topic == 'goal_image':
+        if TOPIC in topic:
             self._goals.refuse(text)
         else:
             self._observing.note('messages_refused', text)
@@ -438,13 +437,14 @@ def _check_shadow(shadow: LoadedModel, active: LoadedModel) -> None:
         raise ValueError(f'{shadow} cannot be the shadow of {active}: its actions differ in kind, '
                          'names or units, so that what the robot does means nothing to it')
     if not _sees_enough(shadow, active):
-        raise ValueError(f'{shadow} cannot be the shadow of {active}: it needs pictures, and that '
-                         'one has no camera')
+        has = ', '.join(active.cameras) or 'one without a name' if active.cameras else 'none'
+        raise ValueError(f'{shadow} cannot be the shadow of {active}: it needs pictures that that '
+                         f'one does not see (its cameras: {has})')
 
 
 def _sees_enough(shadow: LoadedModel, active: LoadedModel) -> bool:
     """Whether the observations of a model are all that its shadow needs."""
-    return shadow.occasion is not Image or active.occasion is Image
+    return set(shadow.cameras) <= set(active.cameras)
 
 
 def main(args: list[str] | None = None) -> int:

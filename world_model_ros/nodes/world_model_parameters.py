@@ -60,6 +60,9 @@ class WorldModelParameters:
             'the observation, as if they took no time [s].', 0.0, 60.0))
         declare('max_skew', 0.02, parameters.real(
             'Largest distance in time between an image and its joint state [s].', 0.0, 1.0))
+        declare('max_camera_skew', 0.02, parameters.real(
+            "Largest distance in time between the first camera's picture and that of each other "
+            'camera, of a model that sees with several [s].', 0.0, 1.0))
         declare('max_age', 0.5, parameters.real(
             'Images older than this are not used [s].', 0.01, 60.0))
         declare('missed_images', 5, parameters.whole(

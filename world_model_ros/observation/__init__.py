@@ -16,22 +16,47 @@
 
 from world_model_ros.observation.compressed import decode_compressed
 from world_model_ros.observation.executed import SetpointError, executed_action
-from world_model_ros.observation.image import ImageError, decode_image, fit_image
+from world_model_ros.observation.image import ENCODINGS, ImageError, decode_image, fit_image
 from world_model_ros.observation.joints import JointStateError, proprioception
+from world_model_ros.observation.optics import (
+    Axis,
+    Optics,
+    OpticsError,
+    Window,
+    camera_optics,
+    cut_field,
+)
 from world_model_ros.observation.pairing import StampedBuffer
+from world_model_ros.observation.picture import Picture, about, called, fit_pictures, image_topic
+from world_model_ros.observation.picture_sets import Gap, PictureSet, PictureSets
 from world_model_ros.observation.pose import PoseError, gripper_fraction, pose_proprioception
 
 __all__ = [
+    'ENCODINGS',
+    'Axis',
+    'Gap',
     'ImageError',
     'JointStateError',
+    'Optics',
+    'OpticsError',
+    'Picture',
+    'PictureSet',
+    'PictureSets',
     'PoseError',
     'SetpointError',
     'StampedBuffer',
+    'Window',
+    'about',
+    'called',
+    'camera_optics',
+    'cut_field',
     'decode_compressed',
     'decode_image',
     'executed_action',
     'fit_image',
+    'fit_pictures',
     'gripper_fraction',
+    'image_topic',
     'pose_proprioception',
     'proprioception',
 ]

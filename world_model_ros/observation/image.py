@@ -69,6 +69,8 @@ _ENCODINGS = {
     **{f'bayer_{mosaic}16': _Encoding(1, flag, bytes_per_channel=2, multiple=2)
        for mosaic, flag in _MOSAICS.items()},
 }
+ENCODINGS = tuple(_ENCODINGS)
+"""What `decode_image` reads."""
 _FILTERS = {
     'area': cv2.INTER_AREA,
     'bilinear': cv2.INTER_LINEAR,
@@ -135,6 +137,11 @@ def fit_image(rgb: UInt8Array, contract: ImageContract) -> UInt8Array:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         rgb = rgb[top:top + side, left:left + side]
+    return resize(rgb, contract)
+
+
+def resize(rgb: UInt8Array, contract: ImageContract) -> UInt8Array:
+    """Resize RGB pixels, uint8 [H, W, 3], to the bundle's [height, width, 3]."""
     size = (contract.width, contract.height)
     return _as_uint8(cv2.resize(rgb, size, interpolation=_FILTERS[contract.interpolation]))
 

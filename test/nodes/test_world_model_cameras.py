@@ -1,0 +1,239 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Several cameras, and cameras of another field of view, as a real process on real DDS."""
+
+import array
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from dds import LATCHED, Graph, values
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from test_world_model import outcome, picture, reach
+from test_world_model_faults import Pulse
+from test_world_model_swap import load
+from toy_bundle import JOINTS, toy_image, write_toy_bundle
+
+from world_model_interfaces.action import ReachGoal
+from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent
+from world_model_ros.bundle import Bundle
+from world_model_ros.nodes.convert import NANOSECONDS, from_tensor, to_nanoseconds, to_stamp
+
+CAMERAS = ('overhead', 'wrist')
+
+
+class Robot:
+    """Two joints, an overhead camera that shows one of them and a wrist camera for the other.
+
+    The wrist's pictures are as far behind the overhead camera's as `lag` says [s], and are sent
+    `late` of them later; None: not at all.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.lag, self.late = graph, 0.004, 0
+        self.position, self.velocity = np.zeros(2), np.zeros(2)
+        self.stamps: list[int] = []
+        self.is_stuck = self.is_silent = False
+        self._images = {camera: graph.publisher(
+            Image, f'{camera}/image_raw', qos_profile_sensor_data) for camera in CAMERAS}
+        self._joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
+        self._delayed: list[Image] = []
+
+    def publish(self) -> None:
+        stamp = self.graph.now()
+        self.stamps.append(stamp)
+        self.position = self.position + 0.05 * self.velocity
+        joints = JointState(name=list(JOINTS), position=self.position.tolist(),
+                            velocity=self.velocity.tolist())
+        joints.header.stamp = to_stamp(stamp)
+        self._joints.publish(joints)
+        overhead = picture([self.position[0], 1.0])
+        overhead.header.stamp = to_stamp(stamp)
+        self._images['overhead'].publish(overhead)
+        wrist = picture([-1.0, 0.0 if self.is_stuck else self.position[1]])
+        wrist.header.stamp = to_stamp(stamp - round(self.lag * NANOSECONDS))
+        self._delayed.append(wrist)
+        while len(self._delayed) > self.late:
+            image = self._delayed.pop(0)
+            if not self.is_silent:
+                self._images['wrist'].publish(image)
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_toy_bundle(tmp_path_factory.mktemp('two') / 'toy', cameras=CAMERAS)
+
+
+@pytest.fixture(scope='module')
+def graph(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Graph]:
+    folder = tmp_path_factory.mktemp('cameras')
+    with Graph(folder) as graph:
+        process = graph.spawn('world_model', parameters={
+            'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.03})
+        graph.wait_until_active('world_model')
+        yield graph
+        assert graph.end(process) == 0
+
+
+@pytest.fixture
+def robot(graph: Graph) -> Iterator[Robot]:
+    robot = Robot(graph)
+    with graph.every(0.05, robot.publish):
+        yield robot
+
+
+def latents_of(graph: Graph) -> list[Latent]:
+    return graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+
+
+def observed(graph: Graph) -> Any:
+    health = graph.diagnostics()
+    return lambda: health('world_model: observation')
+
+
+@pytest.mark.parametrize('late', [0, 2], ids=['in order', 'late'])
+def test_pictures_of_two_cameras_are_seen_together_once_with_the_first_ones_stamp(
+    graph: Graph, robot: Robot, late: int,
+) -> None:
+    robot.late = late
+    latents = latents_of(graph)
+    robot.position = np.array([0.5, -0.25])
+    graph.wait_for(lambda: len(latents) > 8, 10, 'latents')
+    stamps = [to_nanoseconds(latent.header.stamp) for latent in latents]
+    assert set(stamps) <= set(robot.stamps) and stamps == sorted(set(stamps))
+    np.testing.assert_allclose(from_tensor(latents[-1].tensor)[:2], [0.5, -0.25], atol=0.01)
+
+
+def test_a_goal_picture_of_each_camera_makes_a_goal_and_one_alone_makes_none(
+    graph: Graph, robot: Robot,
+) -> None:
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    wrist = graph.publisher(CompressedImage, 'wrist/goal_image/compressed', LATCHED)
+    content = cv2.imencode('.png', toy_image([2.0, -0.4])[:, :, ::-1])[1].tobytes()
+    wrist.publish(CompressedImage(format='png', data=content))
+    alone = outcome(graph, reach(graph, ReachGoal.Goal(image=picture([0.3, 0.3]))))
+    assert alone.status == GoalStatus.STATUS_ABORTED
+    assert 'overhead/goal_image, wrist/goal_image' in alone.result.reason
+    assert not proposals
+    graph.publisher(Image, 'overhead/goal_image', LATCHED).publish(picture([0.6, -2.0]))
+    graph.wait_for(lambda: len(proposals) > 3, 10, 'proposals')
+    assert proposals[-1].goal_distance == pytest.approx(np.hypot(0.6, 0.4), abs=0.02)
+    health = graph.diagnostics()
+    late = picture([0.1, 0.1])
+    late.header.stamp.sec = 5
+    graph.publisher(Image, 'overhead/goal_image', LATCHED).publish(late)
+    wrist.publish(CompressedImage(format='png', data=content))
+    graph.wait_for(lambda: 'the goal pictures of wrist are older' in getattr(
+        health('world_model: goal'), 'message', ''), 5, 'the reason in /diagnostics')
+
+
+def test_a_camera_that_is_silent_makes_it_blind_and_is_named(graph: Graph, robot: Robot) -> None:
+    pulse = Pulse(graph)
+    health = observed(graph)
+    graph.wait_for(lambda: pulse.beats[-1:] != [] and pulse.beats[-1].activity != Heartbeat.BLIND,
+                   10, 'eyes')
+    robot.is_silent = True
+    beat = pulse.wait_for(Heartbeat.BLIND, 'no image of the camera "wrist" for')
+    assert '"wrist/image_raw" remapped' in beat.text
+    graph.wait_for(lambda: float(values(health()).get('wrist_behind_ms', 0)) > 500, 5,
+                   'how far it is behind')
+    assert float(values(health())['overhead_behind_ms']) == 0
+    robot.is_silent = False
+    graph.wait_for(lambda: pulse.beats[-1].activity != Heartbeat.BLIND, 10, 'eyes again')
+
+
+def test_cameras_that_are_apart_are_counted_and_explained_and_nothing_is_encoded(
+    graph: Graph, robot: Robot,
+) -> None:
+    health, pulse = observed(graph), Pulse(graph)
+    robot.lag = 0.025  # half of the period: no picture is nearer
+    pulse.wait_for(Heartbeat.BLIND, 'max_camera_skew')
+    latents = latents_of(graph)
+    graph.wait_for(lambda: int(values(health()).get('wrist_unpaired', 0)) > 0, 10,
+                   'pictures to be counted')
+    assert 'of the camera "wrist"' in health().message
+    assert not latents
+    robot.lag = 0.0
+    graph.wait_for(lambda: bool(latents), 10, 'latents again')
+
+
+def test_one_frozen_camera_of_two_is_found_and_named(graph: Graph, robot: Robot) -> None:
+    pulse = Pulse(graph)
+    latents = latents_of(graph)
+    graph.wait_for(lambda: len(latents) > 3, 10, 'latents')
+    robot.is_stuck, robot.velocity = True, np.array([0.1, 0.3])
+    pulse.wait_for(Heartbeat.BLIND, 'the camera "wrist" is frozen')
+    robot.is_stuck, robot.velocity = False, np.zeros(2)
+    robot.position = np.array([0.1, 0.1])
+    graph.wait_for(lambda: pulse.beats[-1].activity != Heartbeat.BLIND, 10, 'eyes again')
+
+
+class WideCamera:
+    """A camera that shows the toy's scene in the middle of a glaring picture twice as large."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.focal = graph, 32.0
+        self._images = graph.publisher(Image, 'image', qos_profile_sensor_data)
+        self._infos = graph.publisher(CameraInfo, 'camera_info', qos_profile_sensor_data)
+        self._joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
+
+    def publish(self) -> None:
+        stamp = to_stamp(self.graph.now())
+        pixels = np.full((64, 64, 3), 255, np.uint8)
+        pixels[16:48, 16:48] = toy_image([0.7, -0.3])
+        image = Image(height=64, width=64, encoding='rgb8', step=192,
+                      data=array.array('B', pixels.tobytes()))
+        info = CameraInfo(height=128, width=128, binning_x=2, binning_y=2, k=[
+            2 * self.focal, 0.0, 63.5, 0.0, 2 * self.focal, 63.5, 0.0, 0.0, 1.0])
+        joints = JointState(name=list(JOINTS), position=[0.0] * 2, velocity=[0.0] * 2)
+        for message in (image, info, joints):
+            message.header.stamp = stamp
+        self._infos.publish(info)
+        self._joints.publish(joints)
+        self._images.publish(image)
+
+
+def test_a_new_model_sees_with_its_own_camera_and_only_the_field_that_it_was_trained_on(
+    graph: Graph, bundle: Bundle, tmp_path: Path,
+) -> None:
+    angle = 2 * math.atan(16 / 32)
+
+    def measured(manifest: dict[str, Any]) -> None:
+        manifest['image']['fields_of_view'] = [{'horizontal': angle, 'vertical': angle}]
+
+    camera, latents, health = WideCamera(graph), latents_of(graph), observed(graph)
+    with graph.every(0.05, camera.publish):
+        answer = load(graph, write_toy_bundle(tmp_path / 'toy', measured).path)
+        assert answer.success, answer.message
+        graph.wait_for(lambda: len(latents) > 3, 10, 'latents')
+        np.testing.assert_allclose(from_tensor(latents[0].tensor)[:2], [0.7, -0.3], atol=0.02)
+        graph.wait_for(lambda: values(health()).get('field_of_view') == 'as the model was trained',
+                       5, 'the field of view in /diagnostics')
+        graph.wait_for(lambda: not graph.node.get_subscriptions_info_by_topic('/wrist/image_raw'),
+                       5, 'the cameras of the model before to be left')
+        camera.focal = 100.0  # a telephoto lens
+        graph.wait_for(lambda: 'not wide enough' in health().message, 10, 'the refusal')
+        shadow = load(graph, bundle.path, shadow=True)
+        assert not shadow.success and 'pictures' in shadow.message
+    robot = Robot(graph)
+    with graph.every(0.05, robot.publish):
+        assert load(graph, bundle.path).success
+        del latents[:]
+        graph.wait_for(lambda: len(latents) > 3, 10, 'latents of two cameras again')

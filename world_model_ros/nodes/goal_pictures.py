@@ -1,0 +1,111 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Goals as pictures: ``goal_image`` and, for a model that names its cameras, ``NAME/goal_image``.
+
+A goal of several pictures is complete when one of each camera has come since the last goal, stamped
+like pictures that are seen together. A picture without its companions changes nothing.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+
+from world_model_ros.nodes.border import Border
+from world_model_ros.nodes.cameras import ImageMessage
+from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
+from world_model_ros.nodes.goals import GoalRequest, Goals
+from world_model_ros.nodes.qos import LATCHED
+
+TOPIC = 'goal_image'
+
+
+class GoalPictures:
+    """Subscribes to goals, and asks for those that are complete; in the executor's thread."""
+
+    def __init__(
+        self, node: Node, border: Border, goals: Goals, max_skew: Callable[[], float],
+    ) -> None:
+        """``max_skew`` gives the largest distance between two cameras' pictures [s]."""
+        self._node, self._border, self._goals, self._max_skew = node, border, goals, max_skew
+        self._cameras: tuple[str, ...] = ()
+        self._came: dict[str, ImageMessage] = {}
+        self._always = self._listen('')
+        self._destroy: list[Callable[[], object]] = []
+
+    def serve(self, cameras: tuple[str, ...]) -> None:
+        """Take goals for a model that sees with these cameras."""
+        cameras = tuple(camera for camera in cameras if camera)
+        if cameras != self._cameras:
+            self._leave()
+            self._cameras = cameras
+            self._destroy = [it for camera in cameras for it in self._listen(camera)]
+
+    def destroy(self) -> None:
+        """Leave all topics."""
+        self._leave()
+        for destroy in self._always:
+            destroy()
+
+    def _leave(self) -> None:
+        self._came, self._cameras = {}, ()
+        for destroy in self._destroy:
+            destroy()
+        self._destroy = []
+
+    def _listen(self, camera: str) -> list[Callable[[], object]]:
+        topic = f'{camera}/{TOPIC}' if camera else TOPIC
+        beneath = f'{self._node.resolve_topic_name(topic)}/compressed'
+        take = partial(self._on_picture, camera)
+
+        def volatile(_: object) -> None:
+            self._goals.refuse(f'a publisher on {topic} is volatile: goals are latched, publish '
+                               'them with transient local durability (as "ros2 topic pub" does)')
+
+        events = SubscriptionEventCallbacks(incompatible_qos=volatile)
+        return [partial(self._node.destroy_subscription, subscription) for subscription in (
+            self._border.subscribe(Image, topic, take, LATCHED, event_callbacks=events),
+            self._border.subscribe(CompressedImage, f'{topic}/compressed', take, LATCHED,
+                                   event_callbacks=events, at=beneath))]
+
+    def _on_picture(self, camera: str, message: ImageMessage) -> None:
+        if not camera:
+            self._goals.request(GoalRequest(({'': message},)))
+            return
+        if camera not in self._cameras:
+            return
+        self._came[camera] = message
+        stamps = {it: to_nanoseconds(came.header.stamp) for it, came in self._came.items()}
+        limit = self._max_skew()
+        late = max(stamps.values()) - limit * NANOSECONDS
+        old = [it for it, stamp in stamps.items() if stamp < late]
+        for it in old:
+            del self._came[it]
+        if old:
+            newest = max(stamps, key=lambda it: stamps[it])
+            self._goals.refuse(
+                f'the goal pictures of {" and ".join(old)} are older than that of {newest} by more '
+                f'than max_camera_skew ({limit * 1e3:g} ms): stamp pictures alike that belong '
+                'together')
+        if len(self._came) == len(self._cameras):
+            pictures = {it: self._came[it] for it in self._cameras}
+            self._came = {}
+            self._goals.request(GoalRequest((pictures,)))
+        else:
+            missing = [it for it in self._cameras if it not in self._came]
+            self._node.get_logger().info(
+                f'a goal picture of {camera} came; those of {" and ".join(missing)} are awaited')
