@@ -134,7 +134,7 @@ def _director() -> Portrait:
 
 def _portrait(node: Any, name: str) -> Portrait:
     module = importlib.import_module(f'world_model_ros.nodes.{name}')
-    purpose = markup.one_line((inspect.getdoc(module) or '').split('\n\n')[0])
+    purpose = markup.one_line((inspect.getdoc(module) or '').split('\n\n')[0].replace('``', '`'))
     portrait = Portrait(name, purpose)
     _note_settings(node, portrait)
     return portrait
@@ -183,8 +183,10 @@ def _generic(name: str) -> str:
 
 
 def _range(descriptor: Any) -> str:
-    for span in (*descriptor.floating_point_range, *descriptor.integer_range):
+    for span in descriptor.floating_point_range:
         return f'{span.from_value:g} to {span.to_value:g}'
+    for span in descriptor.integer_range:
+        return f'{span.from_value} to {span.to_value}'
     return ''
 
 

@@ -160,8 +160,9 @@ def parameters_page(nodes: Mapping[str, Portrait]) -> Iterator[str]:
     yield '# Parameters'
     yield ('`ros2 param describe /NODE NAME` says the same of a running node. *when*: parameters '
            'marked **configure** are read when the node is configured, and a change is refused '
-           'until it is cleaned up; those marked **any time** take effect at once; **start** can '
-           'only be given when the process starts. Ranges include both ends; a value outside is '
+           'until it is cleaned up; those marked **any time** can be changed while it is active '
+           '(`simulator` reads its own when it is configured next); **start** can only be given '
+           'when the process starts. Ranges include both ends; a value outside is '
            'refused. Floating-point values need their point in YAML (`1.0`, not `1`).')
     yield GENERATED
     for title, purpose, names in _sections(nodes, lambda node: node.settings):
@@ -190,7 +191,6 @@ def _setting_row(node: Portrait, setting: Setting) -> list[str]:
 
 STANDARD = {
     'use_sim_time': 'Follow `/clock` instead of the system clock.',
-    'start_type_description_service': 'Offer `~/get_type_description`.',
 }
 """Parameters that rclpy declares without a description."""
 
@@ -312,9 +312,8 @@ def _sections(
         own = {key: node for key in of(node) if key not in common}
         if own:
             yield node.name, node.purpose, own
-    yield 'Every node', ('Lifecycle alone concerns `world_model`, `controller` and `simulator`.'
-                         if any('autostart' in key or '~/change_state' in key for key in common)
-                         else 'All of them have these.'), common
+    yield ('Every node', '`demo_director` alone has no lifecycle and no diagnostics of its own.',
+           common)
 
 
 def _holders(
