@@ -16,17 +16,23 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from dds import Graph
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage
 
 from world_model_ros.bundle import ImageContract, Manifest, load_bundle
 from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.cli import topics
 from world_model_ros.inference.findings import Grade
+from world_model_ros.nodes.convert import to_stamp
 
 REACH = load_bundle(Path(__file__).parents[2] / 'models' / 'reach').manifest
 TOPICS = topics.needed(REACH, (), 'joint_states', 'pose')
@@ -224,6 +230,34 @@ def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(
         (lack,) = [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT]
         assert 'nobody publishes there' in lack.problem
         assert '-r image:=/camera/image_raw' in lack.cure
+
+
+def test_a_camera_that_sends_compressed_pictures_only_is_heard_as_the_node_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Graph(tmp_path) as graph:
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(graph.domain))
+        camera = graph.publisher(
+            CompressedImage, 'wrist/image_raw/compressed', qos_profile_sensor_data)
+        png = cv2.imencode('.png', np.zeros((96, 128, 3), np.uint8))[1].tobytes()
+        done = threading.Event()
+
+        def drive() -> None:
+            while not done.wait(0.05):
+                image = CompressedImage(format='png', data=png)
+                image.header.stamp = to_stamp(graph.now())
+                camera.publish(image)
+
+        driver = threading.Thread(target=drive)
+        driver.start()
+        try:
+            found = topics.listen({'image.wrist': 'wrist/image_raw'}, 20.0, use_sim_time=False)
+        finally:
+            done.set()
+            driver.join()
+    assert found['image.wrist']['topic'] == '/wrist/image_raw/compressed'
+    assert topics.judge(two_cameras(), found) == []
+    assert '/wrist/image_raw/compressed: 128x96 rgb8 at' in topics.describe(found)[0]
 
 
 def test_a_machine_without_ros_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

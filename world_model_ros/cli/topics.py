@@ -211,8 +211,8 @@ def _field(manifest: Manifest, heard: Mapping[str, Any], name: str) -> Iterator[
     try:
         if one['last']:
             last = one['last']
-            rectified = heard[_key('image', camera)]['topic'].rsplit('/', 1)[-1].startswith(
-                'image_rect')
+            topic = heard[_key('image', camera)]['topic'].removesuffix('/compressed')
+            rectified = topic.rsplit('/', 1)[-1].startswith('image_rect')
             optics = camera_optics(
                 *((last['p'], 4) if rectified else (last['k'], 3)),
                 *(Window(*last[axis]) for axis in ('horizontal', 'vertical')))

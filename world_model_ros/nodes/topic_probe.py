@@ -38,14 +38,16 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.qos import IMAGE, SENSOR
+from world_model_ros.observation import ImageError, decode_compressed
 
 TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState',
          'pose': 'geometry_msgs/msg/PoseStamped', 'camera_info': 'sensor_msgs/msg/CameraInfo'}
+_COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _ENOUGH = 20  # messages of each topic, for a rate
 
 
@@ -82,8 +84,9 @@ def probe(
 ) -> dict[str, Any]:
     """Listen with `node` to `topics`, keyed as `TYPES`, and return what there is to say.
 
-    Keys may go on after a dot, with the name of a camera. It ends when enough messages of each have
-    come, those that are `optional` left out, at the latest after `seconds`.
+    Keys may go on after a dot, with the name of a camera. Where no picture comes, but compressed
+    ones do, these are what was heard, as `world_model` has it. It ends when enough messages of each
+    have come, those that are `optional` left out, at the latest after `seconds`.
     """
     heard = {name: Heard(node.resolve_topic_name(topic)) for name, topic in topics.items()}
     kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, SENSOR, _joints),
@@ -92,10 +95,19 @@ def probe(
     for name, topic in topics.items():
         kind, qos, facts = kinds[of[name]]
         node.create_subscription(kind, topic, partial(heard[name].store, node, facts), qos)
+    packed = {name: Heard(f'{heard[name].topic}/compressed') for name in topics
+              if of[name] == 'image'}
+    for one in packed.values():
+        node.create_subscription(
+            CompressedImage, one.topic, partial(one.store, node, _compressed_facts), IMAGE)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(
-            len(one.arrivals) < _ENOUGH for name, one in heard.items() if name not in optional):
+            max(len(one.arrivals), len(packed[name].arrivals) if name in packed else 0) < _ENOUGH
+            for name, one in heard.items() if name not in optional):
         rclpy.spin_once(node, timeout_sec=0.1)
+    instead = {name: one for name, one in packed.items()
+               if one.arrivals and not heard[name].arrivals}
+    heard |= instead
     for name, one in heard.items():
         one.publishers = _publishers(node, one.topic, kinds[of[name]][1])
     return {
@@ -104,7 +116,8 @@ def probe(
         # Who else might have been meant.
         'topics': {name: kinds for name, kinds in node.get_topic_names_and_types()
                    if node.count_publishers(name) and set(kinds) & set(TYPES.values())},
-        **{name: {**asdict(one), 'rate': one.rate(), 'type': TYPES[of[name]]}
+        **{name: {**asdict(one), 'rate': one.rate(),
+                  'type': _COMPRESSED if name in instead else TYPES[of[name]]}
            for name, one in heard.items()},
     }
 
@@ -124,6 +137,14 @@ def join_dds() -> None:
 
 def _image_facts(message: Image) -> dict[str, Any]:
     return {'width': message.width, 'height': message.height, 'encoding': message.encoding}
+
+
+def _compressed_facts(message: CompressedImage) -> dict[str, Any]:
+    try:
+        height, width = decode_compressed(message.data).shape[:2]
+    except ImageError:
+        return {'width': 0, 'height': 0, 'encoding': message.format}
+    return {'width': width, 'height': height, 'encoding': 'rgb8'}
 
 
 def _joints(message: JointState) -> dict[str, Any]:
