@@ -21,6 +21,7 @@ simulator draws what the camera would see. docs/tutorial.md uses it.
 
 import argparse
 import array
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -60,8 +61,8 @@ def main() -> int:
 
     def show(message: Any) -> None:
         nonlocal heard
-        if heard % 10 == 0:  # of 20 in a second
-            feedback = message.feedback
+        feedback = message.feedback
+        if heard % 10 == 0 and math.isfinite(feedback.distance):  # of 20 in a second
             print(f'{feedback.elapsed:5.1f} s   distance {feedback.distance:.3f}', flush=True)
         heard += 1
 
@@ -76,6 +77,7 @@ def main() -> int:
     try:
         rclpy.spin_until_future_complete(node, ending)
     except KeyboardInterrupt:
+        print('given up')
         rclpy.spin_until_future_complete(node, handle.cancel_goal_async(), timeout_sec=1.0)
         return 130
     result = ending.result().result

@@ -15,10 +15,11 @@
 
     .venv/bin/python docs/examples/watch.py
 
-A line for each change of the controller's rung or cause, each complaint in /diagnostics, and once a
-second what the plan in force is expected to lead to. docs/tutorial.md uses it.
+A line for each change of the controller's rung or cause and each complaint in /diagnostics (not for
+one that differs in a number only), and once a second what the plan is expected to lead to. docs/tutorial.md uses it.
 """
 
+import re
 import time
 
 import rclpy
@@ -33,6 +34,11 @@ RUNGS = {ControllerState.TRACK: 'TRACK', ControllerState.FINISH: 'FINISH',
          ControllerState.DECELERATE: 'DECELERATE', ControllerState.HOLD: 'HOLD'}
 LEVELS = {DiagnosticStatus.WARN: 'WARN', DiagnosticStatus.ERROR: 'ERROR'}
 FORECAST_PERIOD = 1.0  # s
+
+
+def without_numbers(text: str) -> str:
+    """Return what a text says, whatever it counts or measures."""
+    return re.sub(r'"[^"]*"|\d[\d.]*', '', text)
 
 
 class Watch(Node):
@@ -53,10 +59,10 @@ class Watch(Node):
         print(f'{time.monotonic() - self._began:6.2f} s  {what:10}  {text}', flush=True)
 
     def _on_state(self, state: ControllerState) -> None:
-        now = (RUNGS[state.rung], state.cause)
+        now = (RUNGS[state.rung], without_numbers(state.cause))
         if now != self._said:
             self._said = now
-            self._say(*now)
+            self._say(RUNGS[state.rung], state.cause)
 
     def _on_forecast(self, forecast: Forecast) -> None:
         if time.monotonic() < self._forecast_due or not forecast.cost:
@@ -67,7 +73,7 @@ class Watch(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            text = status.message if status.level in LEVELS else ''
+            text = without_numbers(status.message) if status.level in LEVELS else ''
             if text != self._complaints.get(status.name, ''):
                 self._say(LEVELS.get(status.level, 'fine'), f'{status.name}: {status.message}')
             self._complaints[status.name] = text
