@@ -22,7 +22,7 @@ that no robot executes it would lose to anybody. The cost is
 * of a bundle whose torch weights are not at hand (`models/reach`), the bundle's rollout in our
   runtime. That is the faster of the two ways, so the comparison is of the searches alone.
 
-Needs torch, stable-worldmodel 0.1.1, gymnasium and loguru (docs/planning.md).
+Needs what requirements/export.in names (docs/planning.md).
 """
 
 from __future__ import annotations
@@ -227,16 +227,12 @@ def _solver() -> Any:
     if name not in sys.modules:
         spec = importlib.util.find_spec(_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
-            raise InferenceError('needs stable-worldmodel: pip install --no-deps '
-                                 'stable-worldmodel==0.1.1 && pip install gymnasium loguru')
+            raise InferenceError('needs stable-worldmodel: python3 tools/prepare.py test-export')
         shell = types.ModuleType(_PACKAGE)
         shell.__path__ = list(spec.submodule_search_locations)
         sys.modules[_PACKAGE] = shell
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise InferenceError(f'stable-worldmodel needs {error.name}: pip install {error.name}'
-                                 ) from error
         finally:
             del sys.modules[_PACKAGE]
     return sys.modules[name].CEMSolver
