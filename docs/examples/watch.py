@@ -16,7 +16,8 @@
     .venv/bin/python docs/examples/watch.py
 
 A line for each change of the controller's rung or cause and each complaint in /diagnostics (not for
-one that differs in a number only), and once a second what the plan is expected to lead to. docs/tutorial.md uses it.
+one that differs in a number only), and once a second what the plan is expected to lead to.
+docs/tutorial.md uses it.
 """
 
 import re

@@ -19,11 +19,11 @@ from world_model_ros.resources import resource
 
 TRANSPORTS = 'FASTDDS_BUILTIN_TRANSPORTS'
 # By default an image shares 512 KiB of shared memory with all others, and one that does not fit is
-# lost: of 20 images of 900 KiB one came, with these buffers all 20, and all of 5.3 MiB. Nodes with
-# and without this setting match. (With LARGE_DATA, which carries images too, they do not: it leaves
-# the discovery of topics to TCP, which others do not speak.) Where discovery is limited to
-# LOCALHOST, rmw_fastrtps makes its own transports, and it has no effect. Whatever the user has set
-# wins.
+# lost: of 20 images of 0.9 MB one came, with these buffers all 20, and all of up to 15 MB
+# (docs/multi_machine.md). Nodes with and without this setting match. (With LARGE_DATA, which
+# carries images too, they do not: it leaves the discovery of topics to TCP, which others do not
+# speak.) Where discovery is limited to LOCALHOST, rmw_fastrtps makes its own transports, and it has
+# no effect. Whatever the user has set wins.
 FAST_DDS_TRANSPORTS = 'DEFAULT?sockets_size=16MB'
 
 
