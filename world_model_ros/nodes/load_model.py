@@ -26,8 +26,6 @@ again at full speed, and one that blocks would hold up the executor, and with it
 """
 
 import _thread
-import contextlib
-import ctypes
 import os
 import sys
 import threading
@@ -40,6 +38,7 @@ from rclpy.node import Node
 
 from world_model_interfaces.srv import LoadModel
 from world_model_ros import payload
+from world_model_ros.nodes.heap import give_memory_back
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
 
@@ -106,7 +105,7 @@ class LoadModelServer:
             self._logger.error(f'load_model refused: {error}')
         finally:
             self._job = None
-            self._work.put(_give_memory_back)
+            self._work.put(give_memory_back)
         return response
 
     async def _fulfil(self, request: LoadModel.Request, response: LoadModel.Response) -> None:
@@ -191,17 +190,6 @@ def give_way() -> None:
     """
     if sys.platform == 'linux':
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-
-
-def _give_memory_back() -> None:
-    """
-    Let the allocator return what the model before has left.
-
-    glibc keeps it in the arenas of the threads that asked for it: 60 swaps of a model of 2 MB left
-    70 MB behind. Takes some milliseconds.
-    """
-    with contextlib.suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _path(text: str) -> Path:

@@ -66,6 +66,7 @@ from world_model_ros.nodes.controller_reports import ControllerReports
 from world_model_ros.nodes.convert import to_stamp, to_tensor
 from world_model_ros.nodes.goal_pictures import TOPIC, GoalPictures
 from world_model_ros.nodes.goals import Goals
+from world_model_ros.nodes.heap import share_arenas
 from world_model_ros.nodes.load_model import LoadModelServer, give_way
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Observation, Observer, Occasion
@@ -449,6 +450,7 @@ def _sees_enough(shadow: LoadedModel, active: LoadedModel) -> bool:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
+    share_arenas()
     return run_node(WorldModelNode, args)
 
 
