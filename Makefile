@@ -32,8 +32,16 @@ help:
 demo: python
 	@$(IN) demo -- wmros demo $(ARGS)
 
+# Rooms without nodes share the processors; tests of running nodes need them for themselves.
+WITHOUT_NODES = $(addprefix test/,benchmarks bundle control description learning monitor \
+	observation simulation)
 test: lint
+ifeq ($(strip $(ARGS)),)
+	@$(IN) test -- pytest --numprocesses 2 --dist loadfile $(WITHOUT_NODES)
+	@$(IN) test -- pytest $(addprefix --ignore=,$(WITHOUT_NODES))
+else
 	@$(IN) test -- pytest $(ARGS)
+endif
 
 test-export: python
 	@$(IN) test-export -- pytest test/learning/test_export_families.py $(ARGS)
