@@ -20,6 +20,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -27,6 +28,7 @@ import pytest
 
 from world_model_ros.bringup.launch_arguments import LAUNCH_FILES, ROBOT
 from world_model_ros.cli.main import SUBCOMMANDS, Subcommand
+from world_model_ros.demo import graph
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs'
@@ -147,6 +149,16 @@ def test_every_launch_command_in_the_documents_names_arguments_that_there_are() 
         assert asked <= known, f'{page}: {given[0]} has no {asked - known}'
         tried += 1
     assert tried > 3
+
+
+def test_the_tutorial_wires_the_nodes_as_the_demo_does() -> None:
+    for node, unused in ((graph.SIMULATOR, set()), (graph.CONTROLLER, {'joint_trajectory'}),
+                         (graph.WORLD_MODEL, {'image/compressed'})):
+        words = next(words for page, words in LINES if page == 'docs/tutorial.md'
+                     and words[0] == f'.venv/bin/{node.name}')
+        wired = dict(word.split(':=') for option, word in pairwise(words) if option == '-r')
+        assert wired == {name: topic for name, topic in node.remappings.items()
+                         if name not in unused}
 
 
 def test_every_program_of_the_repository_that_the_documents_start_is_there() -> None:
