@@ -35,6 +35,7 @@ from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent
 from world_model_ros.bundle import Bundle
 from world_model_ros.nodes.convert import NANOSECONDS, from_tensor, to_nanoseconds, to_stamp
+from world_model_ros.nodes.graph_probe import read_by
 
 CAMERAS = ('overhead', 'wrist')
 PERIOD = 50_000_000  # ns
@@ -187,6 +188,12 @@ def test_one_frozen_camera_of_two_is_found_and_named(graph: Graph, robot: Robot)
     robot.is_stuck, robot.velocity = False, np.zeros(2)
     robot.position = np.array([0.1, 0.1])
     graph.wait_for(lambda: pulse.beats[-1].activity != Heartbeat.BLIND, 10, 'eyes again')
+
+
+def test_the_doctor_looks_at_the_topic_of_each_camera(graph: Graph) -> None:
+    graph.wait_for(lambda: read_by(graph.node, '/world_model') == {
+        'image.overhead': '/overhead/image_raw', 'image.wrist': '/wrist/image_raw',
+        'joint_states': '/joint_states', 'pose': '/pose'}, 5, 'the topics of both cameras')
 
 
 class WideCamera:

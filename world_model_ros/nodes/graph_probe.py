@@ -72,7 +72,7 @@ def examine(
     if any(one['parameters'].get('use_sim_time') for one in nodes.values()):
         node.set_parameters([Parameter('use_sim_time', value=True)])
     topics = dict(given)
-    for more in (_read_by(node, paths['world_model']), _DEFAULTS):
+    for more in (read_by(node, paths['world_model']), _DEFAULTS):
         kinds = {name.partition('.')[0] for name in topics}
         topics.update((name, topic) for name, topic in more.items()
                       if name.partition('.')[0] not in kinds)
@@ -165,7 +165,7 @@ def _call(node: Node, kind: type, name: str, request: Any) -> Any:
         node.destroy_client(client)
 
 
-def _read_by(node: Node, path: str) -> dict[str, str]:
+def read_by(node: Node, path: str) -> dict[str, str]:
     """The topics that a configured world_model reads; several cameras are named by their topics."""
     subscribed = _endpoints(node.get_subscriber_names_and_types_by_node, path)
     found: dict[str, str] = {}
