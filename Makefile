@@ -32,13 +32,13 @@ help:
 demo: python
 	@$(IN) demo -- wmros demo $(ARGS)
 
-# Rooms without nodes share the processors; tests of running nodes need them for themselves.
-WITHOUT_NODES = $(addprefix test/,benchmarks bundle control description learning monitor \
-	observation simulation)
+# Rooms whose tests hardly run nodes share the processors; the others need them for themselves.
+SHARING = $(addprefix test/,benchmarks bringup bundle control description inference learning \
+	monitor observation packaging planning simulation)
 test: lint
 ifeq ($(strip $(ARGS)),)
-	@$(IN) test -- pytest --numprocesses 2 --dist loadfile $(WITHOUT_NODES)
-	@$(IN) test -- pytest $(addprefix --ignore=,$(WITHOUT_NODES))
+	@$(IN) test -- pytest --numprocesses 2 --dist loadfile $(SHARING)
+	@$(IN) test -- pytest $(addprefix --ignore=,$(SHARING))
 else
 	@$(IN) test -- pytest $(ARGS)
 endif
