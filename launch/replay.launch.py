@@ -16,12 +16,14 @@
     ros2 launch world_model_ros replay.launch.py \
         bag:=my_bag bundle:=my_bundle parameters:=my_robot.yaml
 
-The nodes of ``robot.launch.py`` by the bag's clock, fed with what the robot saw: camera, joint
+The nodes of ``robot.launch.py`` by the bag's clock, fed with what the robot saw: cameras, joint
 states, pose and goal. What the bag says of plans and commands is not played, so that only one model
 speaks. All of it is in the namespace ``replay``: no real robot near by hears of it, unless it lives
 by ``/clock``. The controller judges each plan and follows none, since no drive listens to it. It is
 over when the bag is. It needs the packages ros2bag and rosbag2_storage_default_plugins.
 """
+
+from pathlib import Path
 
 from launch.actions import (
     ExecuteProcess,
@@ -35,7 +37,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
 from launch import Action, LaunchContext, LaunchDescription
-from world_model_ros.bringup.launch_arguments import REPLAY, declare
+from world_model_ros.bringup.launch_arguments import REPLAY, declare, replay_of
+from world_model_ros.bundle import load_manifest
 from world_model_ros.resources import resource
 
 NAMESPACE = 'replay'
@@ -48,19 +51,19 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[Action]:
     given = {name: LaunchConfiguration(name).perform(context) for name in REPLAY}
-    topics = {name: given[name] for name in ('image', 'joint_states', 'pose', 'goal_image')}
+    image = load_manifest(Path(given['bundle'])).image
+    replay = replay_of(given, (image.cameras if image is not None else None) or ())
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(resource('launch/robot.launch.py'))),
         launch_arguments={
             'namespace': NAMESPACE, 'use_sim_time': 'true', 'bundle': given['bundle'],
             # Said here, or this file's arguments of the same name would hold there, too.
-            **{name: name for name in topics},
-            'parameters': given['parameters']}.items())
+            **replay.robot, 'parameters': given['parameters']}.items())
     bag = ExecuteProcess(
         name='bag', output='screen', cmd=[
             'ros2', 'bag', 'play', given['bag'], '--clock', '100', '--rate', given['rate'],
-            '--delay', given['delay'], '--topics', *topics.values(),
-            '--remap', *(f'{topic}:=/{NAMESPACE}/{name}' for name, topic in topics.items())])
+            '--delay', given['delay'], '--topics', *replay.played,
+            '--remap', *(f'{topic}:=/{NAMESPACE}/{name}' for topic, name in replay.played.items())])
     end = RegisterEventHandler(OnProcessExit(
         target_action=bag, on_exit=[Shutdown(reason='the bag has ended')]))
     return [end, nodes, bag]

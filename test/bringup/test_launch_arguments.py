@@ -15,7 +15,12 @@
 
 import pytest
 
-from world_model_ros.bringup.launch_arguments import ROBOT, robot_remappings
+from world_model_ros.bringup.launch_arguments import (
+    REPLAY,
+    ROBOT,
+    replay_of,
+    robot_remappings,
+)
 
 
 def given(**values: str) -> dict[str, str]:
@@ -33,3 +38,43 @@ def test_the_cameras_of_a_model_that_names_them_are_remapped_one_by_one() -> Non
 def test_a_camera_without_name_or_topic_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match='is not NAME:=TOPIC'):
         robot_remappings(given(cameras=f'wrist:=/hand {word}'))
+
+
+def replayed(**values: str) -> dict[str, str]:
+    return {**{name: str(argument.default) for name, argument in REPLAY.items()}, **values}
+
+
+def test_a_bag_is_played_under_its_own_names_with_what_belongs_to_each_camera() -> None:
+    replay = replay_of(replayed(image='/left/front/image_rect', goal_image='/left/goal_image'), ())
+    assert replay.robot == {
+        'image': 'left/front/image_rect', 'cameras': '', 'joint_states': 'joint_states',
+        'pose': 'pose', 'goal_image': 'left/goal_image'}
+    assert replay.played == {f'/{name}': name for name in (
+        'joint_states', 'pose', 'left/goal_image', 'left/goal_image/compressed',
+        'left/front/image_rect', 'left/front/image_rect/compressed', 'left/front/camera_info')}
+
+
+def test_each_camera_of_a_model_is_played_with_its_goals_wherever_the_bag_has_it() -> None:
+    replay = replay_of(
+        replayed(cameras='shelf:=/top/color', goal_image='left/goal_image'), ('shelf', 'wrist'))
+    assert replay.robot['cameras'] == 'shelf:=top/color wrist:=wrist/image_raw'
+    nodes = robot_remappings(given(**replay.robot))['world_model']
+    assert nodes['shelf/image_raw'] == 'top/color'
+    for topic in ('top/color', 'top/color/compressed', 'top/camera_info', 'wrist/image_raw',
+                  'wrist/image_raw/compressed', 'wrist/camera_info'):
+        assert replay.played[f'/{topic}'] == topic
+    for name in ('shelf', 'wrist'):  # the nodes find their goals without being told where
+        assert replay.played[f'/left/{name}/goal_image'] == f'{name}/goal_image'
+        assert replay.played[f'/left/{name}/goal_image/compressed'] == (
+            f'{name}/goal_image/compressed')
+    assert '/camera/image_raw' not in replay.played  # which the model does not see with
+
+
+@pytest.mark.parametrize(('names', 'text'), [
+    (('shelf', 'wrist'), 'no camera "front", it has shelf, wrist'),
+    ((), 'it names none: give image:=TOPIC')])
+def test_a_camera_that_the_model_does_not_have_is_refused(
+    names: tuple[str, ...], text: str,
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        replay_of(replayed(cameras='front:=/front'), names)

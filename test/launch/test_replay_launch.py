@@ -32,7 +32,12 @@ pytest.importorskip('launch_testing', reason='launch_testing comes with a ROS 2 
 pytest.importorskip('launch_ros', reason='launch_ros comes with a ROS 2 distribution')
 
 import array
+import math
+from dataclasses import dataclass
+from typing import Any
 
+import cv2
+import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import launch_testing.markers
@@ -55,26 +60,51 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray, Header
-from toy_bundle import JOINTS, SIZE, toy_image, write_toy_bundle
+from toy_bundle import JOINTS, toy_image, write_toy_bundle
 
 from launch import LaunchDescription
-from world_model_interfaces.msg import ActionProposal, ControllerState
+from world_model_interfaces.msg import ActionProposal, ControllerState, Latent
 from world_model_ros.cli.demo import free_domain
 from world_model_ros.demo import graph
-from world_model_ros.nodes.convert import to_nanoseconds, to_stamp
+from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_stamp
 from world_model_ros.nodes.qos import COMMAND, SETPOINT
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'replay.launch.py'
 DOMAIN = free_domain()
 OUT = Path(tempfile.mkdtemp(prefix='replay_launch_'))
-BEGIN, DURATION, RATE = 1_700_000_000 * 10**9, 12.0, 20.0  # ns, s, Hz
+BEGIN, DURATION, RATE = 1_700_000_000 * 10**9, 6.0, 20.0  # ns, s, Hz
 END = BEGIN + round(DURATION * 1e9)
-DELAY = 10.0  # s
+DELAY = 8.0  # s
+FIELD = 2 * math.atan(16 / 32)  # rad: what the middle of a picture of 64 pixels shows at f = 32
 
 
-def write_bag(folder: Path) -> None:
+@dataclass(frozen=True)
+class Case:
+    """A robot's eyes, and how they are replayed.
+
+    names: that the model has for its cameras
+    pictures: topics in the bag
+    goals: likewise
+    """
+
+    arguments: dict[str, str]
+    names: tuple[str, str] | None
+    pictures: tuple[str, ...]
+    goals: tuple[str, ...]
+
+
+CASES = {
+    'one camera': Case({}, None, ('/camera/image_raw',), ('/goal_image',)),
+    # One that is rectified, and told where; one that is compressed, and found where its name says.
+    'two cameras': Case(
+        {'cameras': 'shelf:=/top/image_rect'}, ('shelf', 'wrist'),
+        ('/top/image_rect', '/wrist/image_raw/compressed'),
+        ('/shelf/goal_image', '/wrist/goal_image'))}
+
+
+def write_bag(folder: Path, case: Case) -> None:
     """Record a robot that stands at 0.4 and 0.2 rad, and is to go where 0 and 0 are."""
     def qos(durability: QosDurability) -> list[Qos]:
         never = QosTime(2147483647, 4294967295)
@@ -82,32 +112,60 @@ def write_bag(folder: Path) -> None:
                     QosLiveliness.AUTOMATIC, never, False)]
 
     store = get_typestore(Stores.LATEST)
-    image, joints = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
     latched, volatile = qos(QosDurability.TRANSIENT_LOCAL), qos(QosDurability.VOLATILE)
+    is_wide = case.names is not None
     with Writer(folder, version=9) as writer:
-        goals, pictures, states, commands = (
-            writer.add_connection(topic, kind, typestore=store, offered_qos_profiles=profile)
-            for topic, kind, profile in (
-                ('/goal_image', image, latched), ('/camera/image_raw', image, volatile),
-                ('/joint_states', joints, volatile),
-                # Recorded commands of another day are not to be played.
-                ('/velocity_controller/commands', 'std_msgs/msg/Float64MultiArray', volatile)))
-        writer.write(goals, BEGIN, serialize_message(picture(BEGIN, [0.0, 0.0])))
+        connections: dict[str, Any] = {}
+
+        def write(topic: str, stamp: int, message: Any) -> None:
+            kind = type(message)
+            if topic not in connections:
+                package = kind.__module__.split('.')[0]
+                connections[topic] = writer.add_connection(
+                    topic, f'{package}/msg/{kind.__name__}', typestore=store,
+                    offered_qos_profiles=latched if topic in case.goals else volatile)
+            writer.write(connections[topic], stamp, serialize_message(message))
+
+        for topic in case.goals:
+            write(topic, BEGIN, picture(topic, BEGIN, [0.0, 0.0], is_wide))
         for step in range(round(DURATION * RATE)):
             stamp = BEGIN + round(step * 1e9 / RATE)
-            writer.write(states, stamp, serialize_message(JointState(
+            write('/joint_states', stamp, JointState(
                 header=Header(stamp=to_stamp(stamp)), name=list(JOINTS),
-                position=[0.4 + 1e-4 * (step % 2), 0.2], velocity=[0.0, 0.0])))
-            writer.write(pictures, stamp, serialize_message(
-                picture(stamp, [0.4 + 0.01 * (step % 2), 0.2])))
-            writer.write(commands, stamp, serialize_message(Float64MultiArray(data=[9.0, 9.0])))
+                position=[0.4 + 1e-4 * (step % 2), 0.2], velocity=[0.0, 0.0]))
+            for topic in case.pictures:
+                flicker = 0.01 * (step % 2)
+                if is_wide:
+                    above = topic.removesuffix('/compressed').rpartition('/')[0]
+                    write(f'{above}/camera_info', stamp, camera_info(stamp, topic))
+                write(topic, stamp, picture(topic, stamp, [0.4 + flicker, 0.2 + flicker], is_wide))
+            # Recorded commands of another day are not to be played.
+            write('/velocity_controller/commands', stamp, Float64MultiArray(data=[9.0, 9.0]))
 
 
-def picture(stamp: int, position: list[float]) -> Image:
-    """What the camera saw at a time [ns]."""
-    return Image(
-        header=Header(stamp=to_stamp(stamp)), height=SIZE, width=SIZE, encoding='rgb8',
-        step=3 * SIZE, data=array.array('B', toy_image(position).tobytes()))
+def picture(
+    topic: str, stamp: int, position: list[float], is_wide: bool,
+) -> Image | CompressedImage:
+    """What a camera saw at a time [ns]; a wide one has it in the middle of a glaring frame."""
+    pixels = toy_image(position)
+    if is_wide:
+        pixels = np.pad(pixels, ((16, 16), (16, 16), (0, 0)), constant_values=255)
+    header = Header(stamp=to_stamp(stamp))
+    if topic.endswith('/compressed'):
+        png = cv2.imencode('.png', pixels[:, :, ::-1])[1].tobytes()
+        return CompressedImage(header=header, format='png', data=array.array('B', png))
+    height, width, _ = pixels.shape
+    return Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width,
+                 data=array.array('B', pixels.tobytes()))
+
+
+def camera_info(stamp: int, topic: str) -> CameraInfo:
+    """The wide camera's lens; rectified pictures have another focal length than the sensor's."""
+    sensor = 300.0 if topic.endswith('/image_rect') else 32.0
+    return CameraInfo(
+        header=Header(stamp=to_stamp(stamp)), width=64, height=64,
+        k=[sensor, 0.0, 31.5, 0.0, sensor, 31.5, 0.0, 0.0, 1.0],
+        p=[32.0, 0.0, 31.5, 0.0, 0.0, 32.0, 31.5, 0.0, 0.0, 0.0, 1.0, 0.0])
 
 
 def has_rosbag2() -> bool:
@@ -117,11 +175,14 @@ def has_rosbag2() -> bool:
 
 
 @pytest.mark.launch_test
+@launch_testing.parametrize('case', list(CASES))
 @launch_testing.markers.keep_alive
-def generate_test_description() -> LaunchDescription:
+def generate_test_description(case: str) -> LaunchDescription:
     """Return the replay of a bag that was written just now."""
-    write_bag(OUT / 'bag')
-    write_toy_bundle(OUT / 'bundle')
+    folder = OUT / case
+    write_bag(folder / 'bag', CASES[case])
+    write_toy_bundle(folder / 'bundle', with_field if CASES[case].names else None,
+                     cameras=CASES[case].names)
     parameters = OUT / 'robot.yaml'
     parameters.write_text(json.dumps({'/**/controller': {'ros__parameters': {
         'joints': list(JOINTS),
@@ -133,18 +194,26 @@ def generate_test_description() -> LaunchDescription:
     replay = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
         launch_arguments={
-            'bag': str(OUT / 'bag'), 'bundle': str(OUT / 'bundle'), 'delay': str(DELAY),
-            'parameters': str(parameters)}.items())
+            'bag': str(folder / 'bag'), 'bundle': str(folder / 'bundle'), 'delay': str(DELAY),
+            'parameters': str(parameters), **CASES[case].arguments}.items())
     return LaunchDescription([
         *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
         replay, launch_testing.actions.ReadyToTest()])
 
 
+def with_field(manifest: dict[str, Any]) -> None:
+    """Name what the pictures of both cameras showed in training."""
+    manifest['image']['fields_of_view'] = [{'horizontal': FIELD, 'vertical': FIELD}] * 2
+
+
 class TestReplay(unittest.TestCase):
     """The nodes live in the time of the bag."""
 
-    def test_plans_follow_from_the_bag_and_no_command_leaves_the_replay(self, proc_info) -> None:
+    def test_plans_follow_from_the_bag_and_no_command_leaves_the_replay(
+        self, proc_info, case: str,
+    ) -> None:
         """One process start for all assertions."""
+        camera = CASES[case].pictures[0]
         context = Context()
         rclpy.init(context=context, domain_id=DOMAIN)
         node = Node('probe', context=context)
@@ -153,6 +222,7 @@ class TestReplay(unittest.TestCase):
         proposals: list[ActionProposal] = []
         states: list[ControllerState] = []
         commands: list[Float64MultiArray] = []
+        latents: list[Latent] = []
         sentinel: list[Image] = []
         node.create_subscription(
             ActionProposal, '/replay/world_model/proposal', proposals.append, COMMAND)
@@ -161,7 +231,9 @@ class TestReplay(unittest.TestCase):
         node.create_subscription(
             Float64MultiArray, '/velocity_controller/commands', commands.append, 10)
         node.create_subscription(
-            Image, '/replay/image', sentinel.append, qos_profile_sensor_data)
+            Latent, '/replay/world_model/latent', latents.append, qos_profile_sensor_data)
+        node.create_subscription(
+            Image, f'/replay{camera}', sentinel.append, qos_profile_sensor_data)
         deadline = time.monotonic() + 90.0
         while not any(to_nanoseconds(image.header.stamp) > END - 1e9 for image in sentinel):
             self.assertLess(time.monotonic(), deadline, 'the bag is not played')
@@ -172,6 +244,10 @@ class TestReplay(unittest.TestCase):
         self.assertGreater(len(proposals), 5)
         for proposal in proposals:
             self.assertTrue(BEGIN <= to_nanoseconds(proposal.header.stamp) <= END)
+        # Each joint is seen where its camera shows it, in what the model was trained on.
+        for latent in latents:
+            np.testing.assert_allclose(
+                from_tensor(latent.tensor)[:2], [0.4, 0.2], atol=0.03)
         # From 0.4 and 0.2 rad to 0 and 0: both joints are to go back. (The first rows are what
         # the controller is doing meanwhile: it stands.)
         steps, joints = proposals[-1].values.shape
@@ -188,6 +264,6 @@ class TestReplay(unittest.TestCase):
 class TestAfterwards(unittest.TestCase):
     """What the run leaves behind."""
 
-    def test_everything_ends_with_the_bag(self, proc_info) -> None:
+    def test_everything_ends_with_the_bag(self, proc_info, case: str) -> None:
         launch_testing.asserts.assertExitCodes(proc_info)
         self.assertEqual(len(list(proc_info.process_names())), 3)

@@ -20,7 +20,7 @@ Plain data, read by ``launch/`` and by the reference pages: these are written, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +92,17 @@ REPLAY = {
     'bag': Argument(None, 'Folder of the bag, as ros2 bag record wrote it.'),
     'bundle': Argument(None, _BUNDLE),
     'parameters': Argument(None, 'YAML file of the robot that the bag is of.'),
-    'image': Argument('/camera/image_raw', 'The camera in the bag.'),
+    'image': Argument(
+        '/camera/image_raw', 'The camera in the bag; what it has of .../compressed below and of '
+        'camera_info beside it is played as well.'),
+    'cameras': Argument(
+        '', 'The cameras in the bag, for a model that names them, as "NAME:=TOPIC NAME:=TOPIC"; '
+        'one that is left out is at /NAME/image_raw.'),
     'joint_states': Argument('/joint_states', 'The joint states in the bag.'),
     'pose': Argument('/pose', "The link's pose in the bag, for models that read one."),
-    'goal_image': Argument('/goal_image', 'Goals in the bag; without any, publish one.'),
+    'goal_image': Argument(
+        '/goal_image', 'Goals in the bag; without any, publish one. Those of cameras with names '
+        'are at NAME/goal_image beside it.'),
     'rate': Argument('1.0', 'How many times as fast as it was.'),
     'delay': Argument('5.0', 'Time for the nodes to load the model before the bag begins [s].'),
 }
@@ -111,12 +118,7 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
     Raises ``ValueError`` for cameras that are not given as "NAME:=TOPIC".
     """
-    cameras: dict[str, str] = {}
-    for word in given['cameras'].split():
-        name, _, topic = word.partition(':=')
-        if not (name and topic):
-            raise ValueError(f'cameras: "{word}" is not NAME:=TOPIC')
-        cameras[image_topic(name)] = topic
+    cameras = {image_topic(name): topic for name, topic in _cameras(given['cameras']).items()}
     return {
         'controller': {
             'proposal': 'world_model/proposal', 'model_info': 'world_model/model_info',
@@ -128,6 +130,72 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
             **cameras, **{name: given[name] for name in ('joint_states', 'pose', 'goal_image')},
             'controller_state': 'controller/state'},
     }
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a bag takes a robot's place.
+
+    robot: arguments of ``robot.launch.py``, whose nodes are in a namespace of their own
+    played: topic in the bag -> topic in that namespace
+    """
+
+    robot: Mapping[str, str]
+    played: Mapping[str, str]
+
+
+def replay_of(given: Mapping[str, str], names: Sequence[str]) -> Replay:
+    """Return the wiring for values of the arguments ``REPLAY`` and the cameras that a model names.
+
+    Topics keep their names, in the namespace: what is beside or below a camera's topic stays there,
+    and the node reads from the name of a topic whether its pictures are rectified.
+
+    Raises ``ValueError`` for cameras that the model does not have, or that are not "NAME:=TOPIC".
+    """
+    at = {name: f'/{image_topic(name)}' for name in names}
+    for name, topic in _cameras(given['cameras']).items():
+        if name not in at:
+            raise ValueError(f'cameras: the model has no camera "{name}", ' + (
+                f'it has {", ".join(names)}' if names else 'it names none: give image:=TOPIC'))
+        at[name] = topic
+    goal, states = given['goal_image'], (given['joint_states'], given['pose'])
+    played = {_absolute(topic): _relative(topic) for topic in states}
+    for topic, target in ((goal, _relative(goal)), *(
+            (f'{_above(goal)}{name}/goal_image', f'{name}/goal_image') for name in names)):
+        played[_absolute(topic)] = target
+        played[_absolute(f'{topic}/compressed')] = f'{target}/compressed'
+    for topic in at.values() if names else (given['image'],):
+        for companion in (topic, f'{topic}/compressed', f'{_above(topic)}camera_info'):
+            played[_absolute(companion)] = _relative(companion)
+    return Replay(
+        {'image': _relative(given['image']),
+         'cameras': ' '.join(f'{name}:={_relative(topic)}' for name, topic in at.items()),
+         **{name: _relative(given[name]) for name in ('joint_states', 'pose', 'goal_image')}},
+        played)
+
+
+def _cameras(words: str) -> dict[str, str]:
+    """Name -> topic of an argument "NAME:=TOPIC NAME:=TOPIC"; raises ValueError."""
+    cameras: dict[str, str] = {}
+    for word in words.split():
+        name, _, topic = word.partition(':=')
+        if not (name and topic):
+            raise ValueError(f'cameras: "{word}" is not NAME:=TOPIC')
+        cameras[name] = topic
+    return cameras
+
+
+def _above(topic: str) -> str:
+    """What a topic's name has before its last part, up to the slash."""
+    return topic[:topic.rfind('/') + 1]
+
+
+def _absolute(topic: str) -> str:
+    return f'/{topic.lstrip("/")}'
+
+
+def _relative(topic: str) -> str:
+    return topic.lstrip('/')
 
 
 def declare(arguments: Mapping[str, Argument]) -> list[Any]:

@@ -40,7 +40,13 @@ from world_model_ros.bundle.latent import (
     ReturnCost,
     Surprise,
 )
-from world_model_ros.bundle.load import MANIFEST_NAME, Bundle, load_bundle, write_manifest
+from world_model_ros.bundle.load import (
+    MANIFEST_NAME,
+    Bundle,
+    load_bundle,
+    load_manifest,
+    write_manifest,
+)
 from world_model_ros.bundle.manifest import Manifest
 from world_model_ros.bundle.planner_settings import PlannerSettings
 
@@ -70,5 +76,6 @@ __all__ = [
     'ReturnCost',
     'Surprise',
     'load_bundle',
+    'load_manifest',
     'write_manifest',
 ]

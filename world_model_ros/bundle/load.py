@@ -125,6 +125,15 @@ def load_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), golden, size)
 
 
+def load_manifest(path: Path) -> Manifest:
+    """Read the manifest alone of the bundle in folder `path`: nothing that it lists is looked at.
+
+    Raises BundleError with field and cure.
+    """
+    path = Path(path)
+    return parse_manifest(path, _read_manifest(path))
+
+
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
     """Complete a manifest and write it to folder `path`, which holds the graphs and golden vectors.
 
