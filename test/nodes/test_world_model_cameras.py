@@ -149,6 +149,28 @@ def test_a_goal_picture_of_each_camera_makes_a_goal_and_one_alone_makes_none(
         health('world_model: goal'), 'message', ''), 5, 'the reason in /diagnostics')
 
 
+def test_an_action_without_a_picture_takes_those_that_come_after_it(
+    graph: Graph, robot: Robot,
+) -> None:
+    goals = {camera: graph.publisher(Image, f'{camera}/goal_image', LATCHED)
+             for camera in CAMERAS}
+    goals['wrist'].publish(picture([-1.0, 1.9]))  # of another time: nothing comes of it
+    vain = outcome(graph, reach(graph, ReachGoal.Goal(time_limit=0.3)))
+    assert vain.status == GoalStatus.STATUS_ABORTED
+    assert 'no goal pictures came on overhead/goal_image and wrist/goal_image' in (
+        vain.result.reason)
+    feedback: list[Any] = []
+    action = reach(graph, ReachGoal.Goal(tolerance=0.03), feedback)
+    goals['overhead'].publish(picture([0.8, 1.0]))
+    graph.wait_for(lambda: len(feedback) > 3, 10, 'feedback')
+    assert all(math.isnan(it.distance) for it in feedback)
+    goals['wrist'].publish(picture([-1.0, -0.7]))
+    graph.wait_for(lambda: feedback[-1].distance > 1.0, 10, 'the distance')
+    robot.position = np.array([0.8, -0.7])
+    end = outcome(graph, action)
+    assert end.status == GoalStatus.STATUS_SUCCEEDED and end.result.reached, end.result.reason
+
+
 def test_a_camera_that_is_silent_makes_it_blind_and_is_named(graph: Graph, robot: Robot) -> None:
     pulse = Pulse(graph)
     health = observed(graph)
@@ -230,9 +252,14 @@ def test_a_new_model_sees_with_its_own_camera_and_only_the_field_that_it_was_tra
         manifest['image']['fields_of_view'] = [{'horizontal': angle, 'vertical': angle}]
 
     camera, latents, health = WideCamera(graph), latents_of(graph), observed(graph)
+    action = reach(graph, ReachGoal.Goal())
     with graph.every(0.05, camera.publish):
         answer = load(graph, write_toy_bundle(tmp_path / 'toy', measured).path)
         assert answer.success, answer.message
+        assert 'another model took over' in outcome(graph, action).result.reason
+        empty = outcome(graph, reach(graph, ReachGoal.Goal()))
+        assert empty.status == GoalStatus.STATUS_ABORTED and 'the goal is empty' in (
+            empty.result.reason)
         graph.wait_for(lambda: len(latents) > 3, 10, 'latents')
         np.testing.assert_allclose(from_tensor(latents[0].tensor)[:2], [0.7, -0.3], atol=0.02)
         graph.wait_for(lambda: values(health()).get('field_of_view') == 'as the model was trained',

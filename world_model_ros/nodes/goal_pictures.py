@@ -15,10 +15,12 @@
 Goals as pictures: ``goal_image`` and, for a model that names its cameras, ``NAME/goal_image``.
 
 A goal of several pictures is complete when one of each camera has come since the last goal, stamped
-like pictures that are seen together. A picture without its companions changes nothing.
+like pictures that are seen together. A picture without its companions changes nothing. The action
+``reach_goal`` has room for one picture: what it wants beside that waits here for the pictures.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -44,8 +46,30 @@ class GoalPictures:
         self._node, self._border, self._goals, self._max_skew = node, border, goals, max_skew
         self._cameras: tuple[str, ...] = ()
         self._came: dict[str, ImageMessage] = {}
+        self._awaiting: GoalRequest | None = None
         self._always = self._listen('')
         self._destroy: list[Callable[[], object]] = []
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras whose pictures make a goal together; none where one picture is a goal."""
+        return self._cameras
+
+    def complete(self, request: GoalRequest) -> None:
+        """Ask for a goal as soon as its last wish, a picture of each camera, has come from now on.
+
+        A picture that came before is none of it.
+        """
+        self._awaiting, self._came = request, {}
+        self._node.get_logger().info(f'reach_goal awaits goal pictures on {self._topics()}')
+
+    def withdraw(self) -> None:
+        """Forget a request that still awaits its pictures: they are a goal by themselves again."""
+        self._awaiting = None
+
+    def awaited(self) -> str:
+        """What a request still awaits, in words."""
+        return '' if self._awaiting is None else f'no goal pictures came on {self._topics()}'
 
     def serve(self, cameras: tuple[str, ...]) -> None:
         """Take goals for a model that sees with these cameras."""
@@ -62,10 +86,17 @@ class GoalPictures:
             destroy()
 
     def _leave(self) -> None:
+        if (request := self._awaiting) is not None:
+            self._awaiting = None
+            request.refuse('another model took over before the goal pictures came: its goals are '
+                           'other pictures')
         self._came, self._cameras = {}, ()
         for destroy in self._destroy:
             destroy()
         self._destroy = []
+
+    def _topics(self) -> str:
+        return ' and '.join(f'{camera}/{TOPIC}' for camera in self._cameras)
 
     def _listen(self, camera: str) -> list[Callable[[], object]]:
         topic = f'{camera}/{TOPIC}' if camera else TOPIC
@@ -103,8 +134,9 @@ class GoalPictures:
                 'together')
         if len(self._came) == len(self._cameras):
             pictures = {it: self._came[it] for it in self._cameras}
-            self._came = {}
-            self._goals.request(GoalRequest((pictures,)))
+            request = self._awaiting or GoalRequest(())
+            self._came, self._awaiting = {}, None
+            self._goals.request(replace(request, wishes=(*request.wishes, pictures)))
         else:
             missing = [it for it in self._cameras if it not in self._came]
             self._node.get_logger().info(

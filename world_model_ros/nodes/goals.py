@@ -305,8 +305,9 @@ def _other_cameras(model: LoadedModel) -> str:
                 'goal_image')
     topics = ', '.join(f'{camera}/goal_image' for camera in model.cameras)
     return (f'{model.name} sees with {len(model.cameras)} cameras, one picture is no goal for it: '
-            f'publish what each is to show on {topics}, with equal stamps, or give the goal as a '
-            'latent or a joint target')
+            f'publish what each is to show on {topics}, with equal stamps (reach_goal takes them '
+            'from there if it is sent before, without a picture), or give the goal as a latent or '
+            'a joint target')
 
 
 def _taken_by(camera: str, message: ImageMessage, seen: Picture) -> Picture:

@@ -15,14 +15,18 @@
 """
 The ``~/reach_goal`` action: drive the robot to what a picture or a latent shows, or joints to be.
 
-One goal at a time; a newer one replaces it, from here or from the topic. Goals are judged by the
-thread that knows the camera, so everything here only looks at what that thread left behind, from a
-timer: an action that waits in a coroutine would keep rclpy's executor spinning at full speed.
+One goal at a time; a newer one replaces it, from here or from the topic. The action has room for
+one picture: where a model sees with several cameras, a goal without any takes the pictures that
+come on their ``goal_image`` topics after it, so that nothing moves for pictures of another time.
+
+Goals are judged by the thread that knows the camera, so everything here only looks at what that
+thread left behind, from a timer: an action that waits in a coroutine would keep rclpy's executor
+spinning at full speed.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from action_msgs.msg import GoalStatus
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -32,6 +36,7 @@ from rclpy.node import Node
 
 from world_model_interfaces.action import ReachGoal
 from world_model_ros.nodes.convert import NANOSECONDS, from_tensor
+from world_model_ros.nodes.goal_pictures import GoalPictures
 from world_model_ros.nodes.goals import GoalRequest, Goals, Route, Wish
 
 _PERIOD = 0.05  # s between feedback messages and looks at cancel requests
@@ -55,8 +60,10 @@ class _Reach:
 class ReachGoalServer:
     """Serves the action on top of ``Goals``."""
 
-    def __init__(self, node: Node, goals: Goals, is_ready: Callable[[], bool]) -> None:
-        self._node, self._goals = node, goals
+    def __init__(
+        self, node: Node, goals: Goals, pictures: GoalPictures, is_ready: Callable[[], bool],
+    ) -> None:
+        self._node, self._goals, self._pictures = node, goals, pictures
         self._reach: _Reach | None = None
         self._results: dict[bytes, tuple[int, ReachGoal.Result]] = {}
         self._server = ActionServer(
@@ -78,6 +85,7 @@ class ReachGoalServer:
         reach, self._reach = self._reach, None
         if reach is None:
             return
+        self._pictures.withdraw()
         if reach.route is not None:
             self._goals.give_up(reach.route)
         result = ReachGoal.Result(
@@ -90,8 +98,11 @@ class ReachGoalServer:
         reach = self._reach = _Reach(handle, self._now())
         request: ReachGoal.Goal = handle.request
         try:
-            wishes = (*_sub_goals(request), _wish(request))
-            reach.left = len(wishes) - 1
+            wish = _wish(request)
+            if wish is None and not self._pictures.cameras:
+                raise ValueError('the goal is empty: give a picture, a latent, or joint positions')
+            sub_goals = _sub_goals(request)
+            reach.left = len(sub_goals)
             for name in ('tolerance', 'via_tolerance', 'time_limit'):
                 _nonnegative(name, getattr(request, name))
         except ValueError as error:
@@ -106,7 +117,11 @@ class ReachGoalServer:
             reach.refusal = reason
 
         passed = request.via_tolerance or _PASSED * request.tolerance
-        self._goals.request(GoalRequest(wishes, passed, accept, refuse))
+        goal = GoalRequest(sub_goals, passed, accept, refuse)
+        if wish is None:
+            self._pictures.complete(goal)
+        else:
+            self._goals.request(replace(goal, wishes=(*sub_goals, wish)))
 
     def _supervise(self) -> None:
         reach = self._reach
@@ -128,7 +143,8 @@ class ReachGoalServer:
         elif self._has_settled(reach, request.tolerance):
             self.end(GoalStatus.STATUS_SUCCEEDED, 'within tolerance of the goal')
         elif 0.0 < request.time_limit < elapsed:
-            where = f'distance {reach.distance:.3g}' if reach.route else 'no image came'
+            where = (f'distance {reach.distance:.3g}' if reach.route
+                     else self._pictures.awaited() or 'no image came')
             where += f', {reach.left} sub-goals before the goal' if reach.left else ''
             self.end(GoalStatus.STATUS_ABORTED, f'time limit {request.time_limit:g} s: {where}')
         else:
@@ -158,13 +174,16 @@ class ReachGoalServer:
         return float(self._node.get_clock().now().nanoseconds) / NANOSECONDS
 
 
-def _wish(request: ReachGoal.Goal) -> Wish:
-    """What the request asks for; raises ValueError."""
+def _wish(request: ReachGoal.Goal) -> Wish | None:
+    """What the request asks for, None if it has neither; raises ValueError."""
     if len(request.latent.data) and request.joints.name:
         raise ValueError('the goal is a latent and a joint target: leave one of them empty')
     if len(request.latent.data):
         return from_tensor(request.latent)
-    return request.joints if request.joints.name else {'': request.image}
+    if request.joints.name:
+        return request.joints
+    image = request.image
+    return {'': image} if image.width or image.height or len(image.data) else None
 
 
 def _sub_goals(request: ReachGoal.Goal) -> tuple[Wish, ...]:

@@ -179,7 +179,7 @@ class WorldModelNode(ManagedNode):
             subscribe(PoseStamped, 'pose', self._on_pose, SENSOR),
             subscribe(ControllerState, 'controller_state', self._on_controller_state, SETPOINT))
         self._reach_goal = ReachGoalServer(
-            self, self._goals, is_ready=lambda: self._active)
+            self, self._goals, self._goal_pictures, is_ready=lambda: self._active)
         # Steady time: the heart beats on while a simulation is paused.
         timer = self.create_timer(
             _HEARTBEAT_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
