@@ -223,9 +223,8 @@ def main(arguments: Sequence[str] | None = None,
     overrides = {key: yaml.safe_load(value) for key, _, value in
                  (entry.partition('=') for entry in options.set)}
     defaults = model.bundle.manifest.planner
-    settings = PlannerSettings.model_validate(
-        {**defaults.model_dump(), **{k: tuple(v) if isinstance(v, list) else v
-                                     for k, v in overrides.items()}})
+    settings = PlannerSettings.model_validate_json(
+        json.dumps({**defaults.model_dump(), **overrides}))
     planner = Planner(model, settings)
     timing = Timing(options.period, options.latency, options.budget)
     arm = ArmSimulation()

@@ -29,7 +29,13 @@ import yaml
 from small_models import HORIZON, KINDS, STEP, Kind, Reference, write_small_bundle
 
 from world_model_ros.bundle import BundleError, write_manifest
-from world_model_ros.inference import Context, InferenceError, WorldModel, golden_start
+from world_model_ros.inference import (
+    Context,
+    InferenceError,
+    JointTarget,
+    WorldModel,
+    golden_start,
+)
 from world_model_ros.inference.dynamics import RecurrentLoop
 
 Array = np.ndarray[Any, Any]
@@ -114,7 +120,7 @@ def test_the_thirty_best_of_300_sequences_are_those_of_the_reference(small: Smal
     model, reference = small
     context, goal = observed(reference, max(1, reference.kind.history), seed=40)
     actions = reference.actions(300, seed=41)
-    costs, steps, latents = model.score(context, goal, actions)
+    costs, steps, latents, _ = model.score(context, goal, actions)
     expected = [reference.cost(context.latent, goal, rows, imagined(reference, context, rows))
                 for rows in actions]
     close(costs, expected)
@@ -142,6 +148,38 @@ def test_the_goal_distance_of_each_step_is_the_first_terms(
                  for latent in imagined(reference, context, rows)] for rows in actions]
     close(steps, expected)
     close(model.distance(model.imagine(context, actions), goal), expected)
+
+
+@pytest.mark.parametrize('name', [name for name, kind in KINDS.items() if kind.discount is None])
+def test_squares_of_the_residuals_add_up_to_the_costs(
+    smalls: dict[str, Small], name: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, reference = smalls[name]
+    context, goal = observed(reference, max(1, reference.kind.history), seed=47)
+    actions = reference.actions(20, seed=48)
+    for size in (100, 7):
+        monkeypatch.setattr(model, 'chunk_size', lambda size=size: size)
+        scores = model.score(context, goal, actions, residuals=True)
+        assert scores.residuals is not None
+        close(np.square(scores.residuals).sum(1), scores.costs)
+    assert model.score(context, goal, actions).residuals is None
+
+
+def test_squares_of_a_joint_targets_residuals_add_up_to_the_costs(
+    smalls: dict[str, Small],
+) -> None:
+    model, reference = smalls['recurrent, joints integrated']
+    context, _ = observed(reference, 1, seed=47)
+    target = JointTarget(('a', 'c'), (0.3, -0.2))
+    scores = model.score(context, target, reference.actions(20, seed=48), residuals=True)
+    assert scores.residuals is not None
+    close(np.square(scores.residuals).sum(1), scores.costs)
+
+
+def test_a_return_has_no_residuals(smalls: dict[str, Small]) -> None:
+    model, reference = smalls['markov with a return']
+    context, goal = observed(reference, 1, seed=47)
+    assert model.score(context, goal, reference.actions(3), residuals=True).residuals is None
 
 
 def test_the_size_of_chunks_does_not_change_what_sequences_are_worth(

@@ -179,9 +179,9 @@ def test_the_search_tries_what_the_policy_drives_and_others_around_it(
     tried: list[Array] = []
     score = model.score
 
-    def watched(context: Context, goal: Array | None, actions: Array) -> Scores:
-        tried.append(actions)
-        return score(context, goal, actions)
+    def watched(context: Context, goal: Array | None, *asked: Any) -> Scores:
+        tried.append(asked[0])
+        return score(context, goal, *asked)
 
     monkeypatch.setattr(model, 'score', watched)
     planner.plan(context, goal, seed=0, deadline=NEVER)

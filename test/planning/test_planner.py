@@ -46,9 +46,12 @@ def failing_model(tmp_path_factory: pytest.TempPathFactory) -> WorldModel:
     return WorldModel(write_toy_bundle(tmp_path_factory.mktemp('nan'), nan_above=1.1))
 
 
-@pytest.fixture(scope='module')
-def planner(model: WorldModel) -> Planner:
-    return Planner(model, model.bundle.manifest.planner)
+REFINED = {'rounds': 2, 'knots': tuple(range(HORIZON))}
+
+
+@pytest.fixture(scope='module', params=[None, REFINED], ids=['search', 'search and refinement'])
+def planner(request: pytest.FixtureRequest, model: WorldModel) -> Planner:
+    return Planner(model, with_settings(model, refinement=request.param))
 
 
 def with_settings(model: WorldModel, **changes: object) -> PlannerSettings:
@@ -140,9 +143,13 @@ def same(a: Plan, b: Plan) -> bool:
         b.actions.tobytes(), b.latents.tobytes(), b.cost, b.samples)
 
 
-def test_one_seed_gives_one_plan_to_the_byte_whatever_was_planned_before(model: WorldModel) -> None:
+@pytest.mark.parametrize('refinement', [None, REFINED])
+def test_one_seed_gives_one_plan_to_the_byte_whatever_was_planned_before(
+    model: WorldModel, refinement: dict[str, Any] | None,
+) -> None:
     context, target = at(model, (0.3, 0.3)), goal(model, (-1.0, 0.5))
-    first, second = (Planner(model, model.bundle.manifest.planner) for _ in range(2))
+    settings = with_settings(model, refinement=refinement)
+    first, second = (Planner(model, settings) for _ in range(2))
     second.plan(at(model, (1.0, 1.0)), target, seed=3, deadline=NEVER)
     plans = [planner.plan(context, target, warm_start=warm_start_of(1), seed=seed, deadline=NEVER)
              for planner, seed in ((first, 5), (second, 5), (first, 6))]
@@ -174,11 +181,12 @@ def test_actions_change_at_knots_only(model: WorldModel, interpolation: str) -> 
     assert changing <= set(knots)
 
 
+@pytest.mark.parametrize('refinement', [None, REFINED])
 def test_a_model_that_fails_for_some_sequences_still_gives_a_finite_plan(
-    failing_model: WorldModel,
+    failing_model: WorldModel, refinement: dict[str, Any] | None,
 ) -> None:
     model = failing_model
-    planner = Planner(model, model.bundle.manifest.planner)
+    planner = Planner(model, with_settings(model, refinement=refinement))
     plan = planner.plan(at(model, (0.0, 0.0)), goal(model, (2.9, 0.0)), seed=0, deadline=NEVER)
     assert math.isfinite(plan.cost)
     assert np.isfinite(plan.latents).all()
@@ -186,11 +194,12 @@ def test_a_model_that_fails_for_some_sequences_still_gives_a_finite_plan(
     assert plan.step_costs[-1] < plan.goal_distance
 
 
+@pytest.mark.parametrize('refinement', [None, REFINED])
 def test_a_model_that_fails_for_every_sequence_leaves_the_warm_start_and_says_so(
-    failing_model: WorldModel,
+    failing_model: WorldModel, refinement: dict[str, Any] | None,
 ) -> None:
     model = failing_model
-    planner = Planner(model, model.bundle.manifest.planner)
+    planner = Planner(model, with_settings(model, refinement=refinement))
     context = model.context(np.full(6, np.nan, np.float32))
     warm = warm_start_of(3)
     plan = planner.plan(context, goal(model, (0.0, 0.0)), warm_start=warm, seed=0, deadline=NEVER)
@@ -213,19 +222,23 @@ class SlowModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def score(self, context: Context, target: Array, actions: Array) -> Scores:
+    def score(self, context: Context, target: Array, actions: Array,
+              residuals: bool = False) -> Scores:
         self.now += self.per_sample * len(actions)
-        return self.model.score(context, target, actions)
+        return self.model.score(context, target, actions, residuals)
 
     def imagine(self, context: Context, actions: Array) -> Array:
         self.now += self.per_sample * len(actions)
         return self.model.imagine(context, actions)
 
 
+@pytest.mark.parametrize('refinement', [None, REFINED])
 @pytest.mark.parametrize('fraction', [0.05, 0.3, 0.6, 1.5, 3.0, 10.0])
-def test_a_plan_shrinks_to_keep_its_deadline(model: WorldModel, fraction: float) -> None:
+def test_a_plan_shrinks_to_keep_its_deadline(
+    model: WorldModel, fraction: float, refinement: dict[str, Any] | None,
+) -> None:
     slow = SlowModel(model, per_sample=0.001)
-    settings = model.bundle.manifest.planner
+    settings = with_settings(model, refinement=refinement)
     planner = Planner(slow, settings, clock=lambda: slow.now)  # type: ignore[arg-type]
     batch = 0.001 * settings.samples
     started = slow.now
@@ -285,7 +298,8 @@ def test_a_stall_does_not_spoil_the_plans_behind_it(model: WorldModel) -> None:
     assert same(plan_within(10.0), calm)
 
 
-def test_a_plan_tells_the_time_and_the_samples_it_took(model: WorldModel, planner: Planner) -> None:
+def test_a_plan_tells_the_time_and_the_samples_it_took(model: WorldModel) -> None:
+    planner = Planner(model, model.bundle.manifest.planner)
     started = time.monotonic()
     plan = planner.plan(at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0,
                         deadline=started + 5.0)

@@ -206,9 +206,13 @@ class Manifest(Section):
         planner, action = self.planner, self.action
         same_length('planner.sigma', planner.sigma, action.size, 'action.names')
         rows = planner.horizon * action.rows_per_step
-        if planner.knots[-1] >= rows:
-            raise fault('planner.knots', f'{list(planner.knots)} reach beyond the {rows} rows of '
-                        f'the horizon', f'stay below {rows}, which is horizon x rows_per_step')
+        knots = {'planner.knots': planner.knots}
+        if planner.refinement is not None:
+            knots['planner.refinement.knots'] = planner.refinement.knots
+        for field, at in knots.items():
+            if at[-1] >= rows:
+                raise fault(field, f'{list(at)} reach beyond the {rows} rows of the horizon',
+                            f'stay below {rows}, which is horizon x rows_per_step')
         free = action.size - len(action.frozen)
         if planner.constant_grid ** free > planner.samples:
             raise fault('planner.constant_grid', f'{planner.constant_grid} values in {free} '
@@ -268,6 +272,9 @@ class Manifest(Section):
                             'export it, or set cost.objective: goal')
         if self.goal is not None:
             raise fault('goal', 'is not used by the cost objective return', 'remove it')
+        if self.planner.refinement is not None:
+            raise fault('planner.refinement', 'is not for the cost objective return: it follows a '
+                        'distance', 'remove it')
         if self.graphs.goal_encoder is not None:
             raise fault('graphs.goal_encoder', 'is not used by the cost objective return',
                         'remove it')

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -32,6 +33,25 @@ _OF_SAMPLER = {'noise_exponent': 'icem', 'decay': 'icem', 'kept_elites': 'icem',
                'temperature': 'mppi'}
 _USUAL = {'noise_exponent': '2', 'decay': '1.25', 'kept_elites': 'a third of the elites',
           'temperature': "a tenth of the costs' spread"}
+
+
+class Refinement(Section):
+    """Damped Gauss-Newton steps from the best sequence that the search has found.
+
+    A round imagines one sequence for each action of its knots, to see how the latents follow, and a
+    few more where a local model of them puts the least cost.
+    """
+
+    rounds: Annotated[int, Field(gt=0, le=100)]
+    """At most: a deadline may end it earlier. Two or three are usual."""
+    knots: Annotated[tuple[int, ...], Field(min_length=1)]
+    """Rows of the plan at which the changes may change, as `planner.knots`; more of them cost more
+    sequences, and find what only a change of a single row brings."""
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        _check_knots(self.knots)
+        return self
 
 
 class PlannerSettings(Section):
@@ -84,6 +104,8 @@ class PlannerSettings(Section):
     policy_samples: Annotated[int, Field(gt=0, le=100_000)] | None = None
     """Sequences of the first iteration that follow the bundle's policy: what it drives, and others
     around it. Absent: none."""
+    refinement: Refinement | None = None
+    """What follows the search, for a cost that is a distance to a goal; absent: nothing."""
     workspace: Annotated[float, Field(ge=0, le=1_048_576)] | None = None
     """What the runtime's own buffers (activations, attention) take for each imagined sequence of a
     batch [MiB], as measured at export. Absent: it is measured whenever the model is loaded, on a
@@ -91,10 +113,7 @@ class PlannerSettings(Section):
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:
-        ascending = all(a < b for a, b in zip(self.knots, self.knots[1:], strict=False))
-        if self.knots[0] != 0 or not ascending:
-            raise fault('knots', f'{list(self.knots)} do not ascend from 0',
-                        'start with 0 and ascend')
+        _check_knots(self.knots)
         if self.elites > self.samples:
             raise fault('elites', f'{self.elites} of {self.samples} samples',
                         'choose elites <= samples; a tenth is usual')
@@ -117,3 +136,9 @@ class PlannerSettings(Section):
         if self.kept_elites is not None and self.kept_elites > self.elites:
             raise fault('kept_elites', f'{self.kept_elites} of {self.elites} elites',
                         'choose kept_elites <= elites; a third is usual')
+
+
+def _check_knots(knots: tuple[int, ...]) -> None:
+    ascending = all(a < b for a, b in pairwise(knots))
+    if knots[0] != 0 or not ascending:
+        raise fault('knots', f'{list(knots)} do not ascend from 0', 'start with 0 and ascend')

@@ -18,6 +18,7 @@ Costs are added up block by block as latents are imagined, so that no latent is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -47,11 +48,13 @@ class Scores(NamedTuple):
     steps: float32 [N, H], the goal's distance after each model step, or minus its discounted reward
     latents: float32 [H, *S] of the cheapest sequence where one graph call imagines the horizon;
         None where the runtime loops and has not kept them
+    residuals: float32 [N, E] whose squares add up to the costs, if asked for; not checked for NaN
     """
 
     costs: Float
     steps: Float
     latents: Float | None
+    residuals: Float | None = None
 
 
 class Tally(Protocol):
@@ -62,6 +65,9 @@ class Tally(Protocol):
 
     def scores(self) -> tuple[Float, Float]:
         """Costs [B] and what each step is worth [B, H], after the last; see `Scores`."""
+
+    def residuals(self) -> Float | None:
+        """Residuals [B, E] after the last step; None of a cost that is no sum of squares."""
 
 
 def measure(manifest: Manifest, distance: Distance) -> Measure:
@@ -104,11 +110,57 @@ def measure(manifest: Manifest, distance: Distance) -> Measure:
     return measured
 
 
+def roots(manifest: Manifest, distance: Distance) -> Measure:
+    """Residuals [..., E] whose squares add up to a distance of the manifest."""
+    part = manifest.latent.parts[distance.source].indices
+    of_goal = manifest.goal_indices(distance.source)
+
+    def l1(latents: Float, goal: Float) -> Float:
+        return rooted((latents - goal)[..., None])[..., 0]
+
+    def squared(latents: Float, goal: Float) -> Float:
+        return latents - goal
+
+    def l2(latents: Float, goal: Float) -> Float:
+        return rooted(latents - goal)
+
+    def cosine(latents: Float, goal: Float) -> Float:
+        # |a - b|^2 = 2 - 2 cos of unit vectors.
+        return (_unit(latents) - _unit(goal)) * np.float32(math.sqrt(0.5))
+
+    metric = {'l1': l1, 'squared_l2': squared, 'l2': l2, 'cosine': cosine}[distance.metric]
+    over_tokens = distance.metric in ('l2', 'cosine')
+    entries = manifest.latent.shape[:-1] if over_tokens else (
+        *manifest.latent.shape[:-1], manifest.latent.parts[distance.source].size)
+    factor = np.float32(1.0 if distance.reduction == 'sum' else 1 / math.sqrt(math.prod(entries)))
+
+    def residuals(latents: Float, goal: Float) -> Float:
+        with np.errstate(over='ignore', invalid='ignore', divide='ignore'):
+            values = metric(latents[..., part], goal[..., of_goal]) * factor
+        flat: Float = values.reshape(*values.shape[:values.ndim - goal.ndim], -1)
+        return flat
+
+    return residuals
+
+
+def rooted(differences: Float) -> Float:
+    """Vectors [..., C] of the same direction as differences, their squares add up to the length."""
+    length = np.linalg.norm(differences, axis=-1, keepdims=True)
+    vectors: Float = differences / np.sqrt(np.maximum(length, np.float32(1e-12)))
+    return vectors
+
+
+def _unit(vectors: Float) -> Float:
+    unit: Float = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
+
+
 class DistanceTally:
     """J = sum of the terms' weight times the last, mean or summed distance of the steps."""
 
-    def __init__(self, manifest: Manifest, cost: DistanceCost, goal: Float) -> None:
-        """Costs toward a goal [*G]."""
+    def __init__(self, manifest: Manifest, cost: DistanceCost, goal: Float,
+                 residuals: bool) -> None:
+        """Costs toward a goal [*G]; `residuals` says whether they will be asked for."""
         assert manifest.goal is not None
         self._goal = goal
         self._terms = [(_key(term), term.steps, np.float32(term.weight)) for term in cost.terms]
@@ -116,11 +168,18 @@ class DistanceTally:
         distances = {_key(it): it for it in (manifest.goal, *cost.terms)}
         self._measures = {key: measure(manifest, it) for key, it in distances.items()}
         self._steps: dict[object, list[Float]] = {key: [] for key in self._measures}
+        self._roots = [(term, roots(manifest, term)) for term in cost.terms if residuals]
+        self._residuals: list[list[Float]] = [[] for _ in self._roots]
 
     def add(self, actions: Float, latents: Float) -> None:
         """See `Tally`."""
         for key, measured in self._measures.items():
             self._steps[key].append(measured(latents, self._goal))
+        for (term, measured), blocks in zip(self._roots, self._residuals, strict=True):
+            if term.steps == 'last':
+                blocks[:] = [measured(latents[:, -1:], self._goal)]
+            else:
+                blocks.append(measured(latents, self._goal))
 
     def scores(self) -> tuple[Float, Float]:
         """See `Tally`."""
@@ -131,6 +190,16 @@ class DistanceTally:
             for key, which, weight in self._terms:
                 costs = costs + weight * _OVER_STEPS[which](steps[key])
         return costs, steps[self._reported]
+
+    def residuals(self) -> Float | None:
+        """See `Tally`."""
+        terms = []
+        for (term, _), blocks in zip(self._roots, self._residuals, strict=True):
+            values = np.concatenate(blocks, axis=1)
+            share = values.shape[1] if term.steps == 'mean' else 1
+            terms.append(values.reshape(len(values), -1)
+                         * np.float32(math.sqrt(term.weight / share)))
+        return np.concatenate(terms, axis=1)
 
 
 class ReturnTally:
@@ -163,6 +232,10 @@ class ReturnTally:
         with np.errstate(over='ignore', invalid='ignore'):
             costs = steps.sum(1) - np.float32(self._discount ** horizon) * value
         return _finite(costs), _finite(steps)
+
+    def residuals(self) -> Float | None:
+        """See `Tally`: a return is no sum of squares."""
+        return None
 
 
 def check_goal(manifest: Manifest, goal: Float | None) -> None:

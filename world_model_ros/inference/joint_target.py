@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import Manifest, Proprioception
+from world_model_ros.inference.costs import rooted
 from world_model_ros.inference.errors import InferenceError
 
 Float = NDArray[np.float32]
@@ -49,7 +50,8 @@ class JointTally:
 
     def __init__(self, manifest: Manifest, target: JointTarget, states: NDArray[Any]) -> None:
         """Costs of sequences whose states behind each model step are [B, H, P], physical."""
-        self._steps = joint_distance(manifest, target, states)
+        self._apart = _apart(manifest, target, states)
+        self._steps = np.asarray(np.linalg.norm(self._apart, axis=-1), np.float32)
 
     def add(self, actions: Float, latents: Float) -> None:
         """See `Tally`: latents play no part."""
@@ -58,14 +60,27 @@ class JointTally:
         """See `Tally`."""
         return self._steps.mean(1) + self._steps[:, -1], self._steps
 
+    def residuals(self) -> Float | None:
+        """See `Tally`."""
+        horizon = self._steps.shape[1]
+        weights = np.full((horizon, 1), 1 / horizon)
+        weights[-1] += 1
+        residuals = np.sqrt(weights) * rooted(self._apart.astype(np.float32))
+        return np.asarray(residuals.reshape(len(residuals), -1), np.float32)
+
 
 def joint_distance(manifest: Manifest, target: JointTarget, states: NDArray[Any]) -> Float:
     """Distances [...] of states [..., P] to a target that `check_joint_target` has passed."""
+    return np.asarray(np.linalg.norm(_apart(manifest, target, states), axis=-1), np.float32)
+
+
+def _apart(manifest: Manifest, target: JointTarget, states: NDArray[Any]) -> NDArray[np.float64]:
+    """Differences [..., J] of states [..., P] to the J positions of a target."""
     joints = _joints_of(manifest)
     offset = joints.fields.index('position') * len(joints.joints)
     columns = [offset + joints.joints.index(name) for name in target.names]
-    apart = np.linalg.norm(states[..., columns] - np.array(target.positions), axis=-1)
-    return np.asarray(apart, np.float32)
+    apart: NDArray[np.float64] = states[..., columns] - np.array(target.positions)
+    return apart
 
 
 def check_joint_target(manifest: Manifest, target: JointTarget) -> None:

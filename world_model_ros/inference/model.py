@@ -127,23 +127,28 @@ class WorldModel:
 
     def score(
         self, context: Context, goal: Float | JointTarget | None, actions: Float,
+        residuals: bool = False,
     ) -> Scores:
         """Costs of imagined action sequences [N, H * rows_per_step, A], toward a goal [*G].
 
         Imagined in chunks that keep to the manifest's memory, whose latents are not kept. Failed
-        sequences cost infinity. Raises InferenceError.
+        sequences cost infinity. `residuals` asks for what the costs are made of. Raises
+        InferenceError.
         """
         if isinstance(goal, JointTarget):
             self.check_joint_target(goal)
         else:
             check_goal(self.manifest, goal)
         with self._graphs.call():
-            chunks = [self._score_chunk(context, goal, part) for part in self._chunks(actions)]
+            chunks = [self._score_chunk(context, goal, part, residuals)
+                      for part in self._chunks(actions)]
         if len(chunks) == 1:
             return chunks[0]
         cheapest = min(chunks, key=lambda chunk: float(chunk.costs.min()))
+        found = [chunk.residuals for chunk in chunks if chunk.residuals is not None]
         return Scores(np.concatenate([chunk.costs for chunk in chunks]),
-                      np.concatenate([chunk.steps for chunk in chunks]), cheapest.latents)
+                      np.concatenate([chunk.steps for chunk in chunks]), cheapest.latents,
+                      np.concatenate(found) if found else None)
 
     def imagine(self, context: Context, actions: Float) -> Float:
         """Latents [N, h, *S] after each model step of action sequences [N, h * rows_per_step, A].
@@ -274,8 +279,9 @@ class WorldModel:
 
     def _score_chunk(
         self, context: Context, goal: Float | JointTarget | None, actions: Float,
+        residuals: bool = False,
     ) -> Scores:
-        tally = self._tally(context, goal, actions)
+        tally = self._tally(context, goal, actions, residuals)
         start, steps = self._start(context, actions)
         done, block = 0, None
         for block in self._dynamics.blocks(start, steps):
@@ -284,7 +290,7 @@ class WorldModel:
         costs, distances = tally.scores()
         at_once = block is not None and block.shape[1] == done
         latents = block[int(np.argmin(costs))].copy() if at_once and block is not None else None
-        return Scores(costs, distances, latents)
+        return Scores(costs, distances, latents, tally.residuals() if residuals else None)
 
     def _chunks(self, actions: Float) -> Iterator[Float]:
         rows = self.manifest.planner.horizon * self.manifest.action.rows_per_step
@@ -305,7 +311,7 @@ class WorldModel:
             left -= block.shape[1]
 
     def _tally(
-        self, context: Context, goal: Float | JointTarget | None, actions: Float,
+        self, context: Context, goal: Float | JointTarget | None, actions: Float, residuals: bool,
     ) -> Tally:
         cost = self.manifest.cost
         if isinstance(goal, JointTarget):
@@ -315,7 +321,7 @@ class WorldModel:
             return JointTally(self.manifest, goal, states)
         if isinstance(cost, DistanceCost):
             assert goal is not None
-            return DistanceTally(self.manifest, cost, goal)
+            return DistanceTally(self.manifest, cost, goal, residuals)
         assert isinstance(cost, ReturnCost)
         return ReturnTally(cost, self._graphs, context.latent)
 
@@ -352,6 +358,11 @@ class WorldModel:
         planner, golden = self.manifest.planner, self.bundle.golden
         tensors = self._dynamics.bytes_per_sequence(planner.horizon)
         tensors += FLOAT_BYTES * 2 * planner.horizon * self.manifest.action.step_size
+        if planner.refinement is not None and isinstance(self.manifest.cost, DistanceCost):
+            # Residuals, how they follow the actions, and what secants add to that.
+            last = all(term.steps == 'last' for term in self.manifest.cost.terms)
+            steps = 1 if last else planner.horizon
+            tensors += FLOAT_BYTES * 3 * self.manifest.latent.size * steps
         context, goal = golden_start(self.bundle)
 
         def imagine(count: int) -> None:

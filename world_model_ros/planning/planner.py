@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from world_model_ros.bundle import PlannerSettings
 from world_model_ros.inference import Context, JointTarget, WorldModel, golden_start
 from world_model_ros.planning.pace import Pace
+from world_model_ros.planning.refinement import Refinement
 from world_model_ros.planning.samplers import Sampler, sampler
 from world_model_ros.planning.scoring import Scoring
 from world_model_ros.planning.sequences import Sequences
@@ -98,12 +99,14 @@ class Planner:
         self._model, self._settings, self._clock = model, settings, clock
         self._sequences = Sequences(manifest, settings)
         self._grid = self._sequences.constant_grid(settings.constant_grid)
+        self._refinement = Refinement(manifest, settings)
         self._rows_per_step = manifest.action.rows_per_step
         # Where the runtime loops, what is chosen is imagined once more, for its latents.
         self._loops = manifest.graphs.rollout is None
         self._pace = self._measured_pace()
-        # Seconds: for a policy's sequence, for a batch to be made, for a plan to be put together.
-        self._policy_time = self._batch_time = self._end_time = 0.0
+        # Seconds: for a policy's sequence, for a batch to be made, for a round of the refinement
+        # besides scoring, for a plan to be put together.
+        self._policy_time = self._batch_time = self._round_time = self._end_time = 0.0
         if settings.policy_samples:
             context, _ = golden_start(model.bundle)
             for _ in range(2):  # the first call of a graph is slower
@@ -127,10 +130,10 @@ class Planner:
         started = self._clock()
         start = self._start(context, committed, warm_start)
         fixed_rows = start.first[:start.fixed]
+        generator = np.random.Generator(np.random.PCG64(seed))
         search = sampler(
             self._settings, self._sequences.knots_of(start.first, start.fixed),
-            self._sequences.lower, self._sequences.upper,
-            np.random.Generator(np.random.PCG64(seed)))
+            self._sequences.lower, self._sequences.upper, generator)
         scoring = Scoring(self._model, context, goal, self._pace, self._clock)
         until, refits, best = deadline, 0, start.first
         # What is not scoring takes a small share of the time, unless it was a stall.
@@ -142,7 +145,7 @@ class Planner:
             left = until - began - min(self._batch_time, most)
             if iteration and not self._pace.fitting(left):
                 break
-            size = self._population(search, iteration, left)
+            size = self._population(search, iteration, left, start.fixed)
             near = int(_NEARBY * size)
             if iteration == 0:
                 knots = self._opening(search, size - near, context, start, until)
@@ -162,6 +165,7 @@ class Planner:
                 break
             best = scoring.actions
         scoring.score(self._sequences.rows_of(search.mean[None], fixed_rows), until)
+        self._refine(scoring, start.fixed, generator, until, most)
         latents, scored = scoring.latents(), self._clock()
         distance = math.nan if goal is None else self._model.goal_distance(context, goal)
         elites = self._sequences.rows_of(search.elites, fixed_rows)
@@ -189,15 +193,31 @@ class Planner:
         first[:fixed] = committed[:fixed]
         return _Start(first, fixed, still, elites)
 
-    def _population(self, search: Sampler, iteration: int, left: float) -> int:
+    def _population(self, search: Sampler, iteration: int, left: float, fixed: int) -> int:
         """Sequences to draw: what fits, spread over the iterations that are still to come.
 
         Two rounds of half the size find more than one round, down to twice the elites, of which a
-        refit can still choose.
+        refit can still choose. The refinement gets its share if that is worth a round.
         """
-        wanted = search.population(iteration)
-        fitting = self._pace.fitting(left) // (self._settings.iterations - iteration)
-        return min(wanted, max(fitting, 2 * self._settings.elites))
+        wanted, iterations = search.population(iteration), self._settings.iterations - iteration
+        fitting = self._pace.fitting(left)
+        if self._refinement.rounds:
+            refined = self._refinement.rounds * self._refinement.sequences(fixed)
+            share = fitting * refined // (refined + wanted * iterations)
+            if share >= self._refinement.least:
+                fitting -= share
+        return min(wanted, max(fitting // iterations, 2 * self._settings.elites))
+
+    def _refine(self, scoring: Scoring, fixed: int, generator: np.random.Generator, until: float,
+                most: float) -> None:
+        """Rounds of the refinement, as far as there is time; `most` is set aside for each."""
+        for _ in range(self._refinement.rounds):
+            began, spent = self._clock(), scoring.seconds
+            if not self._refinement.round(scoring, fixed, generator,
+                                          until - min(self._round_time, most)):
+                return
+            beside = self._clock() - began - (scoring.seconds - spent)
+            self._round_time = _followed(self._round_time, beside)
 
     def _opening(self, search: Sampler, size: int, context: Context, start: _Start,
                  until: float) -> Float:

@@ -15,12 +15,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from world_model_ros.inference import Context, JointTarget, WorldModel
+from world_model_ros.inference import Context, JointTarget, Scores, WorldModel
 from world_model_ros.planning.pace import Pace
 
 Float = NDArray[np.float32]
@@ -35,6 +35,7 @@ class Scoring:
     actions: [R, A], the cheapest sequence; the first one if none has a finite cost
     cost, steps: of it, as in `Scores`
     samples: sequences imagined
+    seconds: that they took
     """
 
     def __init__(self, model: WorldModel, context: Context, goal: Float | JointTarget | None,
@@ -45,6 +46,7 @@ class Scoring:
         self.actions = self.steps = np.empty(0, np.float32)
         self.cost = np.inf
         self.samples = 0
+        self.seconds = 0.0
         self._latents: Float | None = None
 
     def score(self, actions: Float, until: float) -> Float:
@@ -54,29 +56,44 @@ class Scoring:
         machine that turns slower. The very first sequence is scored in any case. Raises
         InferenceError.
         """
-        parts, done = [], 0
+        parts = [scores.costs for scores in self._calls(actions, until, residuals=False)]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def residuals(self, actions: Float, until: float) -> Float:
+        """As `score`, for residuals [n, E] whose squares add up to the costs; see `Scores`."""
+        parts = [scores.residuals for scores in self._calls(actions, until, residuals=True)
+                 if scores.residuals is not None]
+        return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+    def fitting(self, until: float) -> int:
+        """Sequences that there is time for."""
+        return self._pace.fitting(until - self._clock())
+
+    def _calls(self, actions: Float, until: float, residuals: bool) -> Iterator[Scores]:
+        done = 0
         while done < len(actions):
             left = until - self._clock()
             fitting = self._pace.safe(left) or min(self._pace.fitting(_LAST_BET * left), 1)
             size = min(len(actions) - done, max(fitting, 0 if self.samples else 1))
             if not size:
                 break
-            parts.append(self._call(actions[done:done + size]))
+            yield self._call(actions[done:done + size], residuals)
             done += size
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
-    def _call(self, actions: Float) -> Float:
+    def _call(self, actions: Float, residuals: bool) -> Scores:
         before = self._clock()
-        scores = self._model.score(self._context, self._goal, actions)
-        self._pace.record(len(actions), self._clock() - before)
+        scores = self._model.score(self._context, self._goal, actions, residuals)
+        seconds = self._clock() - before
+        self._pace.record(len(actions), seconds)
         self.samples += len(actions)
+        self.seconds += seconds
         costs = np.where(np.isfinite(scores.costs), scores.costs, np.float32(np.inf))
         index = int(np.argmin(costs))
         if costs[index] < self.cost or not self.actions.size:
             self.cost = float(costs[index])
             self.actions, self.steps = actions[index].copy(), scores.steps[index].copy()
             self._latents = scores.latents
-        return costs
+        return scores._replace(costs=costs)
 
     def latents(self) -> Float:
         """Latents [H, *S] of the cheapest sequence; imagined once more if none were kept."""

@@ -103,6 +103,10 @@ class Sequences:
         closest: Float = np.clip(knots, self.lower, self.upper)
         return closest
 
+    def acting(self, fixed: int) -> NDArray[np.intp]:
+        """Indices of the knots that act before the end, where so many rows are committed."""
+        return np.flatnonzero((self._weights[:self.rows - fixed] > 0).any(0))
+
     def constant(self, actions: Float) -> Float:
         """Knots [N, M, A] of actions [N, A] held over the whole plan."""
         return np.repeat(self.normalize(actions)[:, None], self._weights.shape[1], axis=1)

@@ -43,7 +43,8 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     'goal': ('source', 'metric', 'reduction', 'reached'),
     'planner': ('sampler', 'horizon', 'knots', 'interpolation', 'samples', 'iterations', 'elites',
                 'sigma', 'sigma_min', 'momentum', 'constant_grid', 'memory', 'workspace',
-                'noise_exponent', 'decay', 'kept_elites', 'temperature', 'policy_samples'),
+                'noise_exponent', 'decay', 'kept_elites', 'temperature', 'policy_samples',
+                'refinement'),
 }
 _HINTS = {
     'model.name': 'my-robot-model',
