@@ -15,96 +15,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from dds import LATCHED, Graph
+from dds import LATCHED
+from doctor_robot import BUFFERS, Robot
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
-from toy_bundle import JOINTS, write_toy_bundle
 
 from world_model_ros.cli import middleware
-from world_model_ros.cli.main import main
-
-HERE = Path(__file__).parent
-BUFFERS = middleware.FAST_DDS_TRANSPORTS
-CONTROLLER: dict[str, Any] = {
-    'autostart': True, 'joints': list(JOINTS),
-    'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
-    **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}}
-
-
-class Robot:
-    """A running robot: drivers, controller and world model, each a process."""
-
-    def __init__(self, folder: Path, graph: Graph) -> None:
-        self.folder, self.graph = folder, graph
-        self.bundle = folder / 'bundle'
-        write_toy_bundle(self.bundle)
-        graph.start('driver', [sys.executable, '-u', str(HERE / 'driver.py')], environment={
-            'PYTHONPATH': os.pathsep.join([str(HERE.parent), os.environ.get('PYTHONPATH', '')])})
-        self.control('controller')
-        graph.spawn('world_model', parameters={'autostart': True, 'bundle': str(self.bundle)},
-                    remap={'image': 'camera/image_raw'})
-        graph.wait_until_active('world_model', 40.0)
-
-    def control(self, name: str) -> subprocess.Popen[bytes]:
-        """Start a controller under a name."""
-        process = self.graph.spawn('controller', parameters=CONTROLLER, remap={
-            '__node': name, 'commands': 'velocity_controller/commands',
-            'model_info': 'world_model/model_info', 'heartbeat': 'world_model/heartbeat',
-            'proposal': 'world_model/proposal'})
-        self.graph.wait_until_active(name, 40.0)
-        return process
-
-    def file(self, **world_model: Any) -> Path:
-        """Write a robot's YAML; `limits` in it go to the controller, the rest to world_model."""
-        limits = world_model.pop('limits', {})
-        file = self.folder / 'robot.yaml'
-        file.write_text(json.dumps({
-            '/**/controller': {'ros__parameters': {**CONTROLLER, **limits}},
-            '/**/world_model': {'ros__parameters': world_model}}))
-        return file
-
-
-@pytest.fixture(scope='module')
-def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
-    folder = tmp_path_factory.mktemp('doctor')
-    with Graph(folder) as graph:
-        os.environ['ROS_DOMAIN_ID'] = str(graph.domain)
-        try:
-            yield Robot(folder, graph)
-        finally:
-            del os.environ['ROS_DOMAIN_ID']
-
-
-@pytest.fixture(scope='module')
-def delivery(robot: Robot) -> middleware.Delivery:
-    """What became of test images, measured once: it takes four seconds."""
-    return middleware.try_images({middleware.TRANSPORTS: BUFFERS, middleware.RANGE: 'SUBNET'})
-
-
-@pytest.fixture
-def doctor(
-    delivery: middleware.Delivery, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Callable[..., tuple[int, str]]:
-    monkeypatch.setattr(middleware, 'try_images', lambda: delivery)
-
-    def examine(*words: str | Path) -> tuple[int, str]:
-        code = main(['doctor', *map(str, words)])
-        return code, capsys.readouterr().out
-
-    return examine
-
 
 Doctor = Callable[..., tuple[int, str]]
 

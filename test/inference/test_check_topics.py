@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.cli import topics
 from world_model_ros.inference.findings import Grade
 from world_model_ros.nodes.convert import to_stamp
+from world_model_ros.observation import Calibration, Window
 
 REACH = load_bundle(Path(__file__).parents[2] / 'models' / 'reach').manifest
 TOPICS = topics.needed(REACH, (), 'joint_states', 'pose')
@@ -189,29 +191,58 @@ def test_each_camera_of_a_model_is_judged_on_its_own_topic() -> None:
     assert 'remap "wrist/image_raw"' in silent.cure
 
 
-@pytest.mark.parametrize(('focal', 'grade', 'text'), [
-    (60.0, None, ''), (300.0, Grade.UNFIT, 'not wide enough'),
-    (0.0, Grade.WARNING, 'not calibrated'), (None, Grade.WARNING, 'not published')])
-def test_a_camera_that_shows_less_than_the_model_was_trained_on_is_found(
-    focal: float | None, grade: Grade | None, text: str,
+def lens(focal: float = 60.0, **changes: Any) -> dict[str, Any]:
+    """What the probe says of a `camera_info`."""
+    k = (focal, 0.0, 63.5, 0.0, focal, 47.5, 0.0, 0.0, 1.0)
+    p = (*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0)
+    return {**asdict(Calibration(k, p, 'plumb_bob', (0.0,) * 5, Window(128), Window(96))),
+            **changes}
+
+
+@pytest.mark.parametrize(('info', 'grade', 'text', 'cure'), [
+    (lens(), None, '', ''),
+    (lens(300.0), Grade.UNFIT, 'not wide enough', 'use a wider lens'),
+    (lens(0.0), Grade.WARNING, 'not calibrated', 'camera_calibration'),
+    (lens(-1.0), Grade.UNFIT, 'the focal length -1', 'correct its driver'),
+    (lens(horizontal=asdict(Window(640)), vertical=asdict(Window(480))), Grade.UNFIT,
+     'is of pictures of 640x480, the picture has 128x96', 'publish both alike'),
+    (lens(d=(-0.7, 0.0, 0.0, 0.0, 0.0)), Grade.WARNING, 'by -9% of its distance', 'image_proc'),
+    ({}, Grade.WARNING, 'not published; sensor_msgs/msg/CameraInfo is published on /hand/info',
+     'beside the pictures')],
+    ids=['fit', 'narrow', 'uncalibrated', 'nonsense', 'other size', 'bent', 'absent'])
+def test_what_a_camera_says_of_itself_is_held_against_what_the_model_was_trained_on(
+    info: dict[str, Any], grade: Grade | None, text: str, cure: str,
 ) -> None:
     manifest = two_cameras([{'horizontal': 0.7, 'vertical': 0.7}] * 2)
     wanted = topics.needed(manifest, ('wrist:=/hand/color',), 'joint_states', 'pose')
     assert wanted['camera_info.wrist'] == '/hand/camera_info'
     assert wanted['camera_info.overhead'] == 'overhead/camera_info'
     found = heard()
+    found['topics']['/hand/info'] = ['sensor_msgs/msg/CameraInfo']
     image = found.pop('image')
-    for camera in ('overhead', 'wrist'):
+    for camera, last in (('overhead', lens()), ('wrist', info)):
         found[f'image.{camera}'] = image
-        lens = 60.0 if camera == 'overhead' else focal
-        k = [lens, 0.0, 63.5, 0.0, lens, 47.5, 0.0, 0.0, 1.0]
-        found[f'camera_info.{camera}'] = {**image, 'topic': f'/{camera}/camera_info', 'last': {
-            'k': k, 'p': k, 'horizontal': [128, 0, 0, 0], 'vertical': [96, 0, 0, 0],
-        } if lens is not None else {}}
+        found[f'camera_info.{camera}'] = {
+            **image, 'topic': f'/{camera}/camera_info', 'type': 'sensor_msgs/msg/CameraInfo',
+            'last': last, 'arrivals': image['arrivals'] if last else [],
+            'publishers': image['publishers'] if last else []}
     findings = topics.judge(manifest, found)
     assert [(it.grade, it.about) for it in findings] == (
         [(grade, '/wrist/camera_info')] if grade else [])
-    assert all(text in it.problem and it.cure for it in findings)
+    assert all(text in it.problem and cure in it.cure for it in findings), findings
+
+
+def test_a_camera_info_for_which_pictures_wait_is_found() -> None:
+    manifest = REACH.model_copy(update={'image': ImageContract.model_validate({
+        **REACH.image.model_dump(),  # type: ignore[union-attr]
+        'fields_of_view': ({'horizontal': 0.7, 'vertical': 0.7},)})})
+    found = heard()
+    kind = 'sensor_msgs/msg/CameraInfo'
+    found['camera_info'] = {**found['image'], 'topic': '/camera_info', 'type': kind}
+    nothing_came('camera_info', publishers=[
+        {'node': '/driver', 'type': kind, 'reliability': 'reliable', 'refusal': ''}])(found)
+    (silent,) = topics.judge(manifest, found)
+    assert silent.grade is Grade.UNFIT and 'but nothing came' in silent.problem
 
 
 def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(

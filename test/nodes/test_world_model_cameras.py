@@ -213,7 +213,10 @@ def test_one_frozen_camera_of_two_is_found_and_named(graph: Graph, robot: Robot)
 
 
 def test_the_doctor_looks_at_the_topic_of_each_camera(graph: Graph) -> None:
-    graph.wait_for(lambda: read_by(graph.node, '/world_model') == {
+    health = observed(graph)
+    graph.wait_for(lambda: bool(values(health())), 5, 'diagnostics')
+    topics = {values(health())[f'{camera}_image_topic']: camera for camera in CAMERAS}
+    graph.wait_for(lambda: read_by(graph.node, '/world_model', topics) == {
         'image.overhead': '/overhead/image_raw', 'image.wrist': '/wrist/image_raw',
         'joint_states': '/joint_states', 'pose': '/pose'}, 5, 'the topics of both cameras')
 

@@ -24,6 +24,8 @@ from toy_bundle import toy_manifest
 
 from world_model_ros.bundle import FieldOfView, ImageContract
 from world_model_ros.observation import (
+    BEND,
+    Calibration,
     ImageError,
     Optics,
     OpticsError,
@@ -32,6 +34,7 @@ from world_model_ros.observation import (
     camera_optics,
     cut_field,
     fit_pictures,
+    lens_shift,
 )
 from world_model_ros.observation.image import UInt8Array
 
@@ -172,3 +175,32 @@ def test_a_camera_whose_field_is_unknown_is_cropped_as_the_bundle_says() -> None
     plain = fit_pictures({'': Picture(scene)}, contract())
     named = contract(fields_of_view=({'horizontal': 0.6, 'vertical': 0.6},))
     np.testing.assert_array_equal(fit_pictures({'': Picture(scene)}, named), plain)
+
+
+@given(angle=st.floats(0.05, 0.7),
+       d=st.lists(st.floats(-0.2, 0.2), max_size=8).filter(lambda d: len(d) not in (1, 2, 3, 6, 7)))
+def test_a_lens_moves_what_it_sees_as_opencv_has_it(angle: float, d: list[float]) -> None:
+    model = 'rational_polynomial' if len(d) == 8 else 'plumb_bob'
+    radial = np.array(d)
+    radial[2:4] = 0.0  # the tangential terms
+    at, _ = cv2.projectPoints(np.array([[math.tan(angle), 0.0, 1.0]]), np.zeros(3), np.zeros(3),
+                              np.eye(3), radial if d else None)
+    moved = at[0, 0, 0] / math.tan(angle) - 1
+    assert lens_shift(model, d, angle) == pytest.approx(moved, abs=1e-6)
+
+
+@given(angle=st.floats(0.05, 1.4), d=st.lists(st.floats(-0.05, 0.05), min_size=4, max_size=4))
+def test_a_fisheye_moves_what_it_sees_as_opencv_has_it(angle: float, d: list[float]) -> None:
+    at, _ = cv2.fisheye.projectPoints(
+        np.array([[[math.tan(angle), 0.0, 1.0]]]), np.zeros(3), np.zeros(3), np.eye(3),
+        np.array(d))
+    moved = at[0, 0, 0] / math.tan(angle) - 1
+    assert lens_shift('equidistant', d, angle) == pytest.approx(moved, abs=1e-6)
+
+
+def test_rectified_pictures_are_not_bent_and_of_an_unknown_lens_nothing_is_claimed() -> None:
+    calibration = Calibration((60.0,) * 9, (60.0,) * 12, 'plumb_bob', (-0.4,), *(Window(128),) * 2)
+    assert calibration.bend('/camera/image_rect_color/compressed', field(0.7, 0.7)) == 0.0
+    assert calibration.bend('/camera/image_raw', field(0.7, 0.7)) < -BEND
+    assert lens_shift('thin_prism_fisheye', (0.3,) * 8, 0.5) == 0.0
+    assert not abs(lens_shift('plumb_bob', (math.nan,), 0.5)) <= BEND

@@ -18,11 +18,12 @@ Pure functions of that finding, so that each fault can be tried without a robot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from world_model_ros.bringup.robot_file import Robot
 from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.observation import called
 
 Graph = Mapping[str, Any]
 _LEVELS = {1: 'warning', 2: 'error', 3: 'stale'}
@@ -54,6 +55,19 @@ def judge_joints(graph: Graph, robot: Robot) -> Iterator[Finding]:
             f' it has {", ".join(names[:8])}',
             "correct the parameter joints in the robot's YAML, or remap joint_states to this "
             "robot's topic")
+
+
+def judge_cameras(graph: Graph, lost: Sequence[str]) -> Iterator[Finding]:
+    """Yield the cameras of a bundle, `lost`, that are on none of the topics listened to."""
+    if lost:
+        read = [one['topic'] for name, one in graph.items() if name.partition('.')[0] == 'image']
+        yield Finding(
+            Grade.WARNING, 'cameras', 'nobody says on which topic '
+            f'{" and ".join(called(camera) for camera in lost)} of the bundle is; listened was to '
+            f'{", ".join(read)}',
+            'give ' + ' '.join(f'--image-topic {camera}{":=" * bool(camera)}TOPIC'
+                               for camera in lost)
+            + ', or activate world_model with this bundle, which then says so itself')
 
 
 def describe_nodes(graph: Graph) -> list[tuple[str, str]]:

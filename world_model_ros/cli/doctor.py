@@ -40,14 +40,13 @@ from world_model_ros.bringup.robot_file import (
     read_parameters,
     read_robot,
 )
-from world_model_ros.bundle import Bundle, BundleError, load_bundle
+from world_model_ros.bundle import Bundle, BundleError, load_bundle, load_manifest
 from world_model_ros.cli import diagnosis, middleware, topics
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.providers import available, choose
 from world_model_ros.inference.report import Report, Section
 from world_model_ros.inference.sessions import INSTALL, ProviderError
-from world_model_ros.observation import image_topic
 
 _MARKS = {Grade.UNFIT: ('✗', 'bold red'), Grade.WARNING: ('!', 'bold yellow'),
           Grade.NOTE: ('·', 'dim')}
@@ -81,8 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Examine everything, print one screen; 0 if nothing stands in the way."""
     report = Report()
+    cameras = _cameras(args, report)
     with ThreadPoolExecutor() as pool:
-        looking, trying = pool.submit(_look, args), pool.submit(middleware.try_images)
+        looking, trying = pool.submit(_look, args, cameras), pool.submit(middleware.try_images)
         try:
             graph: dict[str, Any] | None = looking.result()
         except topics.ProbeError as error:
@@ -114,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.fit else 1
 
 
-def _look(args: argparse.Namespace) -> dict[str, Any]:
-    given = {**_cameras(args), **{name: topic for name, topic in (
+def _look(args: argparse.Namespace, cameras: Mapping[str, str]) -> dict[str, Any]:
+    given = {**cameras, **{name: topic for name, topic in (
         ('joint_states', args.joint_topic), ('pose', args.pose_topic)) if topic}}
     return topics.run_probe('graph_probe', [
         '--namespace', args.namespace, '--seconds', str(args.listen),
@@ -124,17 +124,22 @@ def _look(args: argparse.Namespace) -> dict[str, Any]:
     ], args.listen, {**os.environ, **discovery_profile()})
 
 
-def _cameras(args: argparse.Namespace) -> dict[str, str]:
+def _cameras(args: argparse.Namespace, report: Report) -> dict[str, str]:
     """Topics of cameras, as far as the command line tells them."""
+    words: list[str] = args.image_topic
     try:
-        image = load_bundle(args.bundle).manifest.image if args.bundle else None
+        manifest = load_manifest(args.bundle) if args.bundle else None
+        if manifest is not None and (words or (manifest.image and manifest.image.cameras)):
+            wanted = topics.needed(manifest, words, 'joint_states', 'pose')
+            return {name: topic for name, topic in wanted.items()
+                    if topics.kind_of(name) == 'image'}
     except BundleError:
-        image = None  # told where the bundle is examined
-    if image is not None and image.cameras:
-        at = {camera: image_topic(camera) for camera in image.cameras}
-        at.update(word.split(':=', 1) for word in args.image_topic if ':=' in word)
-        return {f'image.{camera}': topic for camera, topic in at.items()}
-    return {'image': args.image_topic[-1]} if args.image_topic else {}
+        pass  # told where the bundle is examined
+    except topics.ProbeError as error:
+        report.findings.append(Finding(
+            Grade.UNFIT, '--image-topic', str(error), 'name the cameras as the bundle does'))
+    given = [word.rpartition(':=') for word in words]
+    return {f'image.{camera}' if camera else 'image': topic for camera, _, topic in given}
 
 
 def _parameters(
@@ -240,11 +245,13 @@ def _graph(
 ) -> None:
     report.findings += diagnosis.judge(graph)
     if bundle:
-        wanted = {topics.kind_of(name) for name in topics.needed(
-            bundle.manifest, (), 'joint_states', 'pose')} - {'camera_info'}
-        heard = {key: value for key, value in graph.items() if topics.kind_of(key) in wanted
-                 or key in ('use_sim_time', 'clock_publishers', 'topics')}
+        wanted = topics.needed(bundle.manifest, (), 'joint_states', 'pose')
+        lost = [name for name in wanted if name not in graph]
+        heard = {name: graph[name] for name in wanted if name not in lost} | {
+            name: graph[name] for name in ('use_sim_time', 'clock_publishers', 'topics')}
         report.findings += topics.judge(bundle.manifest, heard)
+        report.findings += diagnosis.judge_cameras(graph, [
+            topics.camera_of(name) for name in lost if topics.kind_of(name) == 'image'])
     else:
         heard = {key: value for key, value in graph.items()
                  if topics.kind_of(key) in ('image', 'joint_states')}

@@ -35,11 +35,12 @@ from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.bundle import Manifest, PoseProprioception
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.observation import (
+    BEND,
     ENCODINGS,
+    Calibration,
     ImageError,
     OpticsError,
     Window,
-    camera_optics,
     cut_field,
     image_topic,
 )
@@ -99,7 +100,7 @@ def listen(wanted: Mapping[str, str], seconds: float, use_sim_time: bool) -> dic
 def topic_options(topics: Mapping[str, str]) -> list[str]:
     """Topics as the probes take them."""
     return [word for name, topic in topics.items() for word in (
-        f'--{kind_of(name).replace("_", "-")}', ':='.join(filter(None, (_camera(name), topic))))]
+        f'--{kind_of(name).replace("_", "-")}', ':='.join(filter(None, (camera_of(name), topic))))]
 
 
 def _key(kind: str, camera: str) -> str:
@@ -111,7 +112,8 @@ def kind_of(name: str) -> str:
     return name.partition('.')[0]
 
 
-def _camera(name: str) -> str:
+def camera_of(name: str) -> str:
+    """The camera that a topic of `needed` is of; empty for one without a name."""
     return name.partition('.')[2]
 
 
@@ -177,9 +179,8 @@ def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
     if one['arrivals']:
         return []
     if not one['publishers']:
-        others = sorted(other for other, kinds in heard['topics'].items() if wanted in kinds)
-        elsewhere = f'; {wanted} is published on {", ".join(others)}' if others else ''
-        return [Finding(Grade.UNFIT, topic, f'nobody publishes there{elsewhere}',
+        others = _others(heard, wanted)
+        return [Finding(Grade.UNFIT, topic, f'nobody publishes there{_published(heard, wanted)}',
                         f'start the driver, or remap "{_input(name)}" to its topic '
                         f'(-r {_input(name)}:={others[0] if others else "/ITS/TOPIC"})')]
     if not right:
@@ -196,38 +197,70 @@ def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
                     'get through ("wmros doctor" tries)')]
 
 
+def _others(heard: Mapping[str, Any], kind: str) -> list[str]:
+    return sorted(topic for topic, kinds in heard['topics'].items() if kind in kinds)
+
+
+def _published(heard: Mapping[str, Any], kind: str) -> str:
+    """Where else a kind of message is published, in words."""
+    others = _others(heard, kind)
+    return f'; {kind} is published on {", ".join(others)}' if others else ''
+
+
 def _input(name: str) -> str:
     """What the node calls a topic."""
-    return image_topic(_camera(name)) if kind_of(name) == 'image' else name
+    return image_topic(camera_of(name)) if kind_of(name) == 'image' else kind_of(name)
 
 
 def _field(manifest: Manifest, heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
-    """Whether a camera shows the field of view that the model was trained on."""
-    one, camera = heard[name], _camera(name)
-    picture = heard[_key('image', camera)]['last']
-    contract = manifest.image
+    """Whether a camera shows the field of view that the model was trained on, as the node judges.
+
+    `name` is that of a `camera_info` in `heard`.
+    """
+    one, picture = heard[name], heard[_key('image', camera_of(name))]
+    if one['publishers'] and not one['arrivals']:
+        yield from _delivery(heard, name)  # pictures wait for it
+        return
+    if not one['arrivals']:
+        elsewhere = _published(heard, one['type'])
+        yield _unknown(one, f'is not published{elsewhere}', 'let the driver publish it beside the '
+                       'pictures, as image_transport does')
+        return
+    contract, lens = manifest.image, _calibration(one['last'])
     assert contract is not None and contract.fields_of_view is not None
-    optics = None
+    field = contract.fields_of_view[(contract.cameras or ('',)).index(camera_of(name))]
     try:
-        if one['last']:
-            last = one['last']
-            topic = heard[_key('image', camera)]['topic'].removesuffix('/compressed')
-            rectified = topic.rsplit('/', 1)[-1].startswith('image_rect')
-            optics = camera_optics(
-                *((last['p'], 4) if rectified else (last['k'], 3)),
-                *(Window(*last[axis]) for axis in ('horizontal', 'vertical')))
-        if optics is not None and picture:
-            field = contract.fields_of_view[(contract.cameras or ('',)).index(camera)]
-            cut_field(np.empty((picture['height'], picture['width'], 3), np.uint8), optics, field)
+        optics = lens.optics(picture['topic'])
+        if optics is None:
+            yield _unknown(one, 'says that the camera is not calibrated',
+                           'calibrate the camera (camera_calibration)')
+        elif size := picture['last']:
+            cut_field(np.empty((size['height'], size['width'], 3), np.uint8), optics, field)
     except (ImageError, OpticsError) as error:
         problem, _, cure = str(error).rpartition(': ')
         yield Finding(Grade.UNFIT, one['topic'], problem, cure)
-    if picture and optics is None:
-        what = 'says that the camera is not calibrated' if one['last'] else 'is not published'
+        return
+    bend = lens.bend(picture['topic'], field)
+    if optics is not None and not abs(bend) <= BEND:
         yield Finding(
-            Grade.WARNING, one['topic'], f'{what}, so nobody knows whether the camera shows what '
-            'the model was trained on', 'calibrate the camera (camera_calibration) and let its '
-            'driver publish camera_info; without it, use a camera like the one of the training')
+            Grade.WARNING, one['topic'], f'the lens moves the border of what the model was trained '
+            f'on by {bend:+.0%} of its distance from the middle ({lens.model}), which the model '
+            'takes for another place',
+            'rectify the pictures (image_proc) and read its image_rect, unless the training '
+            'pictures were bent alike')
+
+
+def _calibration(last: Mapping[str, Any]) -> Calibration:
+    return Calibration(last['k'], last['p'], last['model'], last['d'],
+                       Window(**last['horizontal']), Window(**last['vertical']))
+
+
+def _unknown(one: Mapping[str, Any], problem: str, cure: str) -> Finding:
+    """That nothing says what a camera's pictures show."""
+    return Finding(
+        Grade.WARNING, one['topic'], f'{problem}, so nobody knows whether the camera shows what '
+        'the model was trained on: pictures are cropped as for a camera like the one of the '
+        'training', f'{cure}; without it, use a camera like the one of the training')
 
 
 def _image(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:

@@ -37,14 +37,13 @@ from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.qos import IMAGE, SENSOR
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.observation import (
+    Calibration,
     ImageError,
     Optics,
     OpticsError,
     Picture,
-    Window,
     about,
     called,
-    camera_optics,
     decode_compressed,
     decode_image,
     image_topic,
@@ -112,9 +111,17 @@ class Cameras:
             if name in measured and not self._cameras[name].info_topic:
                 self._ask(name, self._cameras[name])
 
+    def topics(self) -> dict[str, str]:
+        """Where each camera's pictures are read, as values for /diagnostics."""
+        return {f'{name}_image_topic' if name else 'image_topic': self._topic(name)
+                for name in tuple(self._cameras)}
+
+    def _topic(self, name: str) -> str:
+        return self._node.resolve_topic_name(image_topic(name))
+
     def _open(self, name: str) -> _Camera:
         camera, topic = _Camera(), image_topic(name)
-        beneath = f'{self._node.resolve_topic_name(topic)}/compressed'
+        beneath = f'{self._topic(name)}/compressed'
         for subscription in (
             self._border.subscribe(Image, topic, partial(self._on_image, name), IMAGE),
             self._border.subscribe(CompressedImage, f'{topic}/compressed',
@@ -125,9 +132,9 @@ class Cameras:
 
     def _ask(self, name: str, camera: _Camera) -> None:
         """Listen to what the driver says of its pictures."""
-        above, _, last = self._node.resolve_topic_name(image_topic(name)).rpartition('/')
-        camera.info_topic = f'{above}/camera_info'
-        take = partial(self._on_info, name, last.startswith('image_rect'))
+        topic = self._topic(name)
+        camera.info_topic = f'{topic.rpartition("/")[0]}/camera_info'
+        take = partial(self._on_info, name, topic)
         subscription = self._border.subscribe(
             CameraInfo, f'{name}/camera_info' if name else 'camera_info', take, SENSOR,
             at=camera.info_topic)
@@ -161,17 +168,13 @@ class Cameras:
                     'was trained with')
         self._take(name, Shot(message, camera.optics))
 
-    def _on_info(self, name: str, is_rectified: bool, info: CameraInfo) -> None:
+    def _on_info(self, name: str, topic: str, info: CameraInfo) -> None:
         camera = self._cameras.get(name)
         if camera is None:
             return
         camera.has_info, camera.problem = True, ''
-        roi = info.roi
-        windows = (Window(info.width, roi.x_offset, roi.width, info.binning_x),
-                   Window(info.height, roi.y_offset, roi.height, info.binning_y))
         try:
-            camera.optics = camera_optics(
-                *((info.p, 4) if is_rectified else (info.k, 3)), *windows)
+            camera.optics = Calibration.of(info).optics(topic)
         except OpticsError as error:
             camera.optics = None
             camera.problem = f'{camera.info_topic}: {error}'

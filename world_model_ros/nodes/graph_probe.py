@@ -51,6 +51,7 @@ _COMMANDS = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTraject
              'geometry_msgs/msg/TwistStamped')
 _COMMON = ('/parameter_events', '/rosout', '/diagnostics', '/clock')
 _DISCOVERY = 4.0  # s until a node that runs has been found
+_REPORT = 2.5  # s until a node that is active has told /diagnostics how it is
 _ANSWER = 2.0  # s until a node that is alive has answered
 _ASK_AGAIN = 0.7  # s: a server that has not discovered its client yet loses the answer
 
@@ -71,16 +72,21 @@ def examine(
     nodes = {path: _ask(node, path) for path in paths.values() if _copies(node, path)}
     if any(one['parameters'].get('use_sim_time') for one in nodes.values()):
         node.set_parameters([Parameter('use_sim_time', value=True)])
-    topics = dict(given)
-    for more in (read_by(node, paths['world_model']), _DEFAULTS):
+    world_model, topics = paths['world_model'], dict(given)
+    if nodes.get(world_model, {}).get('state') == 'active' and len(_images(node, world_model)) > 1:
+        _spin_until(node, lambda: bool(_cameras(statuses, world_model)), _REPORT)
+    for more in (read_by(node, world_model, _cameras(statuses, world_model)), _DEFAULTS):
         kinds = {name.partition('.')[0] for name in topics}
         topics.update((name, topic) for name, topic in more.items()
                       if name.partition('.')[0] not in kinds)
+    infos = {name.replace('image', 'camera_info', 1): _beside(topic)
+             for name, topic in topics.items() if name.partition('.')[0] == 'image'}
     commands = _commanded_by(node, paths['controller']) or {
         node.resolve_topic_name(topic): '' for topic in command_topics}
-    # Few models read a pose: one that nobody publishes is not worth waiting for.
-    poses = 'pose' in given or node.count_publishers(node.resolve_topic_name(topics['pose']))
-    heard = probe(node, topics, seconds, optional=() if poses else ('pose',))
+    # Few models read a pose: one that nobody publishes is not worth waiting for. A model of a
+    # certain field of view reads camera_info: heard for every one, judged for those alone.
+    heard = probe(node, {**topics, **infos}, seconds, optional=(
+        *infos, *(() if 'pose' in given else ('pose',))))
     return {
         'rmw': rclpy.get_rmw_implementation_identifier(),
         'expected': list(paths.values()),
@@ -101,11 +107,17 @@ def examine(
 _DEFAULTS = {'image': 'camera/image_raw', 'joint_states': 'joint_states', 'pose': 'pose'}
 
 
+def _beside(topic: str) -> str:
+    """Where image_transport has the calibration of the camera whose pictures are on a topic."""
+    above, slash, _ = topic.rpartition('/')
+    return f'{above}{slash}camera_info'
+
+
 def _note(message: DiagnosticArray, statuses: dict[str, dict[str, Any]]) -> None:
     for status in message.status:
         statuses[f'{status.hardware_id} {status.name}'] = {
             'node': status.hardware_id, 'name': status.name, 'level': status.level[0],
-            'message': status.message}
+            'message': status.message, 'values': {one.key: one.value for one in status.values}}
 
 
 def _spin_until(node: Node, condition: Callable[[], bool], within: float) -> bool:
@@ -165,16 +177,32 @@ def _call(node: Node, kind: type, name: str, request: Any) -> Any:
         node.destroy_client(client)
 
 
-def read_by(node: Node, path: str) -> dict[str, str]:
-    """The topics that a configured world_model reads; several cameras are named by their topics."""
+def read_by(node: Node, path: str, cameras: Mapping[str, str]) -> dict[str, str]:
+    """The topics that a configured world_model reads.
+
+    Several cameras are named as in `cameras`, topic -> name, else by their topics.
+    """
     subscribed = _endpoints(node.get_subscriber_names_and_types_by_node, path)
-    found: dict[str, str] = {}
-    for name in _DEFAULTS:
-        topics = [topic for topic, kinds in subscribed
-                  if TYPES[name] in kinds and not topic.endswith('/goal_image')]
-        found.update({name: topics[0]} if len(topics) == 1 else {
-            f'{name}.{topic.strip("/").removesuffix("/image_raw")}': topic for topic in topics})
+    images = _images(node, path)
+    found = {'image': images[0]} if len(images) == 1 else {
+        f'image.{cameras.get(topic) or topic.strip("/").removesuffix("/image_raw")}': topic
+        for topic in images}
+    for topic, kinds in subscribed:
+        found.update((name, topic) for name in ('joint_states', 'pose') if TYPES[name] in kinds)
     return found
+
+
+def _images(node: Node, path: str) -> list[str]:
+    """The topics of the cameras that a configured world_model sees with."""
+    return [topic for topic, kinds in _endpoints(node.get_subscriber_names_and_types_by_node, path)
+            if TYPES['image'] in kinds and not topic.endswith('/goal_image')]
+
+
+def _cameras(statuses: Mapping[str, Mapping[str, Any]], path: str) -> dict[str, str]:
+    """Topic -> name of the cameras that an active world_model sees with, as it says itself."""
+    return {topic: key.removesuffix('_image_topic') for status in statuses.values()
+            if status['node'] == path for key, topic in status['values'].items()
+            if key.endswith('_image_topic')}
 
 
 def _commanded_by(node: Node, path: str) -> dict[str, str]:

@@ -43,7 +43,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.qos import IMAGE, SENSOR
-from world_model_ros.observation import ImageError, decode_compressed
+from world_model_ros.observation import Calibration, ImageError, decode_compressed
 
 TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState',
          'pose': 'geometry_msgs/msg/PoseStamped', 'camera_info': 'sensor_msgs/msg/CameraInfo'}
@@ -86,7 +86,8 @@ def probe(
 
     Keys may go on after a dot, with the name of a camera. Where no picture comes, but compressed
     ones do, these are what was heard, as `world_model` has it. It ends when enough messages of each
-    have come, those that are `optional` left out, at the latest after `seconds`.
+    have come, at the latest after `seconds`; of what is `optional`, one is enough, and none where
+    nobody publishes it.
     """
     heard = {name: Heard(node.resolve_topic_name(topic)) for name, topic in topics.items()}
     kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, SENSOR, _joints),
@@ -100,10 +101,15 @@ def probe(
     for one in packed.values():
         node.create_subscription(
             CompressedImage, one.topic, partial(one.store, node, _compressed_facts), IMAGE)
+
+    def is_heard(name: str, one: Heard) -> bool:
+        if name in optional:
+            return bool(one.arrivals) or not node.count_publishers(one.topic)
+        return max(len(it.arrivals) for it in (one, packed.get(name, one))) >= _ENOUGH
+
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(
-            max(len(one.arrivals), len(packed[name].arrivals) if name in packed else 0) < _ENOUGH
-            for name, one in heard.items() if name not in optional):
+    while time.monotonic() < deadline and not all(
+            is_heard(name, one) for name, one in heard.items()):
         rclpy.spin_once(node, timeout_sec=0.1)
     instead = {name: one for name, one in packed.items()
                if one.arrivals and not heard[name].arrivals}
@@ -153,10 +159,7 @@ def _joints(message: JointState) -> dict[str, Any]:
 
 
 def _info(message: CameraInfo) -> dict[str, Any]:
-    roi = message.roi
-    return {'k': list(message.k), 'p': list(message.p),
-            'horizontal': [message.width, roi.x_offset, roi.width, message.binning_x],
-            'vertical': [message.height, roi.y_offset, roi.height, message.binning_y]}
+    return asdict(Calibration.of(message))
 
 
 def _no_facts(message: PoseStamped) -> dict[str, Any]:

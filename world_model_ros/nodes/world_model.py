@@ -414,7 +414,9 @@ class WorldModelNode(ManagedNode):
         """What `/diagnostics` says: the model, the observation, the goal and the planning."""
         if not self._active:
             return ()
-        reports = [self._model_health(), self._observer.health(), self._goals.health(),
+        observation = self._observer.health()
+        observation.values.update(self._cameras.topics())
+        reports = [self._model_health(), observation, self._goals.health(),
                    self._proposer.health()]
         if (shadow := self._shadow) is not None:
             reports.append(shadow.health(self._settings.real('hung_after')))

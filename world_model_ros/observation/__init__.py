@@ -19,12 +19,15 @@ from world_model_ros.observation.executed import SetpointError, executed_action
 from world_model_ros.observation.image import ENCODINGS, ImageError, decode_image, fit_image
 from world_model_ros.observation.joints import JointStateError, proprioception
 from world_model_ros.observation.optics import (
+    BEND,
     Axis,
+    Calibration,
     Optics,
     OpticsError,
     Window,
     camera_optics,
     cut_field,
+    lens_shift,
 )
 from world_model_ros.observation.pairing import StampedBuffer
 from world_model_ros.observation.picture import Picture, about, called, fit_pictures, image_topic
@@ -32,8 +35,10 @@ from world_model_ros.observation.picture_sets import Gap, PictureSet, PictureSet
 from world_model_ros.observation.pose import PoseError, gripper_fraction, pose_proprioception
 
 __all__ = [
+    'BEND',
     'ENCODINGS',
     'Axis',
+    'Calibration',
     'Gap',
     'ImageError',
     'JointStateError',
@@ -57,6 +62,7 @@ __all__ = [
     'fit_pictures',
     'gripper_fraction',
     'image_topic',
+    'lens_shift',
     'pose_proprioception',
     'proprioception',
 ]

@@ -22,10 +22,12 @@ out. ``sensor_msgs/CameraInfo`` says where a picture's angles lie.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from world_model_ros.bundle import FieldOfView
 from world_model_ros.observation.image import ImageError, UInt8Array
 
+BEND = 0.05  # of the distance from the middle, by which a lens may move the field's border
 _BEYOND = 0.05  # of the field that may lie outside of the picture: calibrations differ by as much
 _LARGEST = 1e6  # pixels; of a focal length
 
@@ -67,6 +69,83 @@ class Window:
     binning: int = 0
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """
+    What ``sensor_msgs/CameraInfo`` says of the pictures beside it.
+
+    k: row-major [9], of pictures as the sensor takes them
+    p: row-major [12], of rectified ones
+    model: of the distortion, with the numbers ``d``; as in sensor_msgs/distortion_models
+    horizontal: width, roi.x_offset, roi.width and binning_x; ``vertical`` likewise
+    """
+
+    k: Sequence[float]
+    p: Sequence[float]
+    model: str
+    d: Sequence[float]
+    horizontal: Window
+    vertical: Window
+
+    @classmethod
+    def of(cls, info: Any) -> 'Calibration':
+        """Return that of a message."""
+        k, p, d = (tuple(map(float, values)) for values in (info.k, info.p, info.d))
+        roi = info.roi
+        return cls(k, p, info.distortion_model, d,
+                   Window(info.width, roi.x_offset, roi.width, info.binning_x),
+                   Window(info.height, roi.y_offset, roi.height, info.binning_y))
+
+    def optics(self, topic: str) -> Optics | None:
+        """
+        Return the optics of the pictures on a topic; None: not calibrated.
+
+        The topic says by its name whether they are rectified. Raises ``OpticsError`` for numbers
+        that no camera has.
+        """
+        matrix, columns = (self.p, 4) if is_rectified(topic) else (self.k, 3)
+        return camera_optics(matrix, columns, self.horizontal, self.vertical)
+
+    def bend(self, topic: str, field: FieldOfView) -> float:
+        """
+        Return by how much of its distance from the middle the lens moves a field's border.
+
+        Outward is positive; 0 for rectified pictures, and for a model of the lens that is unknown.
+        """
+        if is_rectified(topic):
+            return 0.0
+        return lens_shift(self.model, self.d, max(field.horizontal, field.vertical) / 2)
+
+
+def is_rectified(topic: str) -> bool:
+    """Whether the pictures on a topic are rectified, by the names that image_proc gives them."""
+    return topic.removesuffix('/compressed').rpartition('/')[2].startswith('image_rect')
+
+
+def lens_shift(model: str, d: Sequence[float], angle: float) -> float:
+    """
+    Return how far a lens moves what it sees at an angle [rad] from its axis.
+
+    That is compared with a pinhole, as a fraction of the distance from the axis.
+    plumb_bob and rational_polynomial: D. C. Brown, Decentering distortion of lenses (1966), as
+    OpenCV numbers it; equidistant: J. Kannala, S. S. Brandt, A generic camera model (2006).
+    Tangential terms, which are small, are left out.
+    """
+    pinhole = math.tan(angle)
+    if model in ('plumb_bob', 'rational_polynomial'):
+        k1, k2, _, _, k3, k4, k5, k6 = (*d[:8], *(0.0,) * (8 - len(d[:8])))
+        square = pinhole ** 2
+        below = 1 + square * (k4 + square * (k5 + square * k6))
+        above = 1 + square * (k1 + square * (k2 + square * k3))
+        return above / below - 1 if below else math.inf
+    if model == 'equidistant':
+        k1, k2, k3, k4 = (*d[:4], *(0.0,) * (4 - len(d[:4])))
+        square = angle ** 2
+        return angle * (1 + square * (k1 + square * (k2 + square * (k3 + square * k4)))) / (
+            pinhole) - 1
+    return 0.0
+
+
 def camera_optics(
     matrix: Sequence[float], columns: int, horizontal: Window, vertical: Window,
 ) -> Optics | None:
@@ -75,7 +154,7 @@ def camera_optics(
 
     :param matrix: row-major K (of pictures as they are) or P (of rectified ones), for the sensor
     :param columns: of the matrix: 3 or 4
-    :param horizontal: width, roi.x_offset, roi.width and binning_x; ``vertical`` likewise
+    :param horizontal: as in ``Calibration``; ``vertical`` likewise
 
     Raises ``OpticsError`` for numbers that no camera has.
     """
