@@ -24,6 +24,7 @@ Everything asked for an observation uses only reports up to its stamp: what was 
 the same answers when it is played again, however late messages arrive.
 """
 
+import math
 import threading
 from bisect import bisect_right
 from collections import deque
@@ -96,13 +97,17 @@ class Schedule:
 
         ``idle`` [A] asks the robot to stay as it is, which it does where nothing is decided.
         """
-        log = ActionLog(_TAIL)
+        log, end = ActionLog(_TAIL), self.stamp + round(rows * row_duration * 1e9)
         log.add(self.stamp, _TAIL, idle[None], self.stamp)
         for effective, course in self._pieces:
-            log.add(course.stamp, course.step_duration, course.actions, effective)
-            over = course.stamp + round(len(course.actions) * course.step_duration * 1e9)
-            log.add(over, _TAIL, idle[None], max(over, effective))
-        end = self.stamp + round(rows * row_duration * 1e9)
+            if effective >= end:
+                continue
+            # Rows that begin later are left out: these are made while a plan is waited for.
+            begun = max(math.ceil((end - course.stamp) / (course.step_duration * 1e9)), 0)
+            log.add(course.stamp, course.step_duration, course.actions[:begun], effective)
+            if begun > len(course.actions):
+                over = course.stamp + round(len(course.actions) * course.step_duration * 1e9)
+                log.add(over, _TAIL, idle[None], max(over, effective))
         actions = log.rows(self.stamp, end, rows) if rows else None
         return np.empty((0, len(idle)), np.float32) if actions is None else actions
 

@@ -68,9 +68,12 @@ class BorderError(ValueError):
         self.reason = reason
 
 
-def decode(data: bytes, kind: type[Message], topic: str) -> Message:
+def decode(
+    data: bytes, kind: type[Message], topic: str,
+    read: Callable[[bytes], Message] | None = None,
+) -> Message:
     """
-    Return the message of type ``kind`` that ``data``, from ``topic``, holds.
+    Return the message of type ``kind`` that ``data``, from ``topic``, holds, as ``read`` finds it.
 
     Raises ``BorderError`` when there are more bytes than ``LARGEST`` allows, or they are no such
     message.
@@ -79,8 +82,8 @@ def decode(data: bytes, kind: type[Message], topic: str) -> Message:
         raise BorderError('oversized', f'{topic}: a message of {len(data)} bytes is refused, '
                           f'{LARGEST[kind]} are the most: who publishes there?')
     try:
-        message: Message = deserialize_message(data, kind)
-    except Exception as error:  # RMWError, which rclpy does not export
+        message: Message = read(data) if read else deserialize_message(data, kind)
+    except Exception as error:  # ValueError, or RMWError, which rclpy does not export
         raise BorderError('malformed', f'{topic}: {len(data)} bytes are no {kind.__name__}: is the '
                           'publisher built with the same message definitions?') from error
     return message
@@ -106,18 +109,20 @@ class Border:
         qos: QoSProfile,
         event_callbacks: SubscriptionEventCallbacks | None = None,
         at: str | None = None,
+        read: Callable[[bytes], Message] | None = None,
     ) -> Subscription[Any]:
         """
         Subscribe to ``topic``: ``callback`` gets sound messages of type ``kind``.
 
-        ``at`` is where it is to be found if its place follows from that of another topic.
+        ``at`` is where it is to be found if its place follows from that of another topic, ``read``
+        what makes a message of bytes if not rclpy.
         """
         for reason in ('oversized', 'malformed'):
             self.counts.add(f'{topic}_{reason}', 0)
 
         def receive(data: bytes) -> None:
             try:
-                message = decode(data, kind, topic)
+                message = decode(data, kind, topic, read)
             except BorderError as error:
                 self.counts.add(f'{topic}_{error.reason}')
                 self._refused(topic, str(error))

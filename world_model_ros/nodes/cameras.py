@@ -33,6 +33,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from world_model_ros.monitor import Rate
 from world_model_ros.nodes.border import Border
+from world_model_ros.nodes.image_view import ImageView, view_image
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.qos import IMAGE, SENSOR
 from world_model_ros.nodes.troubles import Troubles
@@ -49,7 +50,7 @@ from world_model_ros.observation import (
     image_topic,
 )
 
-ImageMessage: TypeAlias = Image | CompressedImage
+ImageMessage: TypeAlias = Image | ImageView | CompressedImage
 
 _RAW_AGE = 1.0  # s for which compressed images are left out after one that is not
 
@@ -123,7 +124,8 @@ class Cameras:
         camera, topic = _Camera(), image_topic(name)
         beneath = f'{self._topic(name)}/compressed'
         for subscription in (
-            self._border.subscribe(Image, topic, partial(self._on_image, name), IMAGE),
+            self._border.subscribe(Image, topic, partial(self._on_image, name), IMAGE,
+                                   read=view_image),
             self._border.subscribe(CompressedImage, f'{topic}/compressed',
                                    partial(self._on_compressed, name), IMAGE, at=beneath),
         ):
@@ -140,7 +142,7 @@ class Cameras:
             at=camera.info_topic)
         camera.destroy.append(partial(self._node.destroy_subscription, subscription))
 
-    def _on_image(self, name: str, message: Image) -> None:
+    def _on_image(self, name: str, message: Image | ImageView) -> None:
         if (camera := self._cameras.get(name)) is not None:
             camera.raw.tick(monotonic())
             self._pass_on(name, camera, message)

@@ -19,9 +19,11 @@ Threads, so that nothing waits for what is slower than itself:
 
 - the executor only stores the newest messages, serves actions and services, and sends
   ``~/heartbeat``, which says what the other threads do;
-- ``observe`` (``observer.py``) pairs, decodes and encodes at camera rate, for ``~/latent``;
+- ``observe`` (``observer.py``) pairs, decodes and encodes at camera rate;
 - ``plan`` (``proposer.py``) takes the newest latent at its own rate, for ``~/forecast`` and
   ``~/proposal``;
+- ``tell`` publishes ``~/latent``: Python runs one thread at a time, and a plan that is due is to
+  begin before that;
 - ``surprise`` and ``shadow`` (``surprise.py``) hold expectations against what was then seen.
 
 Another model (``load_model.py``) passes these threads in this order: ``observe`` encodes with it
@@ -58,6 +60,7 @@ from world_model_ros.monitor import (
     Execution,
     Health,
     Level,
+    WorkerWatch,
     assess,
 )
 from world_model_ros.nodes.border import Border
@@ -66,7 +69,7 @@ from world_model_ros.nodes.controller_reports import ControllerReports
 from world_model_ros.nodes.convert import to_stamp, to_tensor
 from world_model_ros.nodes.goal_pictures import TOPIC, GoalPictures
 from world_model_ros.nodes.goals import Goals
-from world_model_ros.nodes.heap import share_arenas
+from world_model_ros.nodes.heap import settle_allocator
 from world_model_ros.nodes.load_model import LoadModelServer, give_way
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Observation, Observer, Occasion
@@ -161,6 +164,8 @@ class WorldModelNode(ManagedNode):
             self._observer.watch, self._observer.observe, self._log_error)
         self._planning: Worker[Encoded] = Worker(
             self._proposer.watch, self._proposer.plan, self._log_error)
+        self._telling: Worker[Encoded] = Worker(
+            WorkerWatch('tell'), self._tell, self._log_error)
         self._meter = SurpriseMeter(
             self._settings.whole('surprise_steps'), self._actions,
             self._surprise_pub.publish)
@@ -200,6 +205,7 @@ class WorldModelNode(ManagedNode):
         self._judging.start()
         if self._shadowing is not None:
             self._shadowing.start()
+        self._telling.start()
         self._planning.start()
         self._seeing.start()
         self._active = True
@@ -208,6 +214,7 @@ class WorldModelNode(ManagedNode):
         self._active = False
         self._stop(self._seeing, self._observer.model)
         self._stop(self._planning, self._proposer.model)
+        self._stop(self._telling, self._observer.model)
         self._stop(self._judging, self._observer.model)
         if self._shadowing is not None and self._shadow is not None:
             self._stop(self._shadowing, self._shadow.model)
@@ -356,11 +363,14 @@ class WorldModelNode(ManagedNode):
 
     def _on_encoded(self, encoded: Encoded) -> None:
         self._planning.box.put(encoded)
-        self._judging.box.put(encoded)
+        self._telling.box.put(encoded)
+
+    def _tell(self, encoded: Encoded) -> None:
         self._latent_pub.publish(Latent(
             header=Header(stamp=to_stamp(encoded.stamp), frame_id=encoded.frame_id),
             model=encoded.model.name, model_digest=encoded.model.digest,
             tensor=to_tensor(encoded.context.latent)))
+        self._judging.box.put(encoded)
 
     def _on_adopted(self, model: LoadedModel) -> None:
         # Topics do not keep order among each other: the old model's last proposal is to be there
@@ -452,7 +462,7 @@ def _sees_enough(shadow: LoadedModel, active: LoadedModel) -> bool:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
-    share_arenas()
+    settle_allocator()
     return run_node(WorldModelNode, args)
 
 

@@ -83,7 +83,8 @@ class ImageError(ValueError):
 
 
 def decode_image(
-    encoding: str, height: int, width: int, step: int, data: bytes, is_bigendian: bool = False,
+    encoding: str, height: int, width: int, step: int, data: bytes | memoryview,
+    is_bigendian: bool = False,
 ) -> UInt8Array:
     """
     Return the pixels of a ``sensor_msgs/Image`` as RGB, uint8 [height, width, 3].
