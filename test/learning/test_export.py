@@ -66,30 +66,45 @@ def robot_file(
     return path
 
 
-def module_source(robot: Path, predictor: str, statistics: Path | None = None) -> ModelSource:
-    request = Request(encoder='export_modules:Encoder', predictor=f'export_modules:{predictor}')
+def module_source(
+    robot: Path, predictor: str, statistics: Path | None = None, encoder: str = 'Encoder',
+) -> ModelSource:
+    request = Request(encoder=f'export_modules:{encoder}', predictor=f'export_modules:{predictor}')
     return build('module', request, read_robot(robot, statistics))
 
 
-@pytest.mark.parametrize(('predictor', 'rule'), [
-    ('MarkovRollout', None),
-    ('WindowStatesPredictor', 'integrate_joints'),
-    ('RecurrentPredictor', None),
+FIELD = {'horizontal': 1.0, 'vertical': 0.7}
+TWO_CAMERAS = {**ROBOT['image'], 'cameras': ['shelf', 'wrist'], 'fields_of_view': [FIELD, FIELD]}
+
+
+@pytest.mark.parametrize(('encoder', 'predictor', 'change'), [
+    ('Encoder', 'MarkovRollout', {}),
+    ('Encoder', 'WindowStatesPredictor',
+     {'proprioception': {**PROPRIOCEPTION, 'rule': 'integrate_joints'}}),
+    ('TwoCameras', 'RecurrentPredictor', {'image': TWO_CAMERAS}),
 ])
 def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
-    tmp_path: Path, predictor: str, rule: str | None
+    tmp_path: Path, encoder: str, predictor: str, change: dict[str, Any],
 ) -> None:
-    change = {'proprioception': {**PROPRIOCEPTION, 'rule': rule}} if rule else {}
     path = robot_file(tmp_path, change=change)
-    source = module_source(path, predictor)
+    source = module_source(path, predictor, encoder=encoder)
     lines: list[str] = []
     bundle = assemble(source, read_robot(path, None), tmp_path / 'bundle', lines.append)
     agreement = compare_ranking(bundle, Reference(source.graphs, bundle.manifest))
     assert (agreement.candidates, agreement.elites, agreement.shared) == (300, 30, 30)
     assert agreement.error <= 1e-5
     assert bundle.manifest.action.rows_per_step == 2
+    assert bundle.golden.image is not None and bundle.golden.image.shape[1:] == (
+        (2, 16, 24, 3) if 'image' in change else (16, 24, 3))
     assert len(lines) == 2
     assert not list(tmp_path.glob('.*partial'))
+
+
+def test_cameras_of_a_model_that_sees_with_one_are_refused(tmp_path: Path) -> None:
+    source = module_source(robot_file(tmp_path), 'MarkovPredictor')
+    path = robot_file(tmp_path, change={'image': {**ROBOT['image'], 'cameras': ['a', 'b']}})
+    with pytest.raises(ExportError, match=r'image\.cameras: this model sees with one camera'):
+        manifest_sections(source, read_robot(path, None))
 
 
 def test_weights_too_large_for_one_file_lie_beside_the_graph_with_a_digest(

@@ -20,6 +20,7 @@ mend. The bundle appears under its name only when it is whole.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -129,8 +130,10 @@ def example_inputs(
     count = manifest.history + 1
     image = None
     if manifest.image is not None:
-        image = np.stack([example_picture(generator, manifest.image.height, manifest.image.width)
-                          for _ in range(count)])
+        shape = (count, *manifest.image.shape)
+        height, width = shape[-3:-1]
+        image = np.stack([example_picture(generator, height, width)
+                          for _ in range(math.prod(shape[:-3]))]).reshape(shape)
     state = None
     if manifest.proprioception is not None:
         normal = manifest.proprioception.normalization

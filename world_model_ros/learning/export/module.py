@@ -55,9 +55,9 @@ def build_from_paths(
 ) -> ModelSource:
     """Make, fill and describe modules given by import path; raises ExportError.
 
-    `image`: width and height that the robot file gives; `step_size`: numbers in one model step;
-    `proprioception`: numbers in the robot file's state, 0 for none. `checkpoint` holds
-    `state_dict()`s by the names encoder, predictor and goal_encoder.
+    `image`: width, height and perhaps cameras that the robot file gives; `step_size`: numbers in
+    one model step; `proprioception`: numbers in the robot file's state, 0 for none. `checkpoint`
+    holds `state_dict()`s by the names encoder, predictor and goal_encoder.
     """
     modules = {'encoder': make(encoder), 'predictor': make(predictor)}
     if goal_encoder:
@@ -141,7 +141,8 @@ def _encoder_inputs(
     names = _arguments(module)
     if not names or not set(names) <= {'image', 'proprioception'}:
         raise ExportError(f'{name}: forward takes {names}: name its arguments image (uint8 '
-                          '[B, H, W, 3]), proprioception (float32 [B, P], normalised), or both')
+                          '[B, H, W, 3], or [B, cameras, H, W, 3]), proprioception (float32 '
+                          '[B, P], normalised), or both')
     generator = torch.Generator().manual_seed(0)
     found = {}
     for argument in names:
@@ -150,9 +151,10 @@ def _encoder_inputs(
                 raise ExportError('the encoder takes pictures: say their size in the robot file, '
                                   'image: {width: ..., height: ..., crop: center_square, '
                                   'interpolation: area}')
+            cameras = (len(image['cameras']),) if 'cameras' in image else ()
             found['image'] = torch.randint(
-                0, 256, (2, int(image['height']), int(image['width']), 3), generator=generator,
-                dtype=torch.uint8)
+                0, 256, (2, *cameras, int(image['height']), int(image['width']), 3),
+                generator=generator, dtype=torch.uint8)
         else:
             if not proprioception:
                 raise ExportError(f'{name}: takes proprioception: describe it in the robot file '

@@ -37,7 +37,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     'model': ('name', 'version', 'license', 'source'),
     'action': ('kind', 'names', 'units', 'frame', 'lower', 'upper', 'normalization',
                'step_duration', 'rows_per_step', 'frozen', 'dead_band'),
-    'image': ('width', 'height', 'crop', 'interpolation'),
+    'image': ('width', 'height', 'crop', 'interpolation', 'cameras', 'fields_of_view'),
     'proprioception': ('rule', 'joints', 'fields', 'normalization', 'frame', 'link', 'gripper'),
     'cost': ('objective', 'terms', 'discount'),
     'goal': ('source', 'metric', 'reduction', 'reached'),
@@ -91,15 +91,19 @@ class Robot:
         return horizon
 
     @property
-    def picture(self) -> dict[str, int] | None:
-        """Width and height, if the file gives them (for models that leave them open)."""
+    def picture(self) -> dict[str, Any] | None:
+        """Width, height and cameras, if the file gives them (for models that leave them open)."""
         image = self.sections.get('image', {})
         if 'width' not in image and 'height' not in image:
             return None
         size = {key: image.get(key) for key in ('width', 'height')}
         if not all(isinstance(value, int) and value > 0 for value in size.values()):
             raise ExportError(f'{self.path}: image needs width and height in pixels, it has {size}')
-        return {key: int(value) for key, value in size.items() if value is not None}
+        cameras = {'cameras': image['cameras']} if 'cameras' in image else {}
+        if cameras and not isinstance(image['cameras'], list):
+            raise ExportError(f'{self.path}: image.cameras is {image["cameras"]!r}: give a list of '
+                              'names, [shelf, wrist] say')
+        return {**size, **cameras}
 
     @property
     def step_size(self) -> int:
@@ -168,6 +172,9 @@ def manifest_sections(source: ModelSource, robot: Robot) -> dict[str, Any]:
     }
     if source.image is not None:
         _check_fixed('image', source.image, given['image'])
+        if 'cameras' in given['image'] and 'cameras' not in source.image:
+            raise ExportError('image.cameras: this model sees with one camera, which needs no '
+                              'name: leave it out')
         manifest['image'] = {'color': 'rgb', 'frames': 1, 'normalization': 'in_graph',
                              **source.image, **given['image']}
     if source.proprioception:
