@@ -56,7 +56,7 @@ def cameras(robot: Robot) -> Iterator[None]:
     node = robot.graph.node
     robot.graph.wait_for(lambda: node.count_publishers('/alone/image_raw') > 0, 20.0, 'cameras')
     yield
-    assert robot.graph.end(process) == 0
+    robot.graph.end(process)
 
 
 @pytest.fixture

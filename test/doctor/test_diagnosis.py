@@ -121,3 +121,15 @@ def test_transports_that_hide_nodes_from_others_are_noted(monkeypatch: pytest.Mo
     monkeypatch.setenv(middleware.RANGE, 'SUBNET')
     (found,) = middleware.judge_images(middleware.Delivery('rmw_fastrtps_cpp', 30, 30, 2.0))
     assert found.grade is Grade.NOTE and 'not found' in found.problem
+
+
+def test_cameras_that_no_topic_is_known_of_are_named_with_the_option_that_tells_it() -> None:
+    graph: Graph = {'image.top/color': {'topic': '/top/color/image_raw'}, 'joint_states': {}}
+    assert list(diagnosis.judge_cameras(graph, [])) == []
+    (found,) = diagnosis.judge_cameras(graph, ['shelf', 'wrist'])
+    assert found.grade is Grade.WARNING
+    assert 'the camera "shelf" and the camera "wrist"' in found.problem
+    assert '/top/color/image_raw' in found.problem
+    assert '--image-topic shelf:=TOPIC --image-topic wrist:=TOPIC' in found.cure
+    (found,) = diagnosis.judge_cameras(graph, [''])
+    assert 'give --image-topic TOPIC' in found.cure

@@ -189,6 +189,7 @@ def test_each_camera_of_a_model_is_judged_on_its_own_topic() -> None:
     nothing_came('image.wrist', publishers=[])(found)
     (silent,) = topics.judge(manifest, found)
     assert 'remap "wrist/image_raw"' in silent.cure
+    assert 'cameras:="wrist:=/image"' in silent.cure
 
 
 def lens(focal: float = 60.0, **changes: Any) -> dict[str, Any]:
@@ -243,6 +244,10 @@ def test_a_camera_info_for_which_pictures_wait_is_found() -> None:
         {'node': '/driver', 'type': kind, 'reliability': 'reliable', 'refusal': ''}])(found)
     (silent,) = topics.judge(manifest, found)
     assert silent.grade is Grade.UNFIT and 'but nothing came' in silent.problem
+    found['camera_info']['publishers'] = []
+    nothing_came('image', publishers=[])(found)
+    (absent,) = topics.judge(manifest, found)  # of a camera that is not there at all
+    assert absent.about == '/image'
 
 
 def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(

@@ -53,6 +53,7 @@ _MARKS = {Grade.UNFIT: ('✗', 'bold red'), Grade.WARNING: ('!', 'bold yellow'),
 _INTERFACES = {'velocity': 'velocity_controller/commands', 'twist': 'cmd_vel',
                'trajectory': 'joint_trajectory_controller/joint_trajectory'}
 """Where `robot.launch.py` sends commands by default."""
+_OPTION = '--image-topic'
 _NVIDIA = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu')
 
 
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='as robot.launch.py takes it (default: what the YAML says)')
     parser.add_argument('--bundle', type=Path, metavar='DIR',
                         help='the model (default: that of the running world_model)')
-    parser.add_argument('--image-topic', action='append', default=[], metavar='TOPIC',
+    parser.add_argument(_OPTION, action='append', default=[], metavar='TOPIC',
                         help='default: the cameras that the running world_model reads; '
                              'CAMERA:=TOPIC, once for each, for a bundle that names its cameras')
     for name, what in (('joint', 'joint states'), ('pose', 'pose')):
@@ -137,7 +138,7 @@ def _cameras(args: argparse.Namespace, report: Report) -> dict[str, str]:
         pass  # told where the bundle is examined
     except topics.ProbeError as error:
         report.findings.append(Finding(
-            Grade.UNFIT, '--image-topic', str(error), 'name the cameras as the bundle does'))
+            Grade.UNFIT, _OPTION, str(error), f'{_OPTION} once for each camera of the bundle'))
     given = [word.rpartition(':=') for word in words]
     return {f'image.{camera}' if camera else 'image': topic for camera, _, topic in given}
 
@@ -250,8 +251,9 @@ def _graph(
         heard = {name: graph[name] for name in wanted if name not in lost} | {
             name: graph[name] for name in ('use_sim_time', 'clock_publishers', 'topics')}
         report.findings += topics.judge(bundle.manifest, heard)
-        report.findings += diagnosis.judge_cameras(graph, [
-            topics.camera_of(name) for name in lost if topics.kind_of(name) == 'image'])
+        if not any(finding.about == _OPTION for finding in report.findings):
+            report.findings += diagnosis.judge_cameras(graph, [
+                topics.camera_of(name) for name in lost if topics.kind_of(name) == 'image'])
     else:
         heard = {key: value for key, value in graph.items()
                  if topics.kind_of(key) in ('image', 'joint_states')}

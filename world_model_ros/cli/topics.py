@@ -180,9 +180,12 @@ def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
         return []
     if not one['publishers']:
         others = _others(heard, wanted)
+        camera, place = camera_of(name), others[0] if len(others) == 1 else '/ITS/TOPIC'
+        how = f'-r {_input(name)}:={place}' if not camera else (
+            f'robot.launch.py: cameras:="{camera}:={place}", here: --image-topic '
+            f'{camera}:={place}')
         return [Finding(Grade.UNFIT, topic, f'nobody publishes there{_published(heard, wanted)}',
-                        f'start the driver, or remap "{_input(name)}" to its topic '
-                        f'(-r {_input(name)}:={others[0] if others else "/ITS/TOPIC"})')]
+                        f'start the driver, or remap "{_input(name)}" to its topic ({how})')]
     if not right:
         kinds = ', '.join(sorted({publisher['type'] for publisher in one['publishers']}))
         return [Finding(Grade.UNFIT, topic, f'carries {kinds} where {wanted} is needed',
@@ -222,6 +225,8 @@ def _field(manifest: Manifest, heard: Mapping[str, Any], name: str) -> Iterator[
         yield from _delivery(heard, name)  # pictures wait for it
         return
     if not one['arrivals']:
+        if not picture['arrivals']:
+            return  # no camera is there
         elsewhere = _published(heard, one['type'])
         yield _unknown(one, f'is not published{elsewhere}', 'let the driver publish it beside the '
                        'pictures, as image_transport does')
