@@ -51,15 +51,18 @@ from world_model_ros.inference import Context, RuntimeSettings, WorldModel
 from world_model_ros.planning import Plan, Planner, WarmStart
 from world_model_ros.simulation import ArmSimulation
 
-# Sequences x iterations of ours, cheapest first.
-WARM = ((16, 1), (24, 2), (32, 2), (48, 2), (64, 2), (64, 3))
-COLD = ((48, 2), (64, 4), (128, 4), (128, 8))
-DRIVER = (64, 3)
+Budget = tuple[int, int, int]
+"""Sequences of an iteration, iterations, rounds of refinement."""
+
+# Cheapest first.
+WARM = ((64, 3, 0), (8, 1, 1), (8, 1, 2), (8, 1, 3), (16, 1, 4))
+COLD = ((128, 8, 0), (24, 1, 1), (24, 1, 2), (24, 1, 3), (32, 1, 4), (32, 2, 6))
+DRIVER = (8, 1, 3)
 """The budget whose warm-started plans are executed."""
 
 LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-MOST_ITERATIONS = 10
-"""Of ours on models/reach where time is left: it finds no better plans beyond."""
+MOST = (64, 6, 4)
+"""The budget of ours on models/reach where time is left: it finds no better plans beyond."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +90,23 @@ class Instant:
     warm: dict[str, Result] = field(default_factory=dict)
 
 
-def label(budget: tuple[int, int]) -> str:
+def label(budget: Budget) -> str:
     """Name of a budget."""
-    return f'{budget[0]} x {budget[1]}'
+    samples, iterations, rounds = budget
+    return f'{samples} x {iterations}' + f' + {rounds} rounds' * bool(rounds)
 
 
-def settings_for(base: PlannerSettings, samples: int, iterations: int) -> PlannerSettings:
+def settings_for(base: PlannerSettings, budget: Budget) -> PlannerSettings:
     """The bundle's settings at another budget; an eighth of the samples are elites at most."""
+    samples, iterations, rounds = budget
     elites = min(base.elites, max(2, samples // 8))
     kept = None if base.kept_elites is None else min(base.kept_elites, elites)
+    refinement = None
+    if rounds and base.refinement is not None:
+        refinement = {**base.refinement.model_dump(), 'rounds': rounds}
     return PlannerSettings.model_validate(
         {**base.model_dump(), 'samples': samples, 'iterations': iterations, 'elites': elites,
-         'kept_elites': kept})
+         'kept_elites': kept, 'refinement': refinement})
 
 
 class Comparison:
@@ -107,7 +115,7 @@ class Comparison:
     def __init__(self, model: WorldModel, stock: Any, judge: Callable[..., Float]) -> None:
         """`stock` is a `StockPlanner`; `judge` gives the costs that count."""
         base = model.bundle.manifest.planner
-        self._planners = {budget: Planner(model, settings_for(base, *budget))
+        self._planners = {budget: Planner(model, settings_for(base, budget))
                           for budget in {*WARM, *COLD, DRIVER}}
         self._stock, self._judge = stock, judge
         self._rows = model.bundle.manifest.action.rows_per_step
@@ -266,7 +274,7 @@ def success_by_latency(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Part `latency`, after each latency; ours alone, for the solver knows no deadline."""
     model = WorldModel(load_bundle(options.bundle), RuntimeSettings(threads=options.threads))
     base = model.bundle.manifest.planner
-    planner = Planner(model, settings_for(base, base.samples, MOST_ITERATIONS))
+    planner = Planner(model, settings_for(base, MOST))
     arm = ArmSimulation()
     pairs = list(random_pairs(arm, options.latency_episodes, options.seed + 1))
     rows = []

@@ -56,7 +56,7 @@ def test_a_sound_bundle_gets_a_full_report(tmp_path: Path, capsys: Capture) -> N
                  '32x32 rgb', 'position and velocity of shoulder, elbow',
                  'latent float32 [batch, 6], actions float32', 'encoder       deviation ',
                  'rollout       deviation ', 'cost          deviation ', 'the cheapest first',
-                 'without torch', 'a plan of 4 iterations', 'provider      cpu', 'Verdict: fit'):
+                 'without torch', 'iterations: 4 at', 'provider      cpu', 'Verdict: fit'):
         assert part in report, part
     assert '\x1b' not in report  # reads without colour
 

@@ -64,7 +64,8 @@ def test_what_a_batch_really_needs_stays_within_the_budget(
     used = min(size, samples)
     assert size >= 1
     if used > 1:
-        assert used * (workspace + tensors / MIB) <= memory + 64 + workspace
+        # Growth below 64 MiB is not clear, and the last batch measured has half of them at least.
+        assert used * (workspace + tensors / MIB) <= memory + 2 * (64 + workspace)
     # Nor does finding out go far beyond it: a batch is at most twice one that was fine.
     assert max(machine.batches) == 1 or max(machine.batches) * workspace <= max(
         130 + 4 * workspace, 2 * memory)

@@ -48,10 +48,11 @@ from world_model_ros.bundle.load import (
     write_manifest,
 )
 from world_model_ros.bundle.manifest import Manifest
-from world_model_ros.bundle.planner_settings import PlannerSettings
+from world_model_ros.bundle.planner_settings import REFINEMENT_STEPS, PlannerSettings
 
 __all__ = [
     'MANIFEST_NAME',
+    'REFINEMENT_STEPS',
     'ActionContract',
     'AnyProprioception',
     'Bundle',

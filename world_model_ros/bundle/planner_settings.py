@@ -35,6 +35,10 @@ _USUAL = {'noise_exponent': '2', 'decay': '1.25', 'kept_elites': 'a third of the
           'temperature': "a tenth of the costs' spread"}
 
 
+REFINEMENT_STEPS = 6
+"""Sequences of a round that the local model asks for."""
+
+
 class Refinement(Section):
     """Damped Gauss-Newton steps from the best sequence that the search has found.
 
@@ -52,6 +56,10 @@ class Refinement(Section):
     def _consistent(self) -> Self:
         _check_knots(self.knots)
         return self
+
+    def sequences(self, numbers: int) -> int:
+        """Imagined in one round, where an action has so many numbers that are not frozen."""
+        return 1 + numbers * len(self.knots) + REFINEMENT_STEPS
 
 
 class PlannerSettings(Section):

@@ -49,7 +49,8 @@ class Speed:
     encode_ms: float
     score_ms: float
     best_ms: float
-    iterations: int
+    iterations: float
+    """Of a plan; the rounds of its refinement count by the sequences that they imagine."""
     estimated: bool
     """Whether `score_ms` was multiplied from a part of the planner's batch."""
 
@@ -124,8 +125,12 @@ def _race(models: Sequence[WorldModel], seconds: float) -> list[Speed]:
         for (encode, score), (encodes, scores) in zip(calls, times, strict=True):
             encodes.append(_timed(encode))
             scores.append(_timed(score) * factor)
+    iterations = float(planner.iterations)
+    if planner.refinement is not None:
+        refined = planner.refinement.sequences(len(models[0].manifest.action.driven))
+        iterations += planner.refinement.rounds * refined / planner.samples
     return [Speed(float(np.median(encodes)) * 1e3, float(np.median(scores)) * 1e3,
-                  (min(encodes) + min(scores)) * 1e3, planner.iterations, factor > 1)
+                  (min(encodes) + min(scores)) * 1e3, iterations, factor > 1)
             for encodes, scores in times]
 
 

@@ -177,9 +177,13 @@ def _inside(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.surprise:
         limits = ', '.join(f'{limit:g}' for limit in manifest.surprise.threshold)
         yield 'surprise', f'above {limits} over 1, 2, ... model steps'
-    yield 'planner', (f'{planner.sampler}: {planner.samples} samples x {planner.iterations} '
-                      f'iterations, {len(planner.knots)} knots over {planner.horizon} model steps '
-                      f'({planner.horizon * action.model_step:g} s)')
+    refined = ''
+    if planner.refinement is not None:
+        refined = (f', rounds of refinement: {planner.refinement.rounds} at '
+                   f'{len(planner.refinement.knots)} knots')
+    yield 'planner', (f'{planner.sampler}: {planner.samples} samples in each iteration, '
+                      f'iterations: {planner.iterations} at {len(planner.knots)} knots{refined}; '
+                      f'{planner.horizon} model steps ({planner.horizon * action.model_step:g} s)')
 
 
 def _licence(manifest: Manifest) -> Iterator[Finding]:
@@ -216,8 +220,8 @@ def _speed_text(model: WorldModel, speed: Speed) -> str:
     planner = model.manifest.planner
     about = 'about ' * speed.estimated
     return (f'encode {_time(speed.encode_ms)}, imagine and judge {planner.samples} x '
-            f'{planner.horizon} steps {about}{_time(speed.score_ms)}, a plan of {speed.iterations} '
-            f'iterations {_time(speed.plan_ms)}')
+            f'{planner.horizon} steps {about}{_time(speed.score_ms)}, a whole plan '
+            f'{_time(speed.plan_ms)}')
 
 
 def _time(milliseconds: float) -> str:
@@ -234,12 +238,11 @@ def _speed(manifest: Manifest, speed: Speed, deadline: float) -> Sequence[Findin
             f'best, a plan may take {_time(budget)}',
             'raise plan_deadline and lower plan_rate, use fewer planner.samples, or a faster '
             'provider ("wmros check --prebuild" measures them)')]
-    iterations = manifest.planner.iterations
-    if budget - speed.encode_ms < iterations * speed.score_ms:
-        possible = int((budget - speed.encode_ms) / speed.score_ms)
+    if budget < speed.plan_ms:
+        possible = (budget - speed.encode_ms) / (speed.plan_ms - speed.encode_ms)
         return [Finding(
             Grade.WARNING, 'planner', f'a plan may take {_time(budget)}, which is usually enough '
-            f'for {possible} of {iterations} iterations',
+            f'for {max(possible, 0):.0%} of its sequences',
             'raise plan_deadline, use fewer planner.samples, or a faster provider ("wmros check '
             '--prebuild" measures them)')]
     return []

@@ -197,13 +197,12 @@ class Planner:
         """Sequences to draw: what fits, spread over the iterations that are still to come.
 
         Two rounds of half the size find more than one round, down to twice the elites, of which a
-        refit can still choose. The refinement gets its share if that is worth a round.
+        refit can still choose. The refinement gets up to half of it, if that is worth a round.
         """
         wanted, iterations = search.population(iteration), self._settings.iterations - iteration
         fitting = self._pace.fitting(left)
         if self._refinement.rounds:
-            refined = self._refinement.rounds * self._refinement.sequences(fixed)
-            share = fitting * refined // (refined + wanted * iterations)
+            share = min(self._refinement.rounds * self._refinement.sequences(fixed), fitting // 2)
             if share >= self._refinement.least:
                 fitting -= share
         return min(wanted, max(fitting // iterations, 2 * self._settings.elites))

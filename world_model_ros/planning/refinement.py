@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from world_model_ros.bundle import Manifest, PlannerSettings
+from world_model_ros.bundle import REFINEMENT_STEPS, Manifest, PlannerSettings
 from world_model_ros.planning.scoring import Scoring
 from world_model_ros.planning.sequences import Sequences
 
@@ -40,7 +40,7 @@ _STRIDE = 0.1
 # Of the mean curvature: one bold step, one usual, one careful.
 _DAMPINGS = np.array([0.01, 0.1, 1.0])
 # Steps with one local model, the second with secants through what the first has found.
-_STEPS = 2
+_STEPS = REFINEMENT_STEPS // len(_DAMPINGS)
 # Fewer actions than this are not worth a round.
 _LEAST_ACTIONS = 4
 
@@ -68,12 +68,12 @@ class Refinement:
 
     def sequences(self, fixed: int) -> int:
         """Sequences that one round imagines behind so many committed rows."""
-        return 1 + len(self._actions(fixed)[0]) + _STEPS * len(_DAMPINGS)
+        return 1 + len(self._actions(fixed)[0]) + REFINEMENT_STEPS
 
     @property
     def least(self) -> int:
         """Sequences below which a round is not worth its time."""
-        return 1 + _LEAST_ACTIONS + _STEPS * len(_DAMPINGS)
+        return 1 + _LEAST_ACTIONS + REFINEMENT_STEPS
 
     def round(self, scoring: Scoring, fixed: int, generator: np.random.Generator,
               until: float) -> bool:
@@ -85,7 +85,7 @@ class Refinement:
         knots, numbers = self._actions(fixed)
         if not len(knots):
             return False
-        count = min(scoring.fitting(until) - 1 - _STEPS * len(_DAMPINGS), len(knots))
+        count = min(scoring.fitting(until) - 1 - REFINEMENT_STEPS, len(knots))
         if count < min(_LEAST_ACTIONS, len(knots)):
             return False
         if count < len(knots):
