@@ -42,6 +42,7 @@ def run_first(priority: int) -> str:
 
 
 def settle_memory() -> None:
-    """Exempt what exists now from garbage collection: collections become short."""
+    """Exempt what exists now, and no more than that, from garbage collection: it becomes short."""
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
