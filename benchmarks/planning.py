@@ -55,9 +55,9 @@ Budget = tuple[int, int, int]
 """Sequences of an iteration, iterations, rounds of refinement."""
 
 # Cheapest first.
-WARM = ((64, 3, 0), (8, 1, 1), (8, 1, 2), (8, 1, 3), (16, 1, 4))
+WARM = ((64, 3, 0), (4, 1, 1), (4, 1, 2), (4, 1, 3), (8, 1, 4))
 COLD = ((128, 8, 0), (24, 1, 1), (24, 1, 2), (24, 1, 3), (32, 1, 4), (32, 2, 6))
-DRIVER = (8, 1, 3)
+DRIVER = (4, 1, 3)
 """The budget whose warm-started plans are executed."""
 
 LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

@@ -30,6 +30,7 @@ from small_models import HORIZON, KINDS, write_small_bundle
 from toy_bundle import write_toy_bundle
 
 from world_model_ros.bundle import BundleError, PlannerSettings
+from world_model_ros.bundle.planner_settings import Refinement
 from world_model_ros.inference import JointTarget, WorldModel, golden_start
 from world_model_ros.planning import Planner
 from world_model_ros.planning.refinement import least_squares
@@ -96,7 +97,10 @@ def test_a_round_imagines_one_sequence_for_each_action_and_six_for_its_steps(
     context, goal = golden_start(model.bundle)
     plans = [refining(model, rounds=rounds).plan(context, goal, seed=0, deadline=NEVER)
              for rounds in (1, 2)]
-    assert plans[1].samples - plans[0].samples == 1 + HORIZON * 2 + 6
+    assert plans[0].samples == 32 * 3 + (1 + HORIZON * 2 + 6)
+    assert plans[1].samples - plans[0].samples == HORIZON * 2 + 6
+    refinement = Refinement(rounds=2, knots=tuple(range(HORIZON)))
+    assert refinement.sequences(2) == plans[1].samples - 32 * 3
 
 
 def test_a_dead_band_does_not_keep_a_plan_from_leaving_it(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class Refinement(Section):
         return self
 
     def sequences(self, numbers: int) -> int:
-        """Imagined in one round, where an action has so many numbers that are not frozen."""
-        return 1 + numbers * len(self.knots) + REFINEMENT_STEPS
+        """Imagined in all rounds, where an action has so many numbers that are not frozen."""
+        return 1 + self.rounds * (numbers * len(self.knots) + REFINEMENT_STEPS)
 
 
 class PlannerSettings(Section):

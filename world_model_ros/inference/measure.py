@@ -128,7 +128,7 @@ def _race(models: Sequence[WorldModel], seconds: float) -> list[Speed]:
     iterations = float(planner.iterations)
     if planner.refinement is not None:
         refined = planner.refinement.sequences(len(models[0].manifest.action.driven))
-        iterations += planner.refinement.rounds * refined / planner.samples
+        iterations += refined / planner.samples
     return [Speed(float(np.median(encodes)) * 1e3, float(np.median(scores)) * 1e3,
                   (min(encodes) + min(scores)) * 1e3, iterations, factor > 1)
             for encodes, scores in times]

@@ -104,9 +104,9 @@ class Planner:
         # Where the runtime loops, what is chosen is imagined once more, for its latents.
         self._loops = manifest.graphs.rollout is None
         self._pace = self._measured_pace()
-        # Seconds: for a policy's sequence, for a batch to be made, for a round of the refinement
-        # besides scoring, for a plan to be put together.
-        self._policy_time = self._batch_time = self._round_time = self._end_time = 0.0
+        # Seconds: for a policy's sequence, for a batch to be made, for the refinement besides
+        # scoring, for a plan to be put together.
+        self._policy_time = self._batch_time = self._refine_time = self._end_time = 0.0
         if settings.policy_samples:
             context, _ = golden_start(model.bundle)
             for _ in range(2):  # the first call of a graph is slower
@@ -145,7 +145,7 @@ class Planner:
             left = until - began - min(self._batch_time, most)
             if iteration and not self._pace.fitting(left):
                 break
-            size = self._population(search, iteration, left, start.fixed)
+            size = self._population(search, iteration, left)
             near = int(_NEARBY * size)
             if iteration == 0:
                 knots = self._opening(search, size - near, context, start, until)
@@ -164,7 +164,8 @@ class Planner:
             if len(costs) < size:
                 break
             best = scoring.actions
-        scoring.score(self._sequences.rows_of(search.mean[None], fixed_rows), until)
+        if self._settings.refinement is None:
+            scoring.score(self._sequences.rows_of(search.mean[None], fixed_rows), until)
         self._refine(scoring, start.fixed, generator, until, most)
         latents, scored = scoring.latents(), self._clock()
         distance = math.nan if goal is None else self._model.goal_distance(context, goal)
@@ -193,7 +194,7 @@ class Planner:
         first[:fixed] = committed[:fixed]
         return _Start(first, fixed, still, elites)
 
-    def _population(self, search: Sampler, iteration: int, left: float, fixed: int) -> int:
+    def _population(self, search: Sampler, iteration: int, left: float) -> int:
         """Sequences to draw: what fits, spread over the iterations that are still to come.
 
         Two rounds of half the size find more than one round, down to twice the elites, of which a
@@ -201,22 +202,16 @@ class Planner:
         """
         wanted, iterations = search.population(iteration), self._settings.iterations - iteration
         fitting = self._pace.fitting(left)
-        if self._refinement.rounds:
-            share = min(self._refinement.rounds * self._refinement.sequences(fixed), fitting // 2)
-            if share >= self._refinement.least:
-                fitting -= share
+        fitting -= self._refinement.share(fitting)
         return min(wanted, max(fitting // iterations, 2 * self._settings.elites))
 
     def _refine(self, scoring: Scoring, fixed: int, generator: np.random.Generator, until: float,
                 most: float) -> None:
-        """Rounds of the refinement, as far as there is time; `most` is set aside for each."""
-        for _ in range(self._refinement.rounds):
-            began, spent = self._clock(), scoring.seconds
-            if not self._refinement.round(scoring, fixed, generator,
-                                          until - min(self._round_time, most)):
-                return
+        """Refine as far as there is time, of which `most` is set aside for what is not scoring."""
+        began, spent = self._clock(), scoring.seconds
+        if self._refinement.refine(scoring, fixed, generator, until - min(self._refine_time, most)):
             beside = self._clock() - began - (scoring.seconds - spent)
-            self._round_time = _followed(self._round_time, beside)
+            self._refine_time = _followed(self._refine_time, beside)
 
     def _opening(self, search: Sampler, size: int, context: Context, start: _Start,
                  until: float) -> Float:

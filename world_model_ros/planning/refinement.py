@@ -53,12 +53,11 @@ class Refinement:
 
     def __init__(self, manifest: Manifest, settings: PlannerSettings) -> None:
         """Take the settings' `refinement`, which may be None: then there are no rounds."""
-        refinement = settings.refinement
-        self.rounds = 0 if refinement is None else refinement.rounds
-        if refinement is None:
+        self._settings = settings.refinement
+        if settings.refinement is None:
             return
         self._sequences = Sequences(
-            manifest, settings.model_copy(update={'knots': refinement.knots}))
+            manifest, settings.model_copy(update={'knots': settings.refinement.knots}))
         action = manifest.action
         stride = np.maximum(_STRIDE * np.array(settings.sigma), 2 * np.array(action.dead_band)
                             / np.array(action.normalization.std))
@@ -66,68 +65,104 @@ class Refinement:
         self._stride: Float = np.minimum(stride, reach).astype(np.float32)
         self._driven = list(action.driven)
 
-    def sequences(self, fixed: int) -> int:
-        """Sequences that one round imagines behind so many committed rows."""
-        return 1 + len(self._actions(fixed)[0]) + REFINEMENT_STEPS
+    def share(self, fitting: int) -> int:
+        """Sequences to set aside, of so many that there is time for: half of them at most.
 
-    @property
-    def least(self) -> int:
-        """Sequences below which a round is not worth its time."""
-        return 1 + _LEAST_ACTIONS + REFINEMENT_STEPS
-
-    def round(self, scoring: Scoring, fixed: int, generator: np.random.Generator,
-              until: float) -> bool:
-        """Try to improve on `scoring.actions` behind `fixed` rows; whether there was time for it.
-
-        Where time is short, a random choice of the actions is moved.
+        None where that is not enough for a round.
         """
-        best = scoring.actions
-        knots, numbers = self._actions(fixed)
-        if not len(knots):
+        if self._settings is None:
+            return 0
+        share = min(self._settings.sequences(len(self._driven)), fitting // 2)
+        return share if share > _LEAST_ACTIONS + REFINEMENT_STEPS else 0
+
+    def refine(self, scoring: Scoring, fixed: int, generator: np.random.Generator,
+               until: float) -> int:
+        """Improve on `scoring.actions` behind `fixed` rows, in as many rounds as it returns."""
+        if self._settings is None:
+            return 0
+        local = _LocalModel(self._sequences, self._stride, self._driven, scoring, fixed)
+        for done in range(self._settings.rounds):
+            if not local.measure(generator, until):
+                return done
+            for _ in range(_STEPS):
+                if not local.step(until):
+                    return done
+        return self._settings.rounds
+
+
+class _LocalModel:
+    """How the residuals follow the actions [n] around the best sequence of one plan.
+
+    slopes: [n, E], of the residuals [E] by each action
+    """
+
+    def __init__(self, sequences: Sequences, stride: Float, driven: list[int], scoring: Scoring,
+                 fixed: int) -> None:
+        """Actions are the `driven` numbers [A] at each knot that acts behind the `fixed` rows."""
+        self._sequences, self._scoring, self._fixed = sequences, scoring, fixed
+        acting = sequences.acting(fixed)
+        self._knots, self._numbers = np.repeat(acting, len(driven)), np.tile(driven, len(acting))
+        self._stride = stride[self._numbers]
+        self._best = scoring.actions
+        self._residuals: Float | None = None
+        self._slopes: Float = np.empty((0, 0), np.float32)
+
+    def measure(self, generator: np.random.Generator, until: float) -> bool:
+        """Measure all slopes, or a random choice that there is time for, as if others were flat.
+
+        False where there is not even time for a few, or the best is no number.
+        """
+        count = len(self._knots)
+        first = self._residuals is None
+        size = min(self._scoring.fitting(until) - REFINEMENT_STEPS - first, count)
+        if size < max(1, min(count, _LEAST_ACTIONS)):
             return False
-        count = min(scoring.fitting(until) - 1 - REFINEMENT_STEPS, len(knots))
-        if count < min(_LEAST_ACTIONS, len(knots)):
-            return False
-        if count < len(knots):
-            chosen = np.sort(generator.choice(len(knots), count, replace=False))
-            knots, numbers = knots[chosen], numbers[chosen]
-        at = self._sequences.knots_of(best, fixed)
-        lower, upper = (bound[numbers] - at[knots, numbers]
-                        for bound in (self._sequences.lower, self._sequences.upper))
+        chosen = np.sort(generator.choice(count, size, replace=False))
+        lower, upper = self._room(self._best)
         # Away from the nearer bound, which would cut the change off.
-        strides = np.where(upper >= -lower, 1, -1) * self._stride[numbers]
-
-        def imagined(changes: Float) -> Float:
-            """Residuals [n, E] of the best sequence changed by [n, count]."""
-            deviations = np.zeros((len(changes), *at.shape), np.float32)
-            deviations[:, knots, numbers] = changes
-            return scoring.residuals(self._sequences.moved(best, deviations, fixed), until)
-
-        first = imagined(np.concatenate([np.zeros((1, count), np.float32), np.diag(strides)]))
-        if len(first) <= count or not np.isfinite(first[0]).all():
+        strides = (np.where(upper >= -lower, 1, -1) * self._stride)[chosen]
+        changes = np.zeros((first + size, count), np.float32)
+        changes[np.arange(size) + first, chosen] = strides
+        _, found = self._imagined(changes, until)
+        if len(found) < len(changes):
             return False
-        slopes = (first[1:] - first[0]) / strides[:, None]
+        if self._residuals is None:
+            self._residuals = found[0]
+        slopes = (found[first:] - self._residuals) / strides[:, None]
         slopes[~np.isfinite(slopes).all(1)] = 0
-        change, residuals = np.zeros(count, np.float32), first[0]
-        for _ in range(_STEPS):
-            steps = least_squares(slopes, residuals, lower - change, upper - change, _DAMPINGS)
-            changes = change + steps.astype(np.float32)
-            found = imagined(changes)
-            if len(found) < len(changes):
-                return False
-            costs = np.square(found).sum(1)
-            order = np.argsort(-costs)
-            order = order[np.isfinite(costs[order])]
-            for index in order:  # the cheapest last, so that it holds exactly
-                _through(slopes, changes[index] - change, found[index] - residuals)
-            if order.size and costs[order[-1]] < np.square(residuals).sum():
-                change, residuals = changes[order[-1]], found[order[-1]]
+        self._slopes = np.zeros((count, len(self._residuals)), np.float32)
+        self._slopes[chosen] = slopes
+        return bool(np.isfinite(self._residuals).all())
+
+    def step(self, until: float) -> bool:
+        """Go where the local model puts the least cost, if it is there; False without the time."""
+        assert self._residuals is not None
+        steps = least_squares(self._slopes, self._residuals, *self._room(self._best), _DAMPINGS)
+        changes = steps.astype(np.float32)
+        actions, found = self._imagined(changes, until)
+        if len(found) < len(changes):
+            return False
+        costs = np.square(found).sum(1)
+        order = np.argsort(-costs)
+        order = order[np.isfinite(costs[order])]
+        for index in order:  # the cheapest last, so that it holds exactly
+            _through(self._slopes, changes[index], found[index] - self._residuals)
+        if order.size and costs[order[-1]] < np.square(self._residuals).sum():
+            self._best, self._residuals = actions[order[-1]], found[order[-1]]
         return True
 
-    def _actions(self, fixed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Knots and numbers [n] of the actions that act behind so many committed rows."""
-        acting = self._sequences.acting(fixed)
-        return np.repeat(acting, len(self._driven)), np.tile(self._driven, len(acting))
+    def _room(self, actions: Float) -> tuple[Float, Float]:
+        """How far each action [n] of a sequence may go down and up."""
+        at = self._sequences.knots_of(actions, self._fixed)[self._knots, self._numbers]
+        lower, upper = self._sequences.lower, self._sequences.upper
+        return lower[self._numbers] - at, upper[self._numbers] - at
+
+    def _imagined(self, changes: Float, until: float) -> tuple[Float, Float]:
+        """Sequences with changes [N, n] of the best, and residuals of those there is time for."""
+        deviations = self._sequences.still(len(changes))
+        deviations[:, self._knots, self._numbers] = changes
+        actions = self._sequences.moved(self._best, deviations, self._fixed)
+        return actions, self._scoring.residuals(actions, until)
 
 
 def least_squares(slopes: Float, residuals: Float, lower: Float, upper: Float,

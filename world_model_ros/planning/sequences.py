@@ -107,6 +107,10 @@ class Sequences:
         """Indices of the knots that act before the end, where so many rows are committed."""
         return np.flatnonzero((self._weights[:self.rows - fixed] > 0).any(0))
 
+    def still(self, count: int) -> Float:
+        """Knots [count, M, A] that deviate by nothing."""
+        return np.zeros((count, self._weights.shape[1], len(self.lower)), np.float32)
+
     def constant(self, actions: Float) -> Float:
         """Knots [N, M, A] of actions [N, A] held over the whole plan."""
         return np.repeat(self.normalize(actions)[:, None], self._weights.shape[1], axis=1)
