@@ -48,9 +48,9 @@ PLANNER: dict[str, Any] = {
     # The search moves an action every 0.3 s at first and every 0.5 s later, the refinement all 25
     # rows that the published one has.
     'horizon': 5, 'knots': [0, 3, 6, 10, 15, 20], 'interpolation': 'hold', 'sampler': 'icem',
-    'samples': 32, 'iterations': 1, 'elites': 8, 'kept_elites': 4, 'noise_exponent': 2.0,
+    'samples': 32, 'iterations': 2, 'elites': 8, 'kept_elites': 4, 'noise_exponent': 2.0,
     'decay': 1.0, 'sigma': 0.8, 'sigma_min': 0.05, 'momentum': 0.1, 'constant_grid': 0,
-    'refinement': {'rounds': 3, 'knots': list(range(25))},
+    'refinement': {'rounds': 4, 'knots': list(range(25))},
 }
 
 Floats = NDArray[np.float32]

@@ -39,8 +39,8 @@ PLANNER: dict[str, Any] = {
     'horizon': 32,
     'knots': [0, 3, 7, 12, 19],
     'interpolation': 'hold',
-    'samples': 32,
-    'iterations': 1,
+    'samples': 64,
+    'iterations': 4,
     'elites': 8,
     'sigma': [0.5, 0.5],
     'sigma_min': [0.02, 0.02],
@@ -50,7 +50,6 @@ PLANNER: dict[str, Any] = {
     'noise_exponent': 2.0,
     'decay': 1.0,
     'kept_elites': 4,
-    'refinement': {'rounds': 1, 'knots': [0, 3, 7, 12, 19]},
 }
 
 
