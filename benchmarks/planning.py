@@ -61,7 +61,7 @@ DRIVER = (4, 1, 3)
 """The budget whose warm-started plans are executed."""
 
 LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-MOST = (64, 6, 4)
+MOST = (64, 10, 0)
 """The budget of ours on models/reach where time is left: it finds no better plans beyond."""
 
 
