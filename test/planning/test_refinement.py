@@ -56,7 +56,7 @@ def test_a_refined_plan_is_cheaper_than_what_a_longer_search_finds(
 ) -> None:
     model = WorldModel(write_small_bundle(tmp_path, KINDS[name]))
     context, goal = golden_start(model.bundle)
-    refined = refining(model, rounds=5, samples=100, iterations=3, elites=10)
+    refined = refining(model, rounds=3, samples=100, iterations=3, elites=10)
     search = searching(model, samples=100, iterations=10, elites=10)
     found = [planner.plan(context, goal, seed=3, deadline=NEVER) for planner in (refined, search)]
     assert found[0].cost < found[1].cost
@@ -90,15 +90,15 @@ def test_a_round_changes_nothing_that_is_committed(tmp_path: Path, committed: in
     np.testing.assert_array_equal(plan.actions[:committed], rows)
 
 
-def test_a_round_imagines_one_sequence_for_each_action_and_three_for_its_steps(
+def test_a_round_imagines_one_sequence_for_each_action_and_six_for_its_steps(
     tmp_path: Path,
 ) -> None:
     model = WorldModel(write_small_bundle(tmp_path, KINDS['markov rollout']))
     context, goal = golden_start(model.bundle)
     plans = [refining(model, rounds=rounds).plan(context, goal, seed=0, deadline=NEVER)
              for rounds in (1, 2)]
-    assert plans[0].samples == 32 * 3 + (1 + HORIZON * 2 + 3)
-    assert plans[1].samples - plans[0].samples == HORIZON * 2 + 3
+    assert plans[0].samples == 32 * 3 + (1 + HORIZON * 2 + 6)
+    assert plans[1].samples - plans[0].samples == HORIZON * 2 + 6
     refinement = Refinement(rounds=2, knots=tuple(range(HORIZON)))
     assert refinement.sequences(2) == plans[1].samples - 32 * 3
 

@@ -359,7 +359,7 @@ class WorldModel:
         tensors = self._dynamics.bytes_per_sequence(planner.horizon)
         tensors += FLOAT_BYTES * 2 * planner.horizon * self.manifest.action.step_size
         if planner.refinement is not None and isinstance(self.manifest.cost, DistanceCost):
-            # Residuals, how they differ from the best one's, and slopes.
+            # Residuals, how they follow the actions, and what secants add to that.
             last = all(term.steps == 'last' for term in self.manifest.cost.terms)
             steps = 1 if last else planner.horizon
             tensors += FLOAT_BYTES * 3 * self.manifest.latent.size * steps

@@ -18,9 +18,9 @@ sequences, each with one action changed a little, tells how; the least squares w
 are then imagined like any other sequences, and count only if they are cheaper. So the method needs
 no gradients of the model, and a model that it misjudges costs time, never a worse plan.
 
-Levenberg, "A method for the solution of certain non-linear problems in least squares", 1944; with
-bounds: Bertsekas, "Projected Newton methods for optimization problems with simple constraints",
-SIAM Journal on Control and Optimization, 1982.
+Levenberg, "A method for the solution of certain non-linear problems in least squares", 1944;
+secants: Broyden, "A class of methods for solving nonlinear simultaneous equations", 1965; bounds:
+Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ Double = NDArray[np.float64]
 _STRIDE = 0.1
 # Of the mean curvature: one bold step, one usual, one careful.
 _DAMPINGS = np.array([0.01, 0.1, 1.0])
+# Steps with one local model, the second with secants through what the first has found.
+_STEPS = REFINEMENT_STEPS // len(_DAMPINGS)
 # Fewer actions than this are not worth a round.
 _LEAST_ACTIONS = 4
 
@@ -80,8 +82,11 @@ class Refinement:
             return 0
         local = _LocalModel(self._sequences, self._stride, self._driven, scoring, fixed)
         for done in range(self._settings.rounds):
-            if not local.measure(generator, until) or not local.step(until):
+            if not local.measure(generator, until):
                 return done
+            for _ in range(_STEPS):
+                if not local.step(until):
+                    return done
         return self._settings.rounds
 
 
@@ -130,7 +135,7 @@ class _LocalModel:
         return bool(np.isfinite(self._residuals).all())
 
     def step(self, until: float) -> bool:
-        """Go where the local model puts the least cost; False if there is none, or no time."""
+        """Go where the local model puts the least cost, if it is there; False without the time."""
         assert self._residuals is not None
         steps = least_squares(self._slopes, self._residuals, *self._room(self._best), _DAMPINGS)
         changes = steps.astype(np.float32)
@@ -138,11 +143,12 @@ class _LocalModel:
         if len(found) < len(changes):
             return False
         costs = np.square(found).sum(1)
-        costs[~np.isfinite(costs)] = np.inf
-        cheapest = int(costs.argmin())
-        if not costs[cheapest] < np.square(self._residuals).sum():
-            return False
-        self._best, self._residuals = actions[cheapest], found[cheapest]
+        order = np.argsort(-costs)
+        order = order[np.isfinite(costs[order])]
+        for index in order:  # the cheapest last, so that it holds exactly
+            _through(self._slopes, changes[index], found[index] - self._residuals)
+        if order.size and costs[order[-1]] < np.square(self._residuals).sum():
+            self._best, self._residuals = actions[order[-1]], found[order[-1]]
         return True
 
     def _room(self, actions: Float) -> tuple[Float, Float]:
@@ -193,3 +199,10 @@ def least_squares(slopes: Float, residuals: Float, lower: Float, upper: Float,
         if settled:
             break
     return steps
+
+
+def _through(slopes: Float, change: Float, difference: Float) -> None:
+    """Broyden's update in place: the least change of slopes [n, E] that explains a difference."""
+    length = float(change @ change)
+    if length > 1e-8:
+        slopes += np.outer(change / length, difference - change @ slopes)
