@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""One running robot for all tests of the doctor: it takes seconds to start."""
+"""One running robot for each file of tests of the doctor: it takes seconds to start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from world_model_ros.cli import middleware
 from world_model_ros.cli.main import main
 
 
-@pytest.fixture(scope='package')
+@pytest.fixture(scope='module')
 def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
     folder = tmp_path_factory.mktemp('doctor')
     with Graph(folder) as graph:
@@ -38,9 +38,9 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
             del os.environ['ROS_DOMAIN_ID']
 
 
-@pytest.fixture(scope='package')
+@pytest.fixture(scope='module')
 def delivery(robot: Robot) -> middleware.Delivery:
-    """What became of test images, measured once: it takes four seconds."""
+    """What became of test images, measured once for each file: it takes four seconds."""
     return middleware.try_images({middleware.TRANSPORTS: BUFFERS, middleware.RANGE: 'SUBNET'})
 
 

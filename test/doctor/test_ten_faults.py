@@ -86,7 +86,9 @@ def test_dds_that_loses_images_is_found_and_the_cure_is_tried(
 def test_joint_states_of_another_robot_are_named(robot: Robot, doctor: Doctor) -> None:
     code, screen = doctor('--joint-topic', 'wrong/joint_states')
     assert code == 1
-    by_model, by_controller = findings(screen, '✗')
+    found = findings(screen, '✗')
+    assert len(found) == 2, screen
+    by_model, by_controller = found
     assert '/wrong/joint_states: lacks shoulder' in by_model and 'it has joint_1, elbow' in by_model
     assert 'which the controller drives' in by_controller
     assert 'correct the parameter joints' in by_controller
