@@ -42,7 +42,6 @@ def run_first(priority: int) -> str:
 
 
 def settle_memory() -> None:
-    """Exempt what exists now, and no more than that, from garbage collection: it becomes short."""
-    gc.unfreeze()
+    """Exempt what exists now from garbage collection: collections become short."""
     gc.collect()
     gc.freeze()

@@ -84,7 +84,6 @@ from world_model_ros.nodes.qos import (
     SETPOINT,
 )
 from world_model_ros.nodes.reach_goal import ReachGoalServer
-from world_model_ros.nodes.realtime import settle_memory
 from world_model_ros.nodes.surprise import Shadow, SurpriseMeter
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.worker import Worker
@@ -133,7 +132,6 @@ class WorldModelNode(ManagedNode):
         self.get_logger().info(f'model {model}, from {model.bundle.path}')
         if shadow is not None:
             self._run_shadow(shadow)
-        settle_memory()  # else some plans wait 30 ms and more for the garbage collector
 
     def _advertise(self) -> None:
         self._latent_pub = self.create_publisher(Latent, '~/latent', SENSOR)
