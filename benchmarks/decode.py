@@ -68,6 +68,7 @@ from world_model_ros.monitor import Counters, WorkerWatch
 from world_model_ros.nodes.border import Border
 from world_model_ros.nodes.cameras import Cameras, Shot
 from world_model_ros.nodes.convert import to_nanoseconds
+from world_model_ros.nodes.heap import settle_allocator
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.process import SIGNAL_LATENCY, _make_executor
 from world_model_ros.nodes.qos import IMAGE
@@ -199,6 +200,8 @@ def ours(tally: Tally, stop: threading.Event) -> None:
 
 def receive(side: str) -> int:
     """Be the receiver until a signal comes, then print one line of JSON."""
+    if side == 'ours':
+        settle_allocator()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
