@@ -356,8 +356,11 @@ def draw(report: Mapping[str, Any], folder: Path) -> None:
         for kind, color in (('cold', 'tab:blue'), ('warm', 'tab:orange')):
             rows = lewm[kind]['budgets']
             if rows:
-                axes[0].plot([row['seconds'] for row in rows], [row['cost'] for row in rows],
-                             color=color, marker='o', label=f'ours, {kind}')
+                for refined, marker, name in ((True, 'o', f'ours, {kind}'),
+                                              (False, 'x', f'ours, {kind}, search alone')):
+                    shown = [row for row in rows if ('+' in row['budget']) is refined]
+                    axes[0].plot([row['seconds'] for row in shown], [row['cost'] for row in shown],
+                                 color=color, marker=marker, label=name)
                 axes[0].axhline(lewm[kind]['stock']['cost'], color=color, linewidth=0.8,
                                 linestyle=':', label=f'stock at the end, same plans as {kind}')
         axes[0].set(xscale='log', yscale='log', xlabel='seconds per plan, one core',
