@@ -60,6 +60,16 @@ ENVIRONMENT = {
 }
 
 
+def spin_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], within: float,
+               what: Callable[[], str]) -> None:
+    """Spin until ``condition`` holds; fail after ``within`` seconds, saying ``what`` did not."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f'waited {within:g} s in vain for {what()}')
+        executor.spin_once(timeout_sec=0.02)
+
+
 class Graph:
     """One ROS graph of a test: a node of the test's own, and the processes that it spawned.
 
@@ -191,11 +201,7 @@ class Graph:
 
     def wait_for(self, condition: Callable[[], bool], within: float, what: str) -> None:
         """Spin until ``condition`` holds; fail after ``within`` seconds, saying ``what``."""
-        deadline = time.monotonic() + within
-        while not condition():
-            if time.monotonic() > deadline:
-                raise AssertionError(f'waited {within:g} s in vain for {what}')
-            self._executor.spin_once(timeout_sec=0.02)
+        spin_until(self._executor, condition, within, lambda: what)
 
     def listen_for(self, seconds: float) -> None:
         """Spin for a fixed time: for what is about the time itself, such as a silence."""

@@ -19,9 +19,7 @@ Needs launch_testing, which comes with a ROS 2 distribution.
 import array
 import json
 import tempfile
-import time
 import unittest
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +32,7 @@ import launch_testing.asserts
 import launch_testing.markers
 import numpy as np
 import rclpy
+from dds import spin_until
 from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from rclpy.context import Context
@@ -137,19 +136,10 @@ class TestCameras(unittest.TestCase):
     def test_a_goal_of_two_pictures_is_reached_with_cameras_of_other_names(self) -> None:
         robot = Robot(self.node)
         robot.show_goal()
-        self.wait_for(lambda: bool(np.abs(robot.position - GOAL).max() < 0.05),
-                      lambda: f'the robot to reach {GOAL}; it is at {robot.position}')
+        spin_until(self.executor, lambda: bool(np.abs(robot.position - GOAL).max() < 0.05), 40.0,
+                   lambda: f'the robot to reach {GOAL}; it is at {robot.position}')
         for topic in ('/arm/shelf/image_raw', '/arm/wrist/image_raw', '/arm/camera/image_raw'):
             self.assertEqual(self.node.count_subscribers(topic), 0, topic)
-
-    def wait_for(
-        self, condition: Callable[[], bool], what: Callable[[], str], within: float = 40.0,
-    ) -> None:
-        deadline = time.monotonic() + within
-        while not condition():
-            if time.monotonic() > deadline:
-                raise AssertionError(f'waited {within:g} s in vain for {what()}')
-            self.executor.spin_once(timeout_sec=0.05)
 
 
 @launch_testing.post_shutdown_test()

@@ -17,7 +17,6 @@ Needs launch_testing, which comes with a ROS 2 distribution.
 """
 
 import tempfile
-import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ import launch_testing.actions
 import launch_testing.asserts
 import launch_testing.markers
 import rclpy
+from dds import spin_until
 from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node as LaunchNode
@@ -110,12 +110,8 @@ class TestTwoRobots(unittest.TestCase):
             if topic not in ('/diagnostics', '/rosout', '/parameter_events', '/clock'):
                 self.assertLessEqual(len(spaces), 1, f'{topic} is shared by {spaces}')
 
-    def wait_for(self, condition: Callable[[], bool], what: str, within: float = 60.0) -> None:
-        deadline = time.monotonic() + within
-        while not condition():
-            if time.monotonic() > deadline:
-                raise AssertionError(f'waited {within:g} s in vain for {what}')
-            self.executor.spin_once(timeout_sec=0.05)
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        spin_until(self.executor, condition, 60.0, lambda: what)
 
 
 @launch_testing.post_shutdown_test()
