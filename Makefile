@@ -32,8 +32,8 @@ help:
 demo: python
 	@$(IN) demo -- wmros demo $(ARGS)
 
-# Rooms whose tests hardly run nodes share the processors; the others need them for themselves.
-SHARING = $(addprefix test/,benchmarks bringup bundle control description inference learning \
+# Rooms whose tests hold no node to a deadline share the processors; the others have them alone.
+SHARING = $(addprefix test/,benchmarks bringup bundle control description doctor inference learning \
 	monitor observation packaging planning simulation)
 test: lint
 ifeq ($(strip $(ARGS)),)

@@ -85,7 +85,7 @@ def test_dds_that_loses_images_is_found_and_the_cure_is_tried(
 
 def test_joint_states_of_another_robot_are_named(robot: Robot, doctor: Doctor) -> None:
     code, screen = doctor('--joint-topic', 'wrong/joint_states')
-    assert code == 1
+    assert code == 1, screen
     found = findings(screen, '✗')
     assert len(found) == 2, screen
     by_model, by_controller = found
@@ -101,7 +101,7 @@ def test_a_clock_that_the_nodes_do_not_follow_is_named(robot: Robot, doctor: Doc
         code, screen = doctor()
     finally:
         robot.graph.node.destroy_publisher(clock)
-    assert code == 1
+    assert code == 1, screen
     for node, line in zip(('/controller', '/world_model'), findings(screen, '✗'),
                           strict=True):
         assert f'{node}: lives by the system clock, while /probe publishes /clock' in line
@@ -123,7 +123,7 @@ def test_a_goal_that_is_not_latched_is_a_mismatch(robot: Robot, doctor: Doctor) 
         code, screen = doctor()
     finally:
         robot.graph.node.destroy_publisher(goal)
-    assert code == 1
+    assert code == 1, screen
     found = planted(screen, '/goal_image: /probe and /world_model do not match')
     assert 'transient local' in found.lower() and 'offer at the publisher' in found
     assert LATCHED.durability is DurabilityPolicy.TRANSIENT_LOCAL  # what would have matched
@@ -131,7 +131,7 @@ def test_a_goal_that_is_not_latched_is_a_mismatch(robot: Robot, doctor: Doctor) 
 
 def test_a_provider_that_is_not_installed_is_named(robot: Robot, doctor: Doctor) -> None:
     code, screen = doctor('--robot', robot.file(provider='tensorrt'), '--bundle', robot.bundle)
-    assert code == 1
+    assert code == 1, screen
     found = planted(screen, 'provider: provider tensorrt is not installed')
     assert 'install onnxruntime-gpu' in found
 
@@ -149,7 +149,7 @@ def test_a_file_that_a_bundle_lacks_is_named(robot: Robot, doctor: Doctor) -> No
     shutil.copytree(robot.bundle, bundle)
     (bundle / 'rollout.onnx').unlink()
     code, screen = doctor('--bundle', bundle)
-    assert code == 1
+    assert code == 1, screen
     found = planted(screen, 'rollout')
     assert 'Cure: ' in found
 
@@ -160,7 +160,7 @@ def test_two_controllers_of_one_robot_are_named(robot: Robot, doctor: Doctor) ->
         code, screen = doctor()
     finally:
         assert robot.graph.end(other) == 0
-    assert code == 1
+    assert code == 1, screen
     found = planted(screen, '/controller and /old_controller command this robot at the same time')
     assert 'end all but the controller' in found
 
