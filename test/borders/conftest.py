@@ -14,12 +14,26 @@
 
 """Shows at the end of the run how much each border was sent and refused."""
 
+from typing import Any
+
+import borders_tally
 import pytest
-from borders_tally import table
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, 'workeroutput'):  # of pytest-xdist: each worker tells its share
+        session.config.workeroutput['hostile'] = (borders_tally.refused, borders_tally.remarks)
+
+
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is installed
+def pytest_testnodedown(node: Any) -> None:
+    refused, remarks = getattr(node, 'workeroutput', {}).get('hostile', ({}, {}))
+    for border, cases in refused.items():
+        borders_tally.count(border, cases, remarks.get(border, ''))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if lines := table():
+    if lines := borders_tally.table():
         terminalreporter.section('hostile messages sent and refused, by border')
         for line in lines:
             terminalreporter.write_line(line)
