@@ -25,7 +25,7 @@ changes after that was never going to be read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,13 +58,15 @@ class Bundle:
     """A model that passed its checks.
 
     `digest` is the sha256 of the manifest, which holds the sha256 of each file: it identifies the
-    model to the byte. `size` is that of all graphs with their external data, in bytes.
+    model to the byte. `external` names, by graph file, what other files its tensors are in, as the
+    graph writes them. `size` is that of all graphs with their external data, in bytes.
     """
 
     path: Path
     manifest: Manifest
     digest: str
     golden: GoldenVectors
+    external: Mapping[str, Collection[str]]
     size: int
 
     def read_graph(self, name: str) -> GraphContent:
@@ -75,7 +77,7 @@ class Bundle:
         file = getattr(self.manifest.graphs, name).file
         model = self._read(file)
         external = {location: self._read(_beside(file, location))
-                    for location in external_extents(model)}
+                    for location in self.external[file]}
         return GraphContent(model, external)
 
     def _read(self, file: str) -> bytes:
@@ -122,7 +124,7 @@ def load_bundle(path: Path) -> Bundle:
     if unsound or isinstance(golden, Fault):
         raise BundleError(path, unsound)
     size = sum(sizes.values()) - sizes[manifest.golden.file]
-    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), golden, size)
+    return Bundle(path, manifest, hashlib.sha256(text).hexdigest(), golden, extents, size)
 
 
 def load_manifest(path: Path) -> Manifest:
