@@ -121,7 +121,7 @@ def test_the_gravest_state_of_the_model_is_what_it_does() -> None:
     blind = Sight(0.3, 0.2, 'no image for 0.3 s')
     watch = WorkerWatch('observe')
     assert assess([watch], 1.0, sees, '') == (
-        Activity.IDLE, 'no goal: publish one on goal_image or send one to reach_goal')
+        Activity.IDLE, 'no goal: publish a picture of one or send one to reach_goal')
     assert assess([watch], 1.0, sees, 'pursuing goal a') == (
         Activity.PLANNING, 'pursuing goal a')
     assert assess([watch], 1.0, blind, 'pursuing goal a') == (

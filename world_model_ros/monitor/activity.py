@@ -69,4 +69,4 @@ def assess(
         return Activity.BLIND, sight.problem
     if purpose:
         return Activity.PLANNING, purpose
-    return Activity.IDLE, 'no goal: publish one on goal_image or send one to reach_goal'
+    return Activity.IDLE, 'no goal: publish a picture of one or send one to reach_goal'

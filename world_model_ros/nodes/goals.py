@@ -152,7 +152,7 @@ class Goals:
 
     def why_lost(self, route: Route) -> str:
         """Why a route is no longer pursued."""
-        return self._lost.get(route.id, 'a newer goal came on goal_image')
+        return self._lost.get(route.id, 'a newer goal picture came')
 
     def give_up(self, route: Route) -> None:
         """Stop to pursue a route, if it still is."""
@@ -203,7 +203,8 @@ class Goals:
         if self._problem:
             return Health('goal', Level.ERROR, self._problem)
         if goal is None or route is None:
-            return Health('goal', Level.OK, 'no goal: publish one on goal_image or reach_goal')
+            return Health(
+                'goal', Level.OK, 'no goal: publish a picture of one or send one to reach_goal')
         return Health('goal', Level.OK, 'pursuing a goal', {
             'goal_id': goal.id, 'distance': f'{distance:.4g}',
             'sub_goals_left': str(len(route.legs) - 1 - leg)})
