@@ -21,4 +21,12 @@ that a test starts would inherit that and not end when it is told to.
 
 import signal
 
+import pytest
+from shared_memory import clean_shared_memory
+
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, 'workerinput'):  # once, not in each of pytest-xdist's workers
+        clean_shared_memory()

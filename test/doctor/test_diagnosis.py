@@ -34,8 +34,12 @@ def healthy() -> Graph:
         'nodes': {'/controller': copy.deepcopy(node), '/world_model': copy.deepcopy(node)},
         'commands': {'/commands': {'type': 'std_msgs/msg/Float64MultiArray',
                                    'publishers': ['/controller'], 'subscribers': ['/drive']}},
+        'image': {'topic': '/camera/image_raw', 'arrivals': [0.1, 0.2]},
         'diagnostics': [{'node': '/controller', 'name': 'controller: ladder', 'level': 0,
-                         'message': 'track'}]}
+                         'message': 'track', 'values': {}},
+                        {'node': '/world_model', 'name': 'world_model: observation', 'level': 0,
+                         'message': 'observing', 'values': {
+                             'image_topic': '/camera/image_raw', 'image_age_s': '0.03'}}]}
 
 
 def of(node: str, **facts: Any) -> Callable[[Graph], None]:
@@ -52,6 +56,10 @@ def joystick_alone(graph: Graph) -> None:
     commands(publishers=['/joystick'])(graph)
 
 
+def deaf(graph: Graph) -> None:
+    graph['diagnostics'][1]['values']['image_age_s'] = 'n/a'
+
+
 FAULTS: dict[str, tuple[Callable[[Graph], None], Grade, str, str]] = {
     'missing': (lambda g: g['nodes'].pop('/world_model'), Grade.NOTE, 'is not running',
                 'robot.launch.py'),
@@ -61,6 +69,8 @@ FAULTS: dict[str, tuple[Callable[[Graph], None], Grade, str, str]] = {
                      'ros2 lifecycle set /world_model configure'),
     'inactive': (of('/world_model', state='inactive'), Grade.WARNING, 'is inactive',
                  'ros2 lifecycle set /world_model activate'),
+    'deaf': (deaf, Grade.UNFIT, 'has heard nothing of /camera/image_raw, where pictures come',
+             'start it again'),
     'no clock': (of('/controller', parameters={'use_sim_time': True}), Grade.UNFIT,
                  'waits for /clock', 'use_sim_time:=false'),
     'two commanders': (commands(publishers=['/controller', '/joystick']), Grade.UNFIT,
@@ -100,8 +110,9 @@ def test_two_clocks_and_nodes_that_follow_neither_are_named() -> None:
 def test_the_gravest_diagnostics_are_shown_first() -> None:
     graph = healthy()
     graph['diagnostics'] += [
-        {'node': '/controller', 'name': 'a', 'level': 1, 'message': 'so so'},
-        {'node': '/controller', 'name': 'b', 'level': 2, 'message': 'bad'}]
+        {'node': '/controller', 'name': 'a', 'level': 1, 'message': 'so so',
+         'values': {}},
+        {'node': '/controller', 'name': 'b', 'level': 2, 'message': 'bad', 'values': {}}]
     assert diagnosis.describe_health(graph) == [('b', 'error: bad'), ('a', 'warning: so so')]
 
 

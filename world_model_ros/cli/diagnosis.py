@@ -32,6 +32,7 @@ _LEVELS = {1: 'warning', 2: 'error', 3: 'stale'}
 def judge(graph: Graph) -> Iterator[Finding]:
     """Yield what is wrong with nodes, clocks, quality of service and commands."""
     yield from _nodes(graph)
+    yield from _deaf(graph)
     yield from _clocks(graph)
     for pair in graph['mismatches']:
         yield Finding(
@@ -117,6 +118,19 @@ def _nodes(graph: Graph) -> Iterator[Finding]:
             yield Finding(Grade.WARNING, path, f'is {one["state"]}',
                           f'ros2 lifecycle set {path} {step}; if that fails, its output and '
                           '/diagnostics say why')
+
+
+def _deaf(graph: Graph) -> Iterator[Finding]:
+    heard = {one['topic'] for name, one in graph.items()
+             if name.partition('.')[0] == 'image' and one['arrivals']}
+    for status in graph['diagnostics']:
+        for key, topic in status['values'].items():
+            if key.endswith('image_topic') and topic in heard and (
+                    status['values'].get(key.replace('_topic', '_age_s')) == 'n/a'):
+                yield Finding(
+                    Grade.UNFIT, status['node'], f'has heard nothing of {topic}, where pictures '
+                    'come', 'end it and start it again: a process that takes the place of one that '
+                    'was killed may be lost to others (docs/reliability.md)')
 
 
 def _clocks(graph: Graph) -> Iterator[Finding]:
