@@ -29,8 +29,10 @@ and from when on (settled). Three modes:
     python benchmarks/plan_latency.py --episodes 20 --json plan_latency.json
 
 20 episodes take three minutes for each delay and mode. What the JSON file holds already is not run
-again, so that a run that was broken off goes on. The exit code is 0 if in mode full the rate of
-success is at least 0.95 at every delay.
+again, so that a run that was broken off goes on. Without compensation this arm gets there as well,
+but later: what drops is the share that has settled within 3 s.
+
+The exit code is 0 if in mode full the rate of success is at least 0.95 at every delay.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ from world_model_ros.cli.demo import free_domain
 from world_model_ros.cli.processes import Children
 from world_model_ros.demo import graph
 
-DELAYS = (0, 50, 100, 150)  # ms
+DELAYS = (0, 50, 100, 150, 300)  # ms
 MODES = ('full', 'aligned', 'off')
 LATE_AFTER = 0.22  # s, as config/demo.yaml has it for no delay
 ENOUGH = 0.95  # rate of success
