@@ -126,7 +126,7 @@ def _deaf(graph: Graph) -> Iterator[Finding]:
     for status in graph['diagnostics']:
         for key, topic in status['values'].items():
             if key.endswith('image_topic') and topic in heard and (
-                    status['values'].get(key.replace('_topic', '_age_s')) == 'n/a'):
+                    status['values'].get(f'{key.removesuffix("topic")}age_s') == 'n/a'):
                 yield Finding(
                     Grade.UNFIT, status['node'], f'has heard nothing of {topic}, where pictures '
                     'come', 'end it and start it again: a process that takes the place of one that '

@@ -19,7 +19,7 @@ into a ``diagnostic_msgs/DiagnosticStatus``.
 """
 
 from world_model_ros.monitor.action_log import ActionLog
-from world_model_ros.monitor.activity import Activity, Sight, assess
+from world_model_ros.monitor.activity import NO_GOAL, Activity, Sight, assess
 from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion, overdue_after
 from world_model_ros.monitor.execution import Course, Execution, Report, Schedule
 from world_model_ros.monitor.health import Health, Level
@@ -29,6 +29,7 @@ from world_model_ros.monitor.surprise import Foresight, Judgement, judge
 from world_model_ros.monitor.worker_watch import WorkerWatch
 
 __all__ = [
+    'NO_GOAL',
     'ActionLog',
     'Activity',
     'Arrivals',

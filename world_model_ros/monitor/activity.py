@@ -20,6 +20,8 @@ from enum import IntEnum
 
 from world_model_ros.monitor.worker_watch import WorkerWatch
 
+NO_GOAL = 'no goal: publish a picture of one or send one to reach_goal'
+
 
 class Activity(IntEnum):
     """What a world model is doing, numbered as ``world_model_interfaces/Heartbeat`` numbers it."""
@@ -69,4 +71,4 @@ def assess(
         return Activity.BLIND, sight.problem
     if purpose:
         return Activity.PLANNING, purpose
-    return Activity.IDLE, 'no goal: publish a picture of one or send one to reach_goal'
+    return Activity.IDLE, NO_GOAL

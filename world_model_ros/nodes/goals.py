@@ -35,7 +35,7 @@ from sensor_msgs.msg import JointState
 
 from world_model_ros import payload
 from world_model_ros.inference import InferenceError, JointTarget
-from world_model_ros.monitor import Counters, Health, Level
+from world_model_ros.monitor import NO_GOAL, Counters, Health, Level
 from world_model_ros.nodes.cameras import ImageMessage, Shot
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
@@ -203,8 +203,7 @@ class Goals:
         if self._problem:
             return Health('goal', Level.ERROR, self._problem)
         if goal is None or route is None:
-            return Health(
-                'goal', Level.OK, 'no goal: publish a picture of one or send one to reach_goal')
+            return Health('goal', Level.OK, NO_GOAL)
         return Health('goal', Level.OK, 'pursuing a goal', {
             'goal_id': goal.id, 'distance': f'{distance:.4g}',
             'sub_goals_left': str(len(route.legs) - 1 - leg)})
