@@ -70,7 +70,7 @@ from world_model_ros.nodes.cameras import Cameras, Shot
 from world_model_ros.nodes.convert import to_nanoseconds
 from world_model_ros.nodes.heap import settle_allocator
 from world_model_ros.nodes.loaded_model import LoadedModel
-from world_model_ros.nodes.process import SIGNAL_LATENCY, _make_executor
+from world_model_ros.nodes.process import SIGNAL_LATENCY, make_executor
 from world_model_ros.nodes.qos import IMAGE
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.worker import Worker
@@ -190,7 +190,7 @@ def ours(tally: Tally, stop: threading.Event) -> None:
     Cameras(node, Border(node, lambda topic, text: None), Troubles(counts, node.get_logger()),
             take).serve(model)
     worker.start()
-    executor = _make_executor()
+    executor = make_executor()
     executor.add_node(node)
     while not stop.is_set():
         executor.spin_once(timeout_sec=SIGNAL_LATENCY)

@@ -38,9 +38,12 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
@@ -247,6 +250,16 @@ class Graph:
         self.wait_for(future.done, within, f'transition {transition} of {node}')
         self.node.destroy_client(client)
         return bool(future.result().success)
+
+    def set_parameter(self, node: str, name: str, value: Any) -> SetParametersResult:
+        """Ask a node to change a parameter; return its answer."""
+        client = self.node.create_client(SetParameters, f'{node}/set_parameters')
+        self.wait_for(client.service_is_ready, 10, f"{node}'s parameter service")
+        future = client.call_async(SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()]))
+        self.wait_for(future.done, 10, f"{node}'s answer")
+        self.node.destroy_client(client)
+        return future.result().results[0]
 
     def diagnostics(self) -> Callable[[str], Any]:
         """Return a function that gives the newest DiagnosticStatus of a name, or None."""

@@ -170,6 +170,14 @@ def test_a_bad_command_is_refused_counted_and_explained_and_moves_nothing(
     np.testing.assert_allclose(joints[-1].position, before, atol=1e-3)
 
 
+def test_what_a_simulator_reads_when_it_is_configured_cannot_change_under_it(
+    graph: Graph,
+) -> None:
+    refused = graph.set_parameter('simulator', 'image_rate', 5.0)
+    assert not refused.successful
+    assert refused.reason == 'image_rate is read when the node is configured: clean it up first'
+
+
 def test_a_deactivated_simulator_publishes_nothing_and_goes_on_where_it_was(
     graph: Graph, joints: list[Any],
 ) -> None:

@@ -25,8 +25,6 @@ import pytest
 from dds import LATCHED, RELIABLE, Graph, values
 from faulty_toy import RACING, hanging_image, nan_image, write_faulty_bundle
 from lifecycle_msgs.msg import Transition
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -324,16 +322,6 @@ def test_time_of_a_simulation_may_pause_and_go_back(tmp_path: Path) -> None:
         assert graph.end(process) == 0
 
 
-def set_parameter(graph: Graph, name: str, value: Any) -> Any:
-    client = graph.node.create_client(SetParameters, 'world_model/set_parameters')
-    graph.wait_for(client.service_is_ready, 10, 'the parameter service')
-    future = client.call_async(SetParameters.Request(
-        parameters=[Parameter(name, value=value).to_parameter_msg()]))
-    graph.wait_for(future.done, 10, 'the answer')
-    graph.node.destroy_client(client)
-    return future.result().results[0]
-
-
 def test_what_contradicts_the_model_or_itself_is_refused_with_the_cure(tmp_path: Path) -> None:
     def heavy(manifest: dict[str, Any]) -> None:
         manifest['planner'].update(samples=20_000, memory=4096)
@@ -351,24 +339,24 @@ def test_what_contradicts_the_model_or_itself_is_refused_with_the_cure(tmp_path:
             ('plan_deadline', 0.001, 0.05, 'raise plan_deadline'),
         ):
             if name == 'plan_deadline':  # a plan of 20,000 sequences in a millisecond
-                assert set_parameter(graph, 'bundle', str(slow_one.path)).successful
-            assert set_parameter(graph, name, wrong).successful
+                assert graph.set_parameter('world_model', 'bundle', str(slow_one.path)).successful
+            assert graph.set_parameter('world_model', name, wrong).successful
             assert not graph.transition('world_model', Transition.TRANSITION_CONFIGURE)
             graph.wait_for(
                 lambda reason=reason: reason in getattr(
                     health('world_model: lifecycle'), 'message', ''), 5, f'"{reason}"')
-            assert set_parameter(graph, name, right).successful
+            assert graph.set_parameter('world_model', name, right).successful
         # The words of wmros check.
         assert 'Golden vectors' in graph.output(process)
         assert 'Verdict: unfit' in graph.output(process)
-        assert set_parameter(graph, 'bundle', str(sound_one.path)).successful
+        assert graph.set_parameter('world_model', 'bundle', str(sound_one.path)).successful
         assert graph.transition('world_model', Transition.TRANSITION_CONFIGURE)
         assert graph.end(process) == 0
 
 
 def test_what_a_model_was_loaded_with_cannot_change_under_it(graph: Graph) -> None:
-    refused = set_parameter(graph, 'bundle', '/somewhere/else')
+    refused = graph.set_parameter('world_model', 'bundle', '/somewhere/else')
     assert not refused.successful and 'load_model' in refused.reason
-    assert 'longer than the 0.1 s between plans' in set_parameter(
-        graph, 'plan_deadline', 0.5).reason
-    assert set_parameter(graph, 'plan_deadline', 0.03).successful
+    assert 'longer than the 0.1 s between plans' in graph.set_parameter(
+        'world_model', 'plan_deadline', 0.5).reason
+    assert graph.set_parameter('world_model', 'plan_deadline', 0.03).successful

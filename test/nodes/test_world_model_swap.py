@@ -27,7 +27,7 @@ from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from test_world_model import Robot, outcome, picture, reach
-from test_world_model_faults import Pulse, set_parameter, show, sound
+from test_world_model_faults import Pulse, show, sound
 
 from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent, ModelInfo, Surprise
@@ -246,7 +246,8 @@ def test_a_model_is_replaced_also_while_the_node_is_inactive(
     assert graph.transition('world_model', Transition.TRANSITION_CLEANUP)
     refused = load(graph, bundles['one'].path)
     assert not refused.success and 'configure it first' in refused.message
-    assert set_parameter(graph, 'shadow_bundle', str(bundles['worse'].path)).successful
+    shadow = str(bundles['worse'].path)
+    assert graph.set_parameter('world_model', 'shadow_bundle', shadow).successful
     assert graph.transition('world_model', Transition.TRANSITION_CONFIGURE)
     assert graph.transition('world_model', Transition.TRANSITION_ACTIVATE)
     latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)

@@ -14,18 +14,14 @@
 
 """The controller's parameters: declared with words and ranges, read into what ``control/`` takes.
 
-All of them are read when the node is configured; a change while it is configured is refused,
-because it would have no effect.
+All of them are read when the node is configured.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ament_index_python.packages import get_package_share_directory
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.parameter import Parameter
 
 from world_model_ros.control import (
     TWIST_AXES,
@@ -92,14 +88,7 @@ def declare(node: ManagedNode) -> None:
         'blocked; half of it without any change of the measured position counts as frozen joint '
         'states [rad or m].', 0.001, 10.0))
 
-    def refuse_late_changes(changed: list[Parameter[Any]]) -> SetParametersResult:
-        ours = [parameter.name for parameter in changed if parameter.name != 'use_sim_time']
-        if ours and node.lifecycle_label in ('inactive', 'active'):
-            return SetParametersResult(successful=False, reason=(
-                f'{ours[0]} is read when the controller is configured: clean it up first'))
-        return SetParametersResult(successful=True)
-
-    node.add_on_set_parameters_callback(refuse_late_changes)
+    node.refuse_late_changes()
 
 
 def read(node: ManagedNode) -> Robot:

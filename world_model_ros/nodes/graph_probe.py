@@ -50,10 +50,9 @@ NODES = ('controller', 'world_model')
 _COMMANDS = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory',
              'geometry_msgs/msg/TwistStamped')
 _COMMON = ('/parameter_events', '/rosout', '/diagnostics', '/clock')
-_DISCOVERY = 4.0  # s until a node that runs has been found
-# s of listening after which all that is there has been discovered: where no profile says more
-# often, a participant of Fast DDS announces itself every 3 s.
-_ALL_KNOWN = 3.5
+# s until all that is there has been discovered: where no profile says more often, a participant of
+# Fast DDS announces itself every 3 s.
+_DISCOVERY = 4.0
 _REPORT = 2.5  # s until a node that is active has told /diagnostics how it is
 _ANSWER = 2.0  # s until a node that is alive has answered
 _ASK_AGAIN = 0.7  # s: a server that has not discovered its client yet loses the answer
@@ -67,7 +66,7 @@ def examine(
     `given` are topics as `probe` takes them; kinds that it lacks are the running world_model's, or
     robot.launch.py's defaults. `command_topics` are looked at if no controller runs.
     """
-    known_at = time.monotonic() + _ALL_KNOWN
+    known_at = time.monotonic() + _DISCOVERY
     statuses: dict[str, dict[str, Any]] = {}
     node.create_subscription(
         DiagnosticArray, '/diagnostics', lambda message: _note(message, statuses), 10)
@@ -91,7 +90,7 @@ def examine(
     # certain field of view reads camera_info: heard for every one, judged for those alone.
     heard = probe(node, {**topics, **infos}, seconds, optional=(
         *infos, *(() if 'pose' in given else ('pose',))))
-    _spin_until(node, lambda: time.monotonic() > known_at, _ALL_KNOWN)
+    _spin_until(node, lambda: time.monotonic() > known_at, _DISCOVERY)
     return {
         'rmw': rclpy.get_rmw_implementation_identifier(),
         'expected': list(paths.values()),

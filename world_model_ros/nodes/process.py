@@ -26,14 +26,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
@@ -87,6 +89,17 @@ class ManagedNode(LifecycleNode):
     def lifecycle_label(self) -> str:
         """The state as ``ros2 lifecycle get`` prints it: unconfigured, inactive, active."""
         return str(self._state_machine.current_state[1])
+
+    def refuse_late_changes(self) -> None:
+        """Refuse changes of parameters while configured, for all of them were read before."""
+        def check(changed: list[Parameter[Any]]) -> SetParametersResult:
+            ours = [parameter.name for parameter in changed if parameter.name != 'use_sim_time']
+            if ours and self.lifecycle_label in ('inactive', 'active'):
+                return SetParametersResult(successful=False, reason=(
+                    f'{ours[0]} is read when the node is configured: clean it up first'))
+            return SetParametersResult(successful=True)
+
+        self.add_on_set_parameters_callback(check)
 
     def note_callback_error(self, text: str) -> None:
         """Count an exception that nobody expected; the newest one is shown."""
@@ -158,7 +171,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         node = make_node()
         if isinstance(node, ManagedNode) and node.get_parameter('autostart').value:
             _autostart(node)
-        executor = _make_executor()
+        executor = make_executor()
         executor.add_node(node)
         while not stop.is_set():
             # rclpy 9.1's EventsExecutor.spin() waits with a deadline that overflows: it keeps a
@@ -194,7 +207,7 @@ def _autostart(node: ManagedNode) -> None:
             return  # logged by the transition; the node stays up and its diagnostics say why
 
 
-def _make_executor() -> Executor:
+def make_executor() -> Executor:
     """Return the event-driven executor where rclpy has one: it halves the latency of images."""
     try:
         from rclpy.experimental import EventsExecutor

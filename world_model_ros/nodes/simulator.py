@@ -79,6 +79,7 @@ class SimulatorNode(ManagedNode):
         self.declare_parameter('seed', 0, parameters.whole(
             'Seed of the posture in which the arm starts; 0 starts it stretched out.',
             0, 2**31 - 1))
+        self.refuse_late_changes()
         self._views: Newest[_View] = Newest()
         self._drives = threading.Lock()
         self._stop = threading.Event()

@@ -34,6 +34,7 @@ plans. So no proposal mixes models, and none of the new one comes before its ``~
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import sleep
 
 from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import PoseStamped
@@ -92,6 +93,7 @@ from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 _HEARTBEAT_PERIOD = 0.05  # s
 _ACTIONS_KEPT = 60.0  # s
 _FLUSH = Duration(seconds=0.05)  # at most, for messages to arrive where a model changes
+_PLAN_FIRST = 0.001  # s that a plan needs the interpreter until it is in the model's graphs
 _SPEED_TEST, _SPEED_SECOND_TEST = 0.1, 3.0  # s of running the model as fast as it goes
 
 
@@ -366,6 +368,7 @@ class WorldModelNode(ManagedNode):
         self._telling.box.put(encoded)
 
     def _tell(self, encoded: Encoded) -> None:
+        sleep(_PLAN_FIRST)
         self._latent_pub.publish(Latent(
             header=Header(stamp=to_stamp(encoded.stamp), frame_id=encoded.frame_id),
             model=encoded.model.name, model_digest=encoded.model.digest,
