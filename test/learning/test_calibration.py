@@ -15,6 +15,7 @@
 """What is usual is measured on data, and what is not is seen: with a robot that slips as told."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def experience(episodes: int = 6, steps: int = 20, slip: float = SLIP) -> Experi
     velocities = np.concatenate([np.zeros((episodes, 1, 2)), actions], 1)
     images: NDArray[np.uint8] = np.stack([
         np.stack([toy_image(position) for position in episode]) for episode in positions])
-    return Experience(images, np.concatenate([positions, velocities], 2).astype(np.float32),
+    return Experience({'': images}, np.concatenate([positions, velocities], 2).astype(np.float32),
                       actions.astype(np.float32))
 
 
@@ -72,6 +73,24 @@ def test_a_goal_that_was_reached_is_within_reach_and_another_world_is_not(bundle
     assert found.refused <= 0.1
 
 
+def test_each_of_several_cameras_has_an_array_of_its_own(tmp_path: Path, bundle: Bundle) -> None:
+    both = write_toy_bundle(tmp_path / 'both', cameras=('left', 'right'))
+    one = experience()
+    half = one.images[''].shape[3] // 2
+    left, right = one.images[''].copy(), one.images[''].copy()
+    left[..., half:, :] = right[..., :half, :] = 0  # each joint is in one picture only
+    # The right camera's pictures are twice as large.
+    seen = {'images_left': left, 'images_right': right.repeat(2, axis=2).repeat(2, axis=3)}
+    np.savez(tmp_path / 'data.npz', **seen, proprioception=one.proprioception,
+             actions=one.actions)
+    found = calibrate(both, read_experience(tmp_path / 'data.npz', both.manifest), plans=4)
+    assert found == calibrate(bundle, one, plans=4)
+    np.savez(tmp_path / 'less.npz', images_left=left, proprioception=one.proprioception,
+             actions=one.actions)
+    with pytest.raises(CalibrationError, match='images_right: the data have none'):
+        calibrate(both, read_experience(tmp_path / 'less.npz', both.manifest))
+
+
 def test_the_numbers_become_part_of_the_bundle_and_nothing_else_changes(tmp_path: Path) -> None:
     before = write_toy_bundle(tmp_path / 'toy')
     found = calibrate(before, experience(), plans=4)
@@ -92,7 +111,7 @@ def test_the_command_reads_recorded_episodes_and_tells_what_it_found(
 ) -> None:
     write_toy_bundle(tmp_path / 'toy')
     data = experience()
-    np.savez(tmp_path / 'data.npz', images=data.images, proprioception=data.proprioception,
+    np.savez(tmp_path / 'data.npz', images=data.images[''], proprioception=data.proprioception,
              actions=data.actions)
     words = ['calibrate', str(tmp_path / 'toy'), '--data', str(tmp_path / 'data.npz')]
     digest = load_bundle(tmp_path / 'toy').digest
@@ -106,21 +125,21 @@ def test_the_command_reads_recorded_episodes_and_tells_what_it_found(
 
 
 @pytest.mark.parametrize(('change', 'said'), [
-    ({'images': None}, 'images: the data have none'),
+    ({'images': {}}, 'images: the data have none'),
     ({'proprioception': None}, 'proprioception: the data have none'),
     ({'actions': np.zeros((6, 20, 3), np.float32)}, r'actions are \[6, 20, 3\], not \[6, 20, 2\]'),
     ({'actions': np.full((6, 20, 2), np.nan, np.float32)}, 'actions hold NaN'),
     ({'actions': np.zeros((6, 19, 2), np.float32)}, r'proprioception are \[6, 21, 4\], not \[6, 2'),
-    ({'images': np.zeros((6, 21, 32, 32), np.uint8)}, 'images must be uint8 RGB'),
+    ({'images': {'': np.zeros((6, 21, 32, 32), np.uint8)}}, 'images must be uint8 RGB'),
 ])
 def test_data_that_do_not_fit_the_bundle_are_refused_by_name(
-    bundle: Bundle, change: dict[str, NDArray[np.float32] | None], said: str
+    bundle: Bundle, change: dict[str, Any], said: str
 ) -> None:
     whole = experience()
-    arrays = {'images': whole.images, 'proprioception': whole.proprioception,
+    arrays: dict[str, Any] = {'images': whole.images, 'proprioception': whole.proprioception,
               'actions': whole.actions}
     with pytest.raises(CalibrationError, match=said):
-        calibrate(bundle, Experience(**{**arrays, **change}))  # type: ignore[arg-type]
+        calibrate(bundle, Experience(**{**arrays, **change}))
 
 
 def test_few_or_short_episodes_calibrate_nothing(bundle: Bundle) -> None:

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from world_model_ros.bundle import Bundle, Manifest, Proprioception, write_manifest
 from world_model_ros.inference import Context, ContextBuffer, FrameStack, WorldModel
 from world_model_ros.monitor import ActionLog, Foresight
-from world_model_ros.observation import fit_image
+from world_model_ros.observation import Picture, fit_pictures
 from world_model_ros.planning import Planner
 
 Float = NDArray[np.float32]
@@ -60,14 +60,14 @@ class CalibrationError(Exception):
 class Experience:
     """E episodes that a robot lived through, looked at once per model step: T steps, T + 1 looks.
 
-    images: uint8 RGB [E, T + 1, h, w, 3], as the camera gave them or as the model takes them; None
-        for a model without a camera
+    images: by the camera's name, '' for that of a bundle that names none: uint8 RGB
+        [E, T + 1, h, w, 3], as the camera gave them or as the model takes them; others are ignored
     proprioception: float32 [E, T + 1, P], ordered as the bundle says, in physical units; None for a
         model that knows none
     actions: float32 [E, T * rows_per_step, A], physical units: what was executed
     """
 
-    images: NDArray[np.uint8] | None
+    images: Mapping[str, NDArray[np.uint8]]
     proprioception: Float | None
     actions: Float
 
@@ -76,12 +76,14 @@ class Experience:
         action, state = manifest.action, manifest.proprioception
         episodes, rows = self.actions.shape[:2] if self.actions.ndim == 3 else (0, 0)
         looks = rows // action.rows_per_step + 1
-        picture = () if self.images is None else self.images.shape[2:]
         arrays: list[tuple[str, NDArray[Any] | None, tuple[int, ...] | None]] = [
             ('actions', self.actions, (episodes, rows, action.size)),
             ('proprioception', self.proprioception,
-             (episodes, looks, state.size) if state else None),
-            ('images', self.images, (episodes, looks, *picture) if manifest.image else None)]
+             (episodes, looks, state.size) if state else None)]
+        for camera in _cameras(manifest):
+            seen = self.images.get(camera)
+            picture = () if seen is None else seen.shape[2:]
+            arrays.append((_array_of(camera), seen, (episodes, looks, *picture)))
         for name, array, shape in arrays:
             if array is None and shape is not None:
                 raise CalibrationError(f'{name}: the data have none, and {manifest.model.name} '
@@ -91,14 +93,11 @@ class Experience:
                                        'episodes, one look per model step and one more, numbers')
             if array is not None and not np.isfinite(array).all():
                 raise CalibrationError(f'{name} hold NaN or infinity: leave such episodes out')
-        if manifest.image is not None and manifest.image.cameras is not None:
-            raise CalibrationError(f'{manifest.model.name} sees with several cameras, whose '
-                                   'episodes are not read here: write goal.reachable and '
-                                   'surprise.threshold into bundle.yaml from your own evaluation')
-        if manifest.image is not None and (
-                self.images is None or self.images.dtype != np.uint8
-                or self.images.ndim != 5 or self.images.shape[4] != 3):
-            raise CalibrationError('images must be uint8 RGB [E, T + 1, height, width, 3]')
+        for camera in _cameras(manifest):
+            seen = self.images[camera]
+            if seen.dtype != np.uint8 or seen.ndim != 5 or seen.shape[4] != 3:
+                raise CalibrationError(
+                    f'{_array_of(camera)} must be uint8 RGB [E, T + 1, height, width, 3]')
         if episodes < 4 or looks <= STEPS:
             raise CalibrationError(f'{episodes} episodes of {looks} looks are too few: give at '
                                    f'least 4, each longer than {STEPS} model steps')
@@ -134,7 +133,10 @@ class Calibration:
 
 
 def read_experience(path: Path, manifest: Manifest) -> Experience:
-    """Read an `.npz` with the arrays of `Experience`; raises CalibrationError."""
+    """Read an `.npz` with the arrays of `Experience`; raises CalibrationError.
+
+    Pictures are in `images`, or, where the bundle names its cameras, in `images_NAME` each.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -144,7 +146,8 @@ def read_experience(path: Path, manifest: Manifest) -> Experience:
         raise CalibrationError(f'{path} lacks the array "actions"; it holds {sorted(arrays)}')
     state = arrays.get('proprioception') if manifest.proprioception is not None else None
     return Experience(
-        arrays.get('images') if manifest.image is not None else None,
+        {camera: arrays[_array_of(camera)] for camera in _cameras(manifest)
+         if _array_of(camera) in arrays},
         None if state is None else state.astype(np.float32),
         arrays['actions'].astype(np.float32))
 
@@ -159,13 +162,15 @@ def simulated_experience(bundle: Bundle, episodes: int, seed: int) -> Experience
     action, state = manifest.action, manifest.proprioception
     joints = tuple(arm.joints)
     arm.close()
-    if (manifest.image is None or action.kind != 'joint_velocity' or action.names != joints
+    if (manifest.image is None or manifest.image.cameras is not None
+            or action.kind != 'joint_velocity' or action.names != joints
             or action.step_duration != STEP_DURATION or EPISODE_STEPS % action.rows_per_step
             or (state is not None and (state.joints != joints or not isinstance(
                 state, Proprioception) or state.fields != ('position', 'velocity')))):
         raise CalibrationError(f"{manifest.model.name} is not made for the demo's arm: give --data")
     seen = collect(episodes, manifest.image, seed, every=action.rows_per_step)
-    return Experience(seen.images, None if state is None else seen.proprioception, seen.actions)
+    return Experience({'': seen.images}, None if state is None else seen.proprioception,
+                      seen.actions)
 
 
 def calibrate(bundle: Bundle, experience: Experience, plans: int = PLANS) -> Calibration:
@@ -202,12 +207,22 @@ def write(bundle: Bundle, calibration: Calibration) -> Bundle:
     return write_manifest(bundle.path, changed)
 
 
+def _cameras(manifest: Manifest) -> tuple[str, ...]:
+    """The cameras that a bundle sees with, by name; '' is that of a bundle that names none."""
+    return () if manifest.image is None else manifest.image.cameras or ('',)
+
+
+def _array_of(camera: str) -> str:
+    """The array in which a file holds a camera's pictures."""
+    return f'images_{camera}' if camera else 'images'
+
+
 class _Life:
     """One episode as the model sees it."""
 
     def __init__(self, model: WorldModel, experience: Experience, episode: int) -> None:
         manifest = model.manifest
-        self.images = None if experience.images is None else experience.images[episode]
+        self._images = {camera: images[episode] for camera, images in experience.images.items()}
         self.states = (None if experience.proprioception is None
                        else experience.proprioception[episode])
         actions = experience.actions[episode]
@@ -220,10 +235,12 @@ class _Life:
         self.contexts = self._contexts(model)
 
     def picture(self, index: int, manifest: Manifest) -> NDArray[np.uint8] | None:
-        """One camera image as the model takes it."""
-        if self.images is None or manifest.image is None:
+        """What the cameras saw at one look, as the model takes it."""
+        if manifest.image is None:
             return None
-        return fit_image(self.images[index], manifest.image)
+        return fit_pictures(
+            {camera: Picture(images[index]) for camera, images in self._images.items()},
+            manifest.image)
 
     def state(self, index: int) -> Float | None:
         """The proprioception [P] at one look."""
@@ -233,8 +250,8 @@ class _Life:
         """The goal to have the world as it was at one look, and at rest."""
         manifest = model.manifest
         picture = self.picture(index, manifest)
-        if picture is not None and manifest.image is not None and manifest.image.frames > 1:
-            picture = np.stack([picture] * manifest.image.frames)
+        if picture is not None:
+            picture = FrameStack(manifest).still(picture)
         return model.encode_goal(picture, self.state(index))
 
     def _contexts(self, model: WorldModel) -> list[Context]:
