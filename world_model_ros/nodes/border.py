@@ -22,6 +22,8 @@ and bytes that are no message vanish without a word. ``Border.subscribe`` takes 
 their number, decodes them, and says what it refuses.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -20,6 +20,8 @@ such a topic is remapped to, there are its companions: ``.../compressed`` below 
 topics come and go while the node runs; all of it happens in the executor's thread.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial

@@ -14,6 +14,8 @@
 
 """What the robot is sent: one class per command interface, with its topic and its last word."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 import numpy as np

@@ -21,6 +21,8 @@ The decisions are made in ``world_model_ros.control``; here messages become argu
 become messages.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable, Sequence

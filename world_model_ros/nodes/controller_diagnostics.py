@@ -14,6 +14,8 @@
 
 """What the controller counts, times and says of itself in ``/diagnostics``."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

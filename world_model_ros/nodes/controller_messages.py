@@ -14,6 +14,8 @@
 
 """Between the controller's messages and what ``control/`` takes and gives."""
 
+from __future__ import annotations
+
 import numpy as np
 from geometry_msgs.msg import TwistStamped
 from rclpy.duration import Duration

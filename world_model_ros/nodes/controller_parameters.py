@@ -17,6 +17,8 @@
 All of them are read when the node is configured.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 

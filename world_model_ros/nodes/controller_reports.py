@@ -14,6 +14,8 @@
 
 """What the controller says that it does: messages of its ``~/state`` to reports of execution."""
 
+from __future__ import annotations
+
 from time import monotonic
 
 from world_model_interfaces.msg import ControllerState

@@ -14,6 +14,8 @@
 
 """Between arrays and messages, without Python lists of numbers on the way (they cost 20 ms)."""
 
+from __future__ import annotations
+
 import array
 import math
 

@@ -19,6 +19,8 @@ but that picture. Whether the arm got there is read from the simulator's ground 
 other nodes by their topics alone, so that what it measures is what any user would see.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import signal

@@ -14,6 +14,8 @@
 
 """Turns the ROS-free health reports of ``monitor/`` into ``/diagnostics`` messages."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from builtin_interfaces.msg import Time

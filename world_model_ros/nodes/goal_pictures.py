@@ -19,6 +19,8 @@ like pictures that are seen together. A picture without its companions changes n
 ``reach_goal`` has room for one picture: what it wants beside that waits here for the pictures.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

@@ -21,6 +21,8 @@ thread judges them because it knows the camera, and the ``plan`` thread follows,
 to the next where there are any.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import threading

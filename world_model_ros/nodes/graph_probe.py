@@ -22,6 +22,8 @@ their topics against each subscription, and notes who commands the robot, whose 
 what ``/diagnostics`` says. It judges nothing: ``cli.diagnosis`` does.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys

@@ -26,6 +26,8 @@ depends on what else is freed: some processes learn it at start, others never. S
 Elsewhere than with glibc nothing happens here.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 

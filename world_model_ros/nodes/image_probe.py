@@ -21,6 +21,8 @@ environment sets it up, the one that receives has what the package's nodes have.
 for the middleware in use on this machine; the domain should be one that nobody else is in.
 """
 
+from __future__ import annotations
+
 import argparse
 import array
 import json

@@ -19,6 +19,8 @@ long as the encoder of a small model. The layout is that of the CDR standard (OM
 10.2): numbers are aligned to their size, text has its length before it and a zero behind it.
 """
 
+from __future__ import annotations
+
 import struct
 from dataclasses import dataclass
 

@@ -20,6 +20,8 @@ second kept timers waiting for seconds on a busy machine. Here an arrival only s
 the oldest give way to the newest.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from typing import Any, Generic, TypeVar
 

@@ -25,6 +25,8 @@ The callback is a coroutine that naps: rclpy asks a coroutine that waits for som
 again at full speed, and one that blocks would hold up the executor, and with it the heartbeat.
 """
 
+from __future__ import annotations
+
 import _thread
 import os
 import sys

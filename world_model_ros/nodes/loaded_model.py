@@ -14,6 +14,8 @@
 
 """A model that is ready to run: its bundle, its graphs and its planner, replaced only together."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -194,7 +196,7 @@ class LoadedModel:
         driven: Float = actions[:, self._driven]
         return driven
 
-    def drives_like(self, other: 'LoadedModel') -> bool:
+    def drives_like(self, other: LoadedModel) -> bool:
         """Whether actions mean the same to both models: kind, names, units and frame."""
         mine, others = self.manifest.action, other.manifest.action
         return (mine.kind, mine.names, mine.units, mine.frame, mine.frozen) == (

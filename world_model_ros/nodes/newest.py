@@ -14,6 +14,8 @@
 
 """The one-place mailbox between threads: nothing queues, the newest wins."""
 
+from __future__ import annotations
+
 import threading
 from typing import Generic, TypeVar
 

@@ -21,6 +21,8 @@ is given each joint state (or pose) instead. What cannot be used is counted and 
 changes nothing.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -14,6 +14,8 @@
 
 """Short forms for parameter descriptors, so that ``ros2 param describe`` always has an answer."""
 
+from __future__ import annotations
+
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 

@@ -20,6 +20,8 @@ swallowed (rclpy #1673), and health goes to ``/diagnostics`` once a second in ev
 ``run_node`` is the ``main`` of each executable.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys

@@ -21,6 +21,8 @@ when it arrives: its first rows repeat what will have been executed until then, 
 on from there.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

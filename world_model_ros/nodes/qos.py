@@ -14,6 +14,8 @@
 
 """The quality of service of each kind of topic, in one place."""
 
+from __future__ import annotations
+
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 

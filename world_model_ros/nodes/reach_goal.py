@@ -24,6 +24,8 @@ thread left behind, from a timer: an action that waits in a coroutine would keep
 spinning at full speed.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

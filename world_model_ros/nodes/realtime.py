@@ -19,6 +19,8 @@ ros2_control's controller_manager. Python's garbage collector looks at every obj
 those that stay for ever need not be looked at again.
 """
 
+from __future__ import annotations
+
 import gc
 import os
 from pathlib import Path

@@ -14,6 +14,8 @@
 
 """What the robot says of itself, kept until the picture of the same moment comes."""
 
+from __future__ import annotations
+
 import math
 import threading
 from dataclasses import dataclass

@@ -22,6 +22,8 @@ alone.
 Threads: the executor takes commands, ``world`` turns physics in real time, ``camera`` draws.
 """
 
+from __future__ import annotations
+
 import array
 import threading
 import time

@@ -19,6 +19,8 @@ Both are judged in threads of their own and by the same rule (``monitor.Foresigh
 active model is not slowed and the two numbers can be compared.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from std_msgs.msg import Header

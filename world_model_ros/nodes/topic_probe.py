@@ -23,6 +23,8 @@ what the last one was like, and how its stamp compares with this machine's ROS c
 is what a model needs is for ``cli.topics`` to say.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os

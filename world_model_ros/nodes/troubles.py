@@ -14,6 +14,8 @@
 
 """What goes wrong while a node works: counted, logged without flooding, shown in diagnostics."""
 
+from __future__ import annotations
+
 from time import monotonic
 from typing import Protocol
 

@@ -14,6 +14,8 @@
 
 """Threads that work off the newest item and cannot be ended by what they meet."""
 
+from __future__ import annotations
+
 import threading
 import traceback
 from collections.abc import Callable

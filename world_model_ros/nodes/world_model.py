@@ -31,6 +31,8 @@ from some picture on, and ``plan`` announces it when the first such latent arriv
 plans. So no proposal mixes models, and none of the new one comes before its ``~/model_info``.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path

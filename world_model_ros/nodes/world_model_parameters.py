@@ -14,6 +14,8 @@
 
 """The parameters of ``world_model``: declared, explained and checked in one place."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 
