@@ -50,6 +50,8 @@ class Driver(Node):
                 ('', 0.0, JOINTS), ('stale/', STALE, JOINTS), ('ahead/', -AHEAD, JOINTS),
                 ('wrong/', 0.0, ('joint_1', 'elbow'))):
             self._sends.append(self._joints(f'{place}joint_states', age, names))
+            if place == 'ahead/':  # a second driver, whose messages come after those of the arm
+                self._sends.append(self._joints(f'{place}joint_states', age, ('left', 'right')))
             self._sends.append(self._camera(f'{place}camera/image_raw', age))
         self.create_timer(1.0 / RATE, self._send)
 

@@ -89,8 +89,9 @@ def test_joint_states_of_another_robot_are_named(robot: Robot, doctor: Doctor) -
     found = findings(screen, '✗')
     assert len(found) == 2, screen
     by_model, by_controller = found
-    assert '/wrong/joint_states: lacks shoulder' in by_model and 'it has joint_1, elbow' in by_model
-    assert 'which the controller drives' in by_controller
+    assert '/wrong/joint_states: lacks "shoulder", which the model reads' in by_model
+    assert 'it has "joint_1", "elbow"' in by_model
+    assert 'which the controller needs' in by_controller
     assert 'correct the parameter joints' in by_controller
 
 
@@ -165,7 +166,9 @@ def test_two_controllers_of_one_robot_are_named(robot: Robot, doctor: Doctor) ->
     assert 'end all but the controller' in found
 
 
-def test_stamps_of_a_machine_whose_clock_is_ahead_are_named(robot: Robot, doctor: Doctor) -> None:
+def test_stamps_of_a_machine_whose_clock_is_ahead_are_named_though_its_gripper_speaks_last(
+    robot: Robot, doctor: Doctor,
+) -> None:
     _, screen = doctor('--image-topic', 'ahead/camera/image_raw',
                        '--joint-topic', 'ahead/joint_states')
     for topic in ('camera/image_raw', 'joint_states'):

@@ -47,6 +47,8 @@ def heard() -> dict[str, Any]:
     ages = [0.004] * 20
     arrivals = [k * 0.1 for k in range(20)]
 
+    joints = {'frame_id': '', 'names': ['elbow', 'shoulder'], 'position': 2, 'velocity': 2}
+
     def publisher(kind: str) -> list[dict[str, str]]:
         return [{'node': '/driver', 'type': kind, 'reliability': 'reliable', 'refusal': ''}]
 
@@ -59,8 +61,7 @@ def heard() -> dict[str, Any]:
                            'encoding': 'rgb8', 'bytes': 36864}},
         'joint_states': {'topic': '/joint_states', 'type': JOINTS, 'publishers': publisher(JOINTS),
                          'rate': 10.0, 'arrivals': arrivals, 'stamps': stamps, 'ages': ages,
-                         'last': {'frame_id': '', 'names': ['elbow', 'shoulder'], 'position': 2,
-                                  'velocity': 2}},
+                         'last': joints, 'sets': {'elbow shoulder': joints}},
     }
 
 
@@ -112,7 +113,8 @@ LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
     'slow camera': (lambda f: f['image'].update(rate=5.0), Grade.WARNING, '5.0 Hz where the model '
                     'asks for 10.0', 'raise the rate'),
     'joint missing': (last('joint_states', names=['shoulder', 'wrist']), Grade.UNFIT,
-                      'lacks elbow; it has shoulder, wrist', 'proprioception.joints'),
+                      'lacks "elbow", which the model reads; it has "shoulder", "wrist"',
+                      'proprioception.joints'),
     'no velocities': (last('joint_states', velocity=0), Grade.UNFIT, '0 numbers in "velocity"',
                       'let the driver fill'),
     'no stamps': (lambda f: f['joint_states'].update(stamps=[0] * 20, ages=[1.7e9] * 20),
@@ -144,6 +146,33 @@ def test_what_lacks_is_named_with_its_cure(lack: str) -> None:
     assert problem in f'{findings[0].about} {findings[0].problem}'
     assert cure in findings[0].cure
     assert all(topics.describe(found))
+
+
+def joints(*names: str) -> dict[str, Any]:
+    """What the probe says of a joint state."""
+    return {'frame_id': '', 'names': list(names), 'position': len(names), 'velocity': len(names)}
+
+
+@pytest.mark.parametrize(('sets', 'problem', 'cure'), [
+    ([joints('shoulder', 'elbow'), joints('finger')], '', ''),
+    ([joints('shoulder'), joints('finger')], 'lacks "elbow", which the model reads; it has "shou',
+     'proprioception.joints'),
+    ([joints('shoulder'), joints('finger', 'elbow')],
+     'in different messages, which the model reads: in one message',
+     'joint_state_broadcaster')])
+@pytest.mark.parametrize('backwards', [False, True])
+def test_drivers_that_share_a_topic_are_judged_alike_whoever_spoke_last(
+    sets: list[dict[str, Any]], problem: str, cure: str, backwards: bool,
+) -> None:
+    found = heard()
+    ordered = sets[::-1] if backwards else sets
+    found['joint_states'].update(last=ordered[-1], sets={
+        ' '.join(sorted(one['names'])): one for one in ordered})
+    findings = topics.judge(REACH, found)
+    assert len(findings) == bool(problem), findings
+    assert all(problem in one.problem and cure in one.cure for one in findings)
+    assert f'{len(ordered[0]["names"])} joints and {len(ordered[1]["names"])} joints at' in (
+        topics.describe(found)[1])
 
 
 def test_a_model_of_poses_asks_for_the_pose_in_its_frame(tmp_path: Path) -> None:

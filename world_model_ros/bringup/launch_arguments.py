@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from world_model_ros.demo import graph
-from world_model_ros.observation import image_topic
+from world_model_ros.observation import image_topic, info_topic
 from world_model_ros.resources import resource
 
 
@@ -165,7 +165,7 @@ def replay_of(given: Mapping[str, str], names: Sequence[str]) -> Replay:
         played[_absolute(topic)] = target
         played[_absolute(f'{topic}/compressed')] = f'{target}/compressed'
     for topic in at.values() if names else (given['image'],):
-        for companion in (topic, f'{topic}/compressed', f'{_above(topic)}camera_info'):
+        for companion in (topic, f'{topic}/compressed', info_topic(topic)):
             played[_absolute(companion)] = _relative(companion)
     return Replay(
         {'image': _relative(given['image']),

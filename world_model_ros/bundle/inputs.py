@@ -114,12 +114,16 @@ class ImageContract(Section):
     @model_validator(mode='after')
     def _consistent(self) -> Self:
         if self.fields_of_view is not None:
-            same_length('fields_of_view', self.fields_of_view, len(self.cameras or ('',)),
-                        'cameras')
+            same_length('fields_of_view', self.fields_of_view, len(self.camera_names), 'cameras')
         if self.crop == 'center_square' and self.width != self.height:
             raise fault('crop', f'a square crop would be stretched to {self.width}x{self.height}',
                         'set width equal to height, or crop: none')
         return self
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Of every camera that the model sees with; '' is the one of a bundle that names none."""
+        return self.cameras or ('',)
 
     @property
     def shape(self) -> tuple[int, ...]:

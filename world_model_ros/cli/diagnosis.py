@@ -22,6 +22,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from world_model_ros.bringup.robot_file import Robot
+from world_model_ros.bringup.topic_names import kind_of
+from world_model_ros.cli import topics
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.observation import called
 
@@ -46,22 +48,16 @@ def judge(graph: Graph) -> Iterator[Finding]:
 def judge_joints(graph: Graph, robot: Robot) -> Iterator[Finding]:
     """Yield which of the robot's joints its joint states lack."""
     heard = graph['joint_states']
-    names = heard['last'].get('names')
-    if names is None:
-        return
-    missing = [joint for joint in robot.joints if joint not in names]
-    if missing:
-        yield Finding(
-            Grade.UNFIT, heard['topic'], f'lacks {", ".join(missing)}, which the controller drives;'
-            f' it has {", ".join(names[:8])}',
-            "correct the parameter joints in the robot's YAML, or remap joint_states to this "
-            "robot's topic")
+    if heard['sets']:
+        yield from topics.judge_joints(
+            heard, robot.joints, 'which the controller needs', "correct the parameter joints in "
+            "the robot's YAML, or remap joint_states to this robot's topic")
 
 
 def judge_cameras(graph: Graph, lost: Sequence[str]) -> Iterator[Finding]:
     """Yield the cameras of a bundle, `lost`, that are on none of the topics listened to."""
     if lost:
-        read = [one['topic'] for name, one in graph.items() if name.partition('.')[0] == 'image']
+        read = [one['topic'] for name, one in graph.items() if kind_of(name) == 'image']
         yield Finding(
             Grade.WARNING, 'cameras', 'nobody says on which topic '
             f'{" and ".join(called(camera) for camera in lost)} of the bundle is; listened was to '
@@ -122,7 +118,7 @@ def _nodes(graph: Graph) -> Iterator[Finding]:
 
 def _deaf(graph: Graph) -> Iterator[Finding]:
     heard = {one['topic'] for name, one in graph.items()
-             if name.partition('.')[0] == 'image' and one['arrivals']}
+             if kind_of(name) == 'image' and one['arrivals']}
     for status in graph['diagnostics']:
         for key, topic in status['values'].items():
             if key.endswith('image_topic') and topic in heard and (

@@ -40,6 +40,7 @@ from world_model_ros.bringup.robot_file import (
     read_parameters,
     read_robot,
 )
+from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Bundle, BundleError, load_bundle, load_manifest
 from world_model_ros.cli import diagnosis, middleware, topics
 from world_model_ros.inference import RuntimeSettings
@@ -133,14 +134,14 @@ def _cameras(args: argparse.Namespace, report: Report) -> dict[str, str]:
         if manifest is not None and (words or (manifest.image and manifest.image.cameras)):
             wanted = topics.needed(manifest, words, 'joint_states', 'pose')
             return {name: topic for name, topic in wanted.items()
-                    if topics.kind_of(name) == 'image'}
+                    if kind_of(name) == 'image'}
     except BundleError:
         pass  # told where the bundle is examined
     except topics.ProbeError as error:
         report.findings.append(Finding(
             Grade.UNFIT, _OPTION, str(error), f'{_OPTION} once for each camera of the bundle'))
     given = [word.rpartition(':=') for word in words]
-    return {f'image.{camera}' if camera else 'image': topic for camera, _, topic in given}
+    return {name_of('image', camera): topic for camera, _, topic in given}
 
 
 def _parameters(
@@ -253,10 +254,10 @@ def _graph(
         report.findings += topics.judge(bundle.manifest, heard)
         if not any(finding.about == _OPTION for finding in report.findings):
             report.findings += diagnosis.judge_cameras(graph, [
-                topics.camera_of(name) for name in lost if topics.kind_of(name) == 'image'])
+                camera_of(name) for name in lost if kind_of(name) == 'image'])
     else:
         heard = {key: value for key, value in graph.items()
-                 if topics.kind_of(key) in ('image', 'joint_states')}
+                 if kind_of(key) in ('image', 'joint_states')}
     if robot:
         report.findings += diagnosis.judge_joints(graph, robot)
     report.sections += [

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
+from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Manifest, PoseProprioception
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.observation import (
@@ -43,7 +44,9 @@ from world_model_ros.observation import (
     Window,
     cut_field,
     image_topic,
+    info_topic,
 )
+from world_model_ros.payload import few
 
 _GREY = ('mono8', 'mono16', '16UC1')
 _OLD = 0.5  # s: images older than world_model's default `max_age` are not used
@@ -64,13 +67,12 @@ def needed(
 ) -> dict[str, str]:
     """Those of these topics that the model reads.
 
-    Keys are `image`, or `image.CAMERA` where the bundle names cameras, `camera_info` likewise,
-    `joint_states` and `pose`. `images` are `TOPIC`, or `CAMERA:=TOPIC`, where they are not the
-    node's own names; raises ProbeError for a camera that the model does not have.
+    Keys are those of `bringup.topic_names`. `images` are `TOPIC`, or `CAMERA:=TOPIC`, where they
+    are not the node's own names; raises ProbeError for a camera that the model does not have.
     """
     wanted = {}
     if manifest.image:
-        cameras = manifest.image.cameras or ('',)
+        cameras = manifest.image.camera_names
         at = {camera: image_topic(camera) for camera in cameras}
         for given in images:
             camera, _, topic = given.rpartition(':=')
@@ -79,10 +81,9 @@ def needed(
                 raise ProbeError(f'"{given}" is no camera of {manifest.model.name}: give {names}')
             at[camera] = topic
         for camera, topic in at.items():
-            wanted[_key('image', camera)] = topic
+            wanted[name_of('image', camera)] = topic
             if manifest.image.fields_of_view is not None:
-                above, slash, _ = topic.rpartition('/')
-                wanted[_key('camera_info', camera)] = f'{above}{slash}camera_info'
+                wanted[name_of('camera_info', camera)] = info_topic(topic)
     if manifest.proprioception and manifest.proprioception.joints:
         wanted['joint_states'] = joint_states
     if isinstance(manifest.proprioception, PoseProprioception):
@@ -101,20 +102,6 @@ def topic_options(topics: Mapping[str, str]) -> list[str]:
     """Topics as the probes take them."""
     return [word for name, topic in topics.items() for word in (
         f'--{kind_of(name).replace("_", "-")}', ':='.join(filter(None, (camera_of(name), topic))))]
-
-
-def _key(kind: str, camera: str) -> str:
-    return f'{kind}.{camera}' if camera else kind
-
-
-def kind_of(name: str) -> str:
-    """What a topic of `needed` carries, whichever camera it is of."""
-    return name.partition('.')[0]
-
-
-def camera_of(name: str) -> str:
-    """The camera that a topic of `needed` is of; empty for one without a name."""
-    return name.partition('.')[2]
 
 
 def run_probe(
@@ -165,7 +152,8 @@ def _describe(one: Mapping[str, Any]) -> str:
         return f'{one["topic"]}: nothing came, {len(one["publishers"])} publisher(s)'
     last = one['last']
     what = (f'{last["width"]}x{last["height"]} {last["encoding"]}' if 'encoding' in last
-            else f'{len(last["names"])} joints' if 'names' in last else f'in {last["frame_id"]}')
+            else ' and '.join(f'{len(it["names"])} joints' for it in one['sets'].values())
+            if 'names' in last else f'in {last["frame_id"]}')
     age = statistics.median(one['ages'])
     return (f'{one["topic"]}: {what} at {one["rate"]:.1f} Hz, {age * 1e3:.0f} ms old on arrival, '
             f'from {", ".join(sorted({p["node"] for p in one["publishers"]}))}')
@@ -220,7 +208,7 @@ def _field(manifest: Manifest, heard: Mapping[str, Any], name: str) -> Iterator[
 
     `name` is that of a `camera_info` in `heard`.
     """
-    one, picture = heard[name], heard[_key('image', camera_of(name))]
+    one, picture = heard[name], heard[name_of('image', camera_of(name))]
     if one['publishers'] and not one['arrivals']:
         yield from _delivery(heard, name)  # pictures wait for it
         return
@@ -233,7 +221,7 @@ def _field(manifest: Manifest, heard: Mapping[str, Any], name: str) -> Iterator[
         return
     contract, lens = manifest.image, _calibration(one['last'])
     assert contract is not None and contract.fields_of_view is not None
-    field = contract.fields_of_view[(contract.cameras or ('',)).index(camera_of(name))]
+    field = contract.fields_of_view[contract.camera_names.index(camera_of(name))]
     try:
         optics = lens.optics(picture['topic'])
         if optics is None:
@@ -291,18 +279,48 @@ def _image(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _joints(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
-    contract, topic, last = manifest.proprioception, one['topic'], one['last']
+    contract, topic = manifest.proprioception, one['topic']
     assert contract is not None
-    missing = [joint for joint in contract.joints if joint not in last['names']]
-    if missing:
-        yield Finding(Grade.UNFIT, topic, f'lacks {_few(missing)}; it has {_few(last["names"])}',
-                      'remap "joint_states" to the robot that the model was trained for, or name '
-                      'its joints as the bundle does (proprioception.joints)')
+    yield from judge_joints(
+        one, contract.joints, 'which the model reads', 'remap "joint_states" to the robot that the '
+        'model was trained for, or name its joints as the bundle does (proprioception.joints)')
+    best = _fullest(one, contract.joints)
     for field in getattr(contract, 'fields', ('position',)):
-        if last[field] < len(last['names']):
-            yield Finding(Grade.UNFIT, topic, f'{last[field]} numbers in "{field}" for '
-                          f'{len(last["names"])} joints',
+        if best[field] < len(best['names']):
+            yield Finding(Grade.UNFIT, topic, f'{best[field]} numbers in "{field}" for '
+                          f'{len(best["names"])} joints',
                           f'let the driver fill "{field}"; the model reads it')
+
+
+def judge_joints(
+    one: Mapping[str, Any], joints: Sequence[str], why: str, cure: str,
+) -> Iterator[Finding]:
+    """Yield which of these joints no message heard on a topic has together with the others.
+
+    `why` says in words who needs them, and `cure` what to do where they do not come at all.
+    """
+    best = _fullest(one, joints)
+    missing = [joint for joint in joints if joint not in best['names']]
+    elsewhere = [joint for joint in missing if any(
+        joint in message['names'] for message in one['sets'].values())]
+    if missing and elsewhere == missing:
+        there = few(joint for joint in joints if joint not in missing)
+        yield Finding(
+            Grade.UNFIT, one['topic'], f'has {there} and {few(missing)} in different messages, '
+            f'{why}: in one message',
+            'let one joint_state_broadcaster publish all of them, or merge the messages '
+            '(joint_state_publisher, source_list) and remap "joint_states" to the result')
+    elif missing:
+        lacking = [joint for joint in missing if joint not in elsewhere]
+        yield Finding(Grade.UNFIT, one['topic'], f'lacks {few(lacking)}, {why}; it has '
+                      f'{few(best["names"])}', cure)
+
+
+def _fullest(one: Mapping[str, Any], joints: Sequence[str]) -> Mapping[str, Any]:
+    """The newest message of those that have most of these joints, the first of them by name."""
+    best: Mapping[str, Any] = min(one['sets'].values(), key=lambda message: (
+        -len(set(joints) & set(message['names'])), sorted(message['names'])))
+    return best
 
 
 def _pose(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
@@ -390,7 +408,3 @@ def _skew(stamps: Sequence[int], others: Sequence[int]) -> float:
     skews = [min(abs(stamp - other) for other in others) / 1e9 for stamp in stamps
              if others and min(others) <= stamp <= max(others)]
     return statistics.median(skews) if skews else 0.0
-
-
-def _few(names: Sequence[str]) -> str:
-    return ', '.join(names[:8]) + (f' and {len(names) - 8} more' if len(names) > 8 else '')

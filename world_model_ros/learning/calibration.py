@@ -209,7 +209,7 @@ def write(bundle: Bundle, calibration: Calibration) -> Bundle:
 
 def _cameras(manifest: Manifest) -> tuple[str, ...]:
     """The cameras that a bundle sees with, by name; '' is that of a bundle that names none."""
-    return () if manifest.image is None else manifest.image.cameras or ('',)
+    return () if manifest.image is None else manifest.image.camera_names
 
 
 def _array_of(camera: str) -> str:

@@ -50,6 +50,7 @@ from world_model_ros.observation import (
     decode_compressed,
     decode_image,
     image_topic,
+    info_topic,
 )
 
 ImageMessage: TypeAlias = Image | ImageView | CompressedImage
@@ -137,7 +138,7 @@ class Cameras:
     def _ask(self, name: str, camera: _Camera) -> None:
         """Listen to what the driver says of its pictures."""
         topic = self._topic(name)
-        camera.info_topic = f'{topic.rpartition("/")[0]}/camera_info'
+        camera.info_topic = info_topic(topic)
         take = partial(self._on_info, name, topic)
         subscription = self._border.subscribe(
             CameraInfo, f'{name}/camera_info' if name else 'camera_info', take, SENSOR,

@@ -39,6 +39,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
+from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.nodes.topic_probe import (
     TYPES,
     add_topics,
@@ -47,6 +48,7 @@ from world_model_ros.nodes.topic_probe import (
     make_node,
     probe,
 )
+from world_model_ros.observation import info_topic
 
 NODES = ('controller', 'world_model')
 _COMMANDS = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory',
@@ -81,11 +83,10 @@ def examine(
     if nodes.get(world_model, {}).get('state') == 'active' and len(_images(node, world_model)) > 1:
         _spin_until(node, lambda: bool(_cameras(statuses, world_model)), _REPORT)
     for more in (read_by(node, world_model, _cameras(statuses, world_model)), _DEFAULTS):
-        kinds = {name.partition('.')[0] for name in topics}
-        topics.update((name, topic) for name, topic in more.items()
-                      if name.partition('.')[0] not in kinds)
-    infos = {name.replace('image', 'camera_info', 1): _beside(topic)
-             for name, topic in topics.items() if name.partition('.')[0] == 'image'}
+        kinds = {kind_of(name) for name in topics}
+        topics.update((name, topic) for name, topic in more.items() if kind_of(name) not in kinds)
+    infos = {name_of('camera_info', camera_of(name)): info_topic(topic)
+             for name, topic in topics.items() if kind_of(name) == 'image'}
     commands = _commanded_by(node, paths['controller']) or {
         node.resolve_topic_name(topic): '' for topic in command_topics}
     # Few models read a pose: one that nobody publishes is not worth waiting for. A model of a
@@ -111,12 +112,6 @@ def examine(
 
 
 _DEFAULTS = {'image': 'camera/image_raw', 'joint_states': 'joint_states', 'pose': 'pose'}
-
-
-def _beside(topic: str) -> str:
-    """Where image_transport has the calibration of the camera whose pictures are on a topic."""
-    above, slash, _ = topic.rpartition('/')
-    return f'{above}{slash}camera_info'
 
 
 def _note(message: DiagnosticArray, statuses: dict[str, dict[str, Any]]) -> None:
@@ -191,7 +186,7 @@ def read_by(node: Node, path: str, cameras: Mapping[str, str]) -> dict[str, str]
     subscribed = _endpoints(node.get_subscriber_names_and_types_by_node, path)
     images = _images(node, path)
     found = {'image': images[0]} if len(images) == 1 else {
-        f'image.{cameras.get(topic) or topic.strip("/").removesuffix("/image_raw")}': topic
+        name_of('image', cameras.get(topic) or topic.strip('/').removesuffix('/image_raw')): topic
         for topic in images}
     for topic, kinds in subscribed:
         found.update((name, topic) for name in ('joint_states', 'pose') if TYPES[name] in kinds)

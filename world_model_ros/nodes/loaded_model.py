@@ -143,7 +143,7 @@ class LoadedModel:
     @property
     def cameras(self) -> tuple[str, ...]:
         """Names of those that it sees with; ('',) for the one of a bundle that names none."""
-        return () if self._image is None else self._image.cameras or ('',)
+        return () if self._image is None else self._image.camera_names
 
     @property
     def reads_optics(self) -> bool:

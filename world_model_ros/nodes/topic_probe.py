@@ -19,8 +19,9 @@ What really comes on a robot's topics, as one line of JSON: the ears of ``wmros 
 
 Listens with the same quality of service as ``world_model`` for at most ``--seconds``, and says what
 it found without judging it: who publishes with which quality of service, how often messages came,
-what the last one was like, and how its stamp compares with this machine's ROS clock. Whether that
-is what a model needs is for ``cli.topics`` to say.
+what the last one was like (of joint states, the last one of each set of joints: several drivers may
+share the topic), and how its stamp compares with this machine's ROS clock. Whether that is what a
+model needs is for ``cli.topics`` to say.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
+from world_model_ros.bringup.topic_names import kind_of, name_of
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
-from world_model_ros.nodes.qos import IMAGE, SENSOR
+from world_model_ros.nodes.qos import IMAGE, JOINTS, SENSOR
 from world_model_ros.observation import Calibration, ImageError, decode_compressed
 
 TYPES = {'image': 'sensor_msgs/msg/Image', 'joint_states': 'sensor_msgs/msg/JointState',
@@ -63,6 +65,8 @@ class Heard:
     stamps: list[int] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)  # s: the ROS clock at arrival minus the stamp
     last: dict[str, Any] = field(default_factory=dict)
+    sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of joint states, by the names in it: the last one that had these."""
 
     def store(
         self, node: Node, facts: Callable[[Any], dict[str, Any]], message: Any,
@@ -73,6 +77,8 @@ class Heard:
         self.stamps.append(stamp)
         self.ages.append((node.get_clock().now().nanoseconds - stamp) / NANOSECONDS)
         self.last = {'frame_id': message.header.frame_id, **facts(message)}
+        if 'names' in self.last:
+            self.sets[' '.join(sorted(self.last['names']))] = self.last
 
     def rate(self) -> float:
         """Messages per second; 0 for fewer than two."""
@@ -86,15 +92,16 @@ def probe(
 ) -> dict[str, Any]:
     """Listen with `node` to `topics`, keyed as `TYPES`, and return what there is to say.
 
-    Keys may go on after a dot, with the name of a camera. Where no picture comes, but compressed
+    Keys may be those of a camera (`bringup.topic_names`). Where no picture comes, but compressed
     ones do, these are what was heard, as `world_model` has it. It ends when enough messages of each
     have come, at the latest after `seconds`; of what is `optional`, one is enough, and none where
-    nobody publishes it.
+    nobody publishes it. Where several publish joint states, each may have joints of its own, and is
+    waited for.
     """
     heard = {name: Heard(node.resolve_topic_name(topic)) for name, topic in topics.items()}
-    kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, SENSOR, _joints),
+    kinds = {'image': (Image, IMAGE, _image_facts), 'joint_states': (JointState, JOINTS, _joints),
              'pose': (PoseStamped, SENSOR, _no_facts), 'camera_info': (CameraInfo, SENSOR, _info)}
-    of = {name: name.partition('.')[0] for name in topics}
+    of = {name: kind_of(name) for name in topics}
     for name, topic in topics.items():
         kind, qos, facts = kinds[of[name]]
         node.create_subscription(kind, topic, partial(heard[name].store, node, facts), qos)
@@ -107,6 +114,8 @@ def probe(
     def is_heard(name: str, one: Heard) -> bool:
         if name in optional:
             return bool(one.arrivals) or not node.count_publishers(one.topic)
+        if one.sets and len(one.sets) < node.count_publishers(one.topic):
+            return False
         return max(len(it.arrivals) for it in (one, packed.get(name, one))) >= _ENOUGH
 
     deadline = time.monotonic() + seconds
@@ -192,7 +201,7 @@ def given_topics(args: argparse.Namespace) -> dict[str, str]:
     for name in TYPES:
         for word in getattr(args, name):
             camera, _, topic = word.rpartition(':=')
-            given[f'{name}.{camera}' if camera else name] = topic
+            given[name_of(name, camera)] = topic
     return given
 
 
@@ -208,7 +217,7 @@ def main() -> int:
     try:
         node = make_node('wmros_check', use_sim_time=args.use_sim_time)
         # Not every camera tells its calibration, and one that does not is judged as well.
-        infos = [name for name in topics if name.startswith('camera_info')]
+        infos = [name for name in topics if kind_of(name) == 'camera_info']
         print(json.dumps(probe(node, topics, args.seconds, infos)), flush=True)
         node.destroy_node()
     finally:

@@ -30,7 +30,14 @@ from world_model_ros.observation.optics import (
     lens_shift,
 )
 from world_model_ros.observation.pairing import StampedBuffer
-from world_model_ros.observation.picture import Picture, about, called, fit_pictures, image_topic
+from world_model_ros.observation.picture import (
+    Picture,
+    about,
+    called,
+    fit_pictures,
+    image_topic,
+    info_topic,
+)
 from world_model_ros.observation.picture_sets import Gap, PictureSet, PictureSets
 from world_model_ros.observation.pose import PoseError, gripper_fraction, pose_proprioception
 
@@ -62,6 +69,7 @@ __all__ = [
     'fit_pictures',
     'gripper_fraction',
     'image_topic',
+    'info_topic',
     'lens_shift',
     'pose_proprioception',
     'proprioception',

@@ -42,7 +42,7 @@ def fit_pictures(pictures: Mapping[str, Picture], contract: ImageContract) -> UI
     was trained on, or contradicts its optics.
     """
     fitted = []
-    for index, camera in enumerate(contract.cameras or ('',)):
+    for index, camera in enumerate(contract.camera_names):
         if camera not in pictures:
             raise ImageError(f'a picture of {called(camera)} is missing')
         try:
@@ -55,6 +55,12 @@ def fit_pictures(pictures: Mapping[str, Picture], contract: ImageContract) -> UI
 def image_topic(camera: str) -> str:
     """Return the relative topic of a camera's pictures; '' is that of a bundle that names none."""
     return f'{camera}/image_raw' if camera else 'image'
+
+
+def info_topic(topic: str) -> str:
+    """Return where image_transport has the calibration of the camera whose pictures are there."""
+    above, slash, _ = topic.rpartition('/')
+    return f'{above}{slash}camera_info'
 
 
 def called(camera: str) -> str:
