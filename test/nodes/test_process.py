@@ -21,6 +21,10 @@ import sys
 from pathlib import Path
 
 from dds import Graph, values
+from lifecycle_msgs.msg import Transition
+from rclpy.action import ActionClient
+
+from world_model_interfaces.action import ReachGoal
 
 NODE = """
 import threading
@@ -39,11 +43,34 @@ class Clumsy(ManagedNode):
 raise SystemExit(run_node(Clumsy))
 """
 
+WORKER = """
+from rclpy.action import ActionServer
+from world_model_interfaces.action import ReachGoal
+from world_model_ros.nodes.process import ManagedNode, run_node
 
-def spawn(graph: Graph, folder: Path, stuck: bool) -> subprocess.Popen[bytes]:
+class Worker(ManagedNode):
+    def __init__(self):
+        super().__init__('worker')
+        self.handles = []
+        self.server = ActionServer(
+            self, ReachGoal, 'work', self.deliver, handle_accepted_callback=self.handles.append)
+
+    def deactivate(self):
+        for handle in self.handles:
+            handle.execute()
+
+    def deliver(self, handle):
+        handle.abort()
+        return ReachGoal.Result(reason='the work was given up')
+
+raise SystemExit(run_node(Worker, ['--ros-args', '-p', 'autostart:=true']))
+"""
+
+
+def spawn(graph: Graph, folder: Path, code: str) -> subprocess.Popen[bytes]:
     with open(folder / 'clumsy.output', 'wb') as output:
         process = subprocess.Popen(
-            [sys.executable, '-c', NODE.format(stuck=stuck)], stdout=output, stderr=output,
+            [sys.executable, '-c', code], stdout=output, stderr=output,
             env={**os.environ, 'ROS_DOMAIN_ID': str(graph.domain)})
     process.args = 'clumsy'
     graph.processes.append(process)
@@ -54,19 +81,40 @@ def test_an_exception_in_a_callback_is_shown_and_counted_and_the_process_lives(
     tmp_path: Path,
 ) -> None:
     with Graph(tmp_path) as graph:
-        process = spawn(graph, tmp_path, stuck=False)
+        process = spawn(graph, tmp_path, NODE.format(stuck=False))
         health = graph.diagnostics()
         graph.wait_for(lambda: int(values(health('clumsy: lifecycle')).get(
             'callback_errors', 0)) > 3, 20, 'several exceptions in /diagnostics')
         assert 'a bug that nobody knew of' in health('clumsy: lifecycle').message
         assert 'Traceback' in graph.output(process)
-        assert graph.end(process) == 0
+        # Shut down by a lifecycle manager, it waits for its process to be ended.
+        assert graph.transition('clumsy', Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+        assert graph.end(process) == 0, graph.output(process)[-2000:]
 
 
 def test_a_thread_that_never_ends_does_not_keep_a_process_from_ending_cleanly(
     tmp_path: Path,
 ) -> None:
     with Graph(tmp_path) as graph:
-        process = spawn(graph, tmp_path, stuck=True)
+        process = spawn(graph, tmp_path, NODE.format(stuck=True))
         graph.wait_until('clumsy', 'unconfigured')
         assert graph.end(process, signal.SIGTERM, within=5) == 0
+
+
+def test_who_waits_for_an_action_gets_its_result_when_the_node_is_told_to_end(
+    tmp_path: Path,
+) -> None:
+    with Graph(tmp_path) as graph:
+        process = spawn(graph, tmp_path, WORKER)
+        client = ActionClient(graph.node, ReachGoal, 'work')
+        graph.wait_for(client.server_is_ready, 20, 'the action')
+        graph.wait_until_active('worker')
+        accepted = client.send_goal_async(ReachGoal.Goal())
+        graph.wait_for(accepted.done, 10, 'the goal to be accepted')
+        ended = accepted.result().get_result_async()
+        graph.listen_for(0.3)  # for the request of the result to arrive
+        assert not ended.done()
+        assert graph.end(process) == 0
+        graph.wait_for(ended.done, 2, 'the result')
+        assert ended.result().result.reason == 'the work was given up'
+        client.destroy()

@@ -45,6 +45,8 @@ from world_model_ros.monitor import Health, Level
 from world_model_ros.nodes.diagnostics import to_diagnostic_array
 
 SIGNAL_LATENCY = 0.1  # s until a signal is noticed
+# What deactivation leaves to the executor, such as results of actions: rounds, and s for each.
+_LAST_ROUNDS, _LAST_ROUND = 5, 0.02
 DIAGNOSTICS_PERIOD = 1.0  # s, the customary rate of /diagnostics
 
 
@@ -86,6 +88,11 @@ class ManagedNode(LifecycleNode):
     def health(self) -> Sequence[Health]:
         """What ``/diagnostics`` says of this node, one entry per aspect."""
         return ()
+
+    @property
+    def lifecycle_state(self) -> int:
+        """The state as a constant of ``lifecycle_msgs/State``."""
+        return int(self._state_machine.current_state[0])
 
     @property
     def lifecycle_label(self) -> str:
@@ -154,7 +161,7 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
 
-_INACTIVE, _ACTIVE = 2, 3  # lifecycle_msgs/State primary states
+_UNCONFIGURED, _INACTIVE, _ACTIVE = 1, 2, 3  # lifecycle_msgs/State primary states
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
@@ -162,7 +169,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     Run one node until SIGINT or SIGTERM; the exit code is 0 after either.
 
     Signals only end the loop, so that the node can walk down its lifecycle while it is still on the
-    graph (the controller's last command is a standstill).
+    graph (the controller's last command is a standstill, a client of an action gets its result).
     """
     os.environ.setdefault(TRANSPORTS, FAST_DDS_TRANSPORTS)
     stop = threading.Event()
@@ -178,12 +185,9 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         while not stop.is_set():
             # rclpy 9.1's EventsExecutor.spin() waits with a deadline that overflows: it keeps a
             # core busy and its queue locked. A finite wait is not affected.
-            try:
-                executor.spin_once(timeout_sec=SIGNAL_LATENCY)
-            except Exception as error:  # the border: one bad callback must not end the process
-                _report(node, error)
+            _spin_once(node, executor, SIGNAL_LATENCY)
         if isinstance(node, ManagedNode):
-            node.trigger_shutdown()
+            _walk_down(node, executor)
         executor.shutdown()
         node.destroy_node()
     finally:
@@ -194,6 +198,24 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _spin_once(node: Node, executor: Executor, timeout: float) -> None:
+    try:
+        executor.spin_once(timeout_sec=timeout)
+    except Exception as error:  # the border: one bad callback must not end the process
+        _report(node, error)
+
+
+def _walk_down(node: ManagedNode, executor: Executor) -> None:
+    """Bring the node to the end of its lifecycle from wherever a person has led it."""
+    if node.lifecycle_state == _ACTIVE:
+        node.trigger_deactivate()
+        for _ in range(_LAST_ROUNDS):
+            _spin_once(node, executor, _LAST_ROUND)
+    # From any other state, such as finalized, there is no way on: rclpy would raise.
+    if node.lifecycle_state in (_UNCONFIGURED, _INACTIVE, _ACTIVE):
+        node.trigger_shutdown()
 
 
 def _report(node: Node, error: Exception) -> None:
@@ -213,6 +235,6 @@ def make_executor() -> Executor:
     """Return the event-driven executor where rclpy has one: it halves the latency of images."""
     try:
         from rclpy.experimental import EventsExecutor
-    except ImportError:  # Jazzy before 7.1.3
+    except ImportError:  # the first releases of Jazzy
         return SingleThreadedExecutor()
     return EventsExecutor()
