@@ -25,12 +25,13 @@ import time
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, Header
 from toy_bundle import JOINTS, SIZE, toy_image
+from trajectory_msgs.msg import JointTrajectory
 
 from world_model_ros.nodes.convert import to_stamp
 
@@ -79,7 +80,20 @@ class Driver(Node):
             data=array.array('B', toy_image(self._position()).tobytes())))
 
 
+class TrajectoryController(Node):
+    """What a joint_trajectory_controller shows of itself, by its default parameters."""
+
+    def __init__(self) -> None:
+        super().__init__('joint_trajectory_controller')
+        self.declare_parameter('interpolate_from_desired_state', False)
+        self.declare_parameter('open_loop_control', False)
+        self.create_subscription(JointTrajectory, '~/joint_trajectory', lambda _: None, 10)
+
+
 if __name__ == '__main__':
     rclpy.init()
+    executor = SingleThreadedExecutor()
+    for node in (Driver(), TrajectoryController()):
+        executor.add_node(node)
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.spin(Driver())
+        executor.spin()

@@ -20,11 +20,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from toy_bundle import JOINTS
 
+from world_model_ros.bringup.robot_file import Robot, read_robot
 from world_model_ros.cli import diagnosis, middleware
 from world_model_ros.inference.findings import Grade
 
 Graph = dict[str, Any]
+URDF = 'package://world_model_ros/description/reach_arm.urdf'
 
 
 def healthy() -> Graph:
@@ -33,6 +36,7 @@ def healthy() -> Graph:
         'expected': ['/controller', '/world_model'], 'clocks': [], 'mismatches': [],
         'nodes': {'/controller': copy.deepcopy(node), '/world_model': copy.deepcopy(node)},
         'commands': {'/commands': {'type': 'std_msgs/msg/Float64MultiArray',
+                                   'asked': '', 'goes_on': {},
                                    'publishers': ['/controller'], 'subscribers': ['/drive']}},
         'image': {'topic': '/camera/image_raw', 'arrivals': [0.1, 0.2]},
         'diagnostics': [{'node': '/controller', 'name': 'controller: ladder', 'level': 0,
@@ -97,6 +101,58 @@ def test_each_fault_is_named_with_its_cure(name: str) -> None:
     (found,) = diagnosis.judge(graph)
     assert found.grade is grade
     assert problem in found.problem and cure in found.cure
+
+
+def robot(interface: str) -> Robot:
+    return Robot(interface, JOINTS, '', read_robot({
+        'joints': JOINTS, 'robot_description_file': URDF,
+        **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}}).limits)
+
+
+def drive(topic: str, **ends: Any) -> Graph:
+    return {'commands': {topic: {'type': '', 'asked': topic[1:], 'goes_on': {}, 'publishers': [],
+                                 'subscribers': [], **ends}}}
+
+
+@pytest.mark.parametrize('asked', ['a/commands', 'b/commands'])
+def test_before_the_controller_runs_it_is_told_that_nobody_listens_where_it_will_command(
+    asked: str,
+) -> None:
+    graph = drive('/a/commands')
+    graph['commands'] |= drive('/b/commands')['commands']
+    (found,) = diagnosis.judge_drive(graph, robot('velocity'), [asked])
+    assert (found.grade, found.about) == (Grade.UNFIT, f'/{asked}')
+    assert found.problem == 'nobody listens where the commands will go'
+    assert '--command-topic TOPIC' in found.cure and 'commands:=TOPIC' in found.cure
+    graph['commands'][f'/{asked}']['subscribers'] = ['/drive']
+    assert not list(diagnosis.judge_drive(graph, robot('velocity'), [asked]))
+    assert not list(diagnosis.judge_drive(graph, robot('velocity'), []))
+    # Of several that are given, one may be that of a drive which is not used now.
+    assert not list(diagnosis.judge_drive(graph, robot('velocity'), ['a/commands', 'b/commands']))
+
+
+@pytest.mark.parametrize('running', [False, True])
+def test_a_drive_that_repeats_the_last_velocity_for_ever_is_named(running: bool) -> None:
+    graph = drive('/velocity_controller/commands', subscribers=['/velocity_controller'],
+                  type='std_msgs/msg/Float64MultiArray' if running else '')
+    wanted = [] if running else ['velocity_controller/commands']
+    (found,) = diagnosis.judge_drive(graph, robot('velocity'), wanted)
+    assert (found.grade, found.about) == (Grade.WARNING, '/velocity_controller')
+    assert 'repeats the last velocity for ever' in found.problem and 'trajectory' in found.cure
+    assert not list(diagnosis.judge_drive(graph, robot('trajectory'), wanted))
+    # The simulated arm, like other drives that are not ros2_control's, has a watchdog.
+    graph['commands']['/velocity_controller/commands']['subscribers'] = ['/simulator']
+    assert not list(diagnosis.judge_drive(graph, robot('velocity'), wanted))
+
+
+def test_a_joint_trajectory_controller_that_pulls_the_arm_back_is_named() -> None:
+    graph = drive('/arm/joint_trajectory', subscribers=['/arm'], goes_on={'/arm': False})
+    (found,) = diagnosis.judge_drive(graph, robot('trajectory'), ['arm/joint_trajectory'])
+    assert (found.grade, found.about) == (Grade.WARNING, '/arm')
+    assert 'interpolate_from_desired_state: true' in found.cure
+    assert not list(diagnosis.judge_drive(graph, robot('velocity'), ['arm/joint_trajectory']))
+    graph['commands']['/arm/joint_trajectory']['goes_on']['/arm'] = True
+    assert not list(diagnosis.judge_drive(graph, robot('trajectory'), ['arm/joint_trajectory']))
 
 
 def test_two_clocks_and_nodes_that_follow_neither_are_named() -> None:

@@ -57,7 +57,8 @@ def test_a_section_holds_for_the_nodes_that_ros_gives_it(
 
 @pytest.mark.parametrize(('content', 'complaint'), [
     ('a: [1', 'cannot be read'), ('[1, 2]', 'is no ROS parameter file'),
-    ('controller: {joints: [a]}', 'no ros__parameters below "controller"')])
+    ('controller: {joints: [a]}', 'no ros__parameters below "controller"'),
+    ('model: {name: a}', 'this is the contract for wmros export')])
 def test_what_is_no_parameter_file_is_refused(
     content: str, complaint: str, tmp_path: Path,
 ) -> None:
@@ -74,7 +75,7 @@ def parameters(**changes: Any) -> dict[str, Any]:
     ({'joints': ['shoulder', 'wrist']}, 'joint wrist is not in the robot description'),
     ({'joints': 'shoulder'}, 'write a list of names'),
     ({'joint_limits.elbow.max_velocity': 1}, 'write a number with a point in it'),
-    ({'robot_description_file': ''}, 'no robot description'),
+    ({'robot_description_file': ''}, '--robot-description-file URDF to wmros doctor'),
     ({'robot_description_file': '/nowhere.urdf'}, 'cannot be read'),
     ({'robot_description_file': 'package://nowhere/a.urdf'}, 'source the workspace of nowhere'),
     ({'joint_limits.elbow.max_acceleration': float('inf')}, 'no finite max_acceleration')])

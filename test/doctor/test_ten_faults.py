@@ -137,12 +137,19 @@ def test_a_provider_that_is_not_installed_is_named(robot: Robot, doctor: Doctor)
     assert 'install onnxruntime-gpu' in found
 
 
-def test_limits_far_below_what_the_model_plans_are_named(robot: Robot, doctor: Doctor) -> None:
-    file = robot.file(limits={'joint_limits.elbow.max_velocity': 0.3})
-    _, screen = doctor('--robot', file, '--bundle', robot.bundle)
+def test_limits_far_below_what_the_model_plans_and_a_drive_that_pulls_back_are_named(
+    robot: Robot, doctor: Doctor,
+) -> None:
+    topic = 'joint_trajectory_controller/joint_trajectory'
+    file = robot.file(limits={
+        'joint_limits.elbow.max_velocity': 0.3, 'command_interface': 'trajectory'})
+    _, screen = doctor('--robot', file, '--bundle', robot.bundle, '--command-topic', topic)
     found = planted(
         screen, 'joint_limits.elbow.max_velocity: the model plans up to 1.5 per second')
     assert 'limited to 0.3 (20 %)' in found and 'raise the limit' in found
+    assert f'/{topic}  nobody -> /joint_trajectory_controller' in screen
+    drive = planted(screen, '/joint_trajectory_controller: begins each trajectory where it')
+    assert 'interpolate_from_desired_state: true' in drive
 
 
 def test_a_file_that_a_bundle_lacks_is_named(robot: Robot, doctor: Doctor) -> None:

@@ -184,6 +184,7 @@ def test_no_field_of_the_robot_is_guessed(tmp_path: Path, field: str) -> None:
 
 @pytest.mark.parametrize(('change', 'said'), [
     ({'camera': {}}, '"camera" is no section'),
+    ({'/**/controller': {'ros__parameters': {}}}, 'is the parameters file for robot.launch.py'),
     ({'goal': {'reachd': 1.0}}, r'goal\.reachd is not known'),
     ({'action': {**ROBOT['action'], 'rows_per_step': 3},
       'proprioception': {'rule': 'hold', **PROPRIOCEPTION}}, r'action\.rows_per_step is 3'),

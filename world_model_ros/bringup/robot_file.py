@@ -66,7 +66,9 @@ def read_parameters(file: Path, node: str) -> dict[str, Any]:
     matched = False
     for key, section in content.items():
         if not isinstance(section, dict) or not isinstance(section.get('ros__parameters'), dict):
-            raise RobotFileError(f'has no ros__parameters below "{key}"')
+            raise RobotFileError(f'has no ros__parameters below "{key}"' + (
+                ': this is the contract for wmros export, not the parameters file for '
+                'robot.launch.py' if key in ('model', 'action') else ''))
         if _matches(str(key), node):
             matched = True
             found.update(_flat(section['ros__parameters']))
@@ -148,7 +150,8 @@ def _description(parameters: Parameters) -> str:
     address = str(parameters.get('robot_description_file', ''))
     if not address:
         raise RobotFileError(
-            'no robot description: set robot_description or robot_description_file')
+            'no robot description: give robot_description_file:=URDF to robot.launch.py, '
+            '--robot-description-file URDF to wmros doctor, or set the parameter in the YAML')
     try:
         return find(address).read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:

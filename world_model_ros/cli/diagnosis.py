@@ -18,7 +18,7 @@ Pure functions of that finding, so that each fault can be tried without a robot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from world_model_ros.bringup.robot_file import Robot
@@ -28,6 +28,9 @@ from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.observation import called
 
 Graph = Mapping[str, Any]
+ARGUMENTS = {'velocity': 'commands', 'trajectory': 'joint_trajectory', 'twist': 'cmd_vel'}
+"""By command interface: the argument of `robot.launch.py` that says where commands go."""
+
 _LEVELS = {1: 'warning', 2: 'error', 3: 'stale'}
 
 
@@ -52,6 +55,38 @@ def judge_joints(graph: Graph, robot: Robot) -> Iterator[Finding]:
         yield from topics.judge_joints(
             heard, robot.joints, 'which the controller needs', "correct the parameter joints in "
             "the robot's YAML, or remap joint_states to this robot's topic")
+
+
+def judge_drive(graph: Graph, robot: Robot, wanted: Collection[str]) -> Iterator[Finding]:
+    """Yield what is wrong with the drives that a robot's commands go to.
+
+    `wanted` are topics as they were given where a controller that does not run yet will send them.
+    """
+    there = {topic: ends for topic, ends in graph['commands'].items() if ends['asked'] in wanted}
+    if there and not any(ends['publishers'] or ends['subscribers'] for ends in there.values()):
+        yield Finding(
+            Grade.UNFIT, ' and '.join(there), 'nobody listens where the commands will go',
+            "start the drive's controller (ros2 control list_controllers), or say where it "
+            f'listens: here --command-topic TOPIC, to robot.launch.py {ARGUMENTS[robot.interface]}'
+            ':=TOPIC')
+    for topic, ends in graph['commands'].items():
+        if not (ends['type'] or topic in there):
+            continue
+        # What a controller of ros2_control subscribes to is below its own name.
+        drive, _, name = topic.rpartition('/')
+        if robot.interface == 'velocity' and name == 'commands' and drive in ends['subscribers']:
+            yield Finding(
+                Grade.WARNING, drive, 'does not stop by itself: if the controller of this package '
+                'or its machine dies, it repeats the last velocity for ever (ros2_controllers #95)',
+                'use command_interface: trajectory, each of which ends at rest, or a drive that '
+                'stops when commands stay away (docs/reliability.md)')
+        for node, goes_on in ends['goes_on'].items():
+            if robot.interface == 'trajectory' and not goes_on:
+                yield Finding(
+                    Grade.WARNING, node, 'begins each trajectory where it measures the joints, not '
+                    'where it had told them to be: every message pulls the arm back by what it '
+                    'lags behind', "set interpolate_from_desired_state: true in that controller's "
+                    'parameters (open_loop_control: true before ros2_controllers 5)')
 
 
 def judge_cameras(graph: Graph, lost: Sequence[str]) -> Iterator[Finding]:
@@ -85,7 +120,7 @@ def describe_commands(graph: Graph) -> list[tuple[str, str]]:
     return [(topic, f'{", ".join(ends["publishers"]) or "nobody"} -> '
                     f'{", ".join(ends["subscribers"]) or "nobody"}')
             for topic, ends in graph['commands'].items()
-            if ends['type'] or ends['publishers']]
+            if ends['type'] or ends['publishers'] or ends['subscribers']]
 
 
 def describe_health(graph: Graph) -> list[tuple[str, str]]:
@@ -151,8 +186,8 @@ def _clocks(graph: Graph) -> Iterator[Finding]:
 def _commands(graph: Graph) -> Iterator[Finding]:
     controllers = [path for path in graph['nodes'] if path.endswith('/controller')]
     for topic, ends in graph['commands'].items():
-        publishers, others = ends['publishers'], set(ends['publishers']) - set(controllers)
-        if len(publishers) > 1 or (others and not controllers):
+        publishers = ends['publishers']
+        if len(publishers) > 1 or (publishers and not set(publishers) & set(controllers)):
             yield Finding(
                 Grade.UNFIT, topic, f'{" and ".join(publishers)} command this robot'
                 + (' at the same time' if len(publishers) > 1 else ' already'),

@@ -33,6 +33,7 @@ from rich.text import Text
 
 from world_model_ros.bringup import fit
 from world_model_ros.bringup.dds import TRANSPORTS, discovery_profile
+from world_model_ros.bringup.launch_arguments import ROBOT
 from world_model_ros.bringup.robot_file import (
     Parameters,
     Robot,
@@ -51,8 +52,8 @@ from world_model_ros.inference.sessions import INSTALL, ProviderError
 
 _MARKS = {Grade.UNFIT: ('✗', 'bold red'), Grade.WARNING: ('!', 'bold yellow'),
           Grade.NOTE: ('·', 'dim')}
-_INTERFACES = {'velocity': 'velocity_controller/commands', 'twist': 'cmd_vel',
-               'trajectory': 'joint_trajectory_controller/joint_trajectory'}
+_INTERFACES = {interface: str(ROBOT[argument].default)
+               for interface, argument in diagnosis.ARGUMENTS.items()}
 """Where `robot.launch.py` sends commands by default."""
 _OPTION = '--image-topic'
 _NVIDIA = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu')
@@ -74,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in (('joint', 'joint states'), ('pose', 'pose')):
         parser.add_argument(f'--{name}-topic', metavar='TOPIC',
                             help=f'default: the {what} that the running world_model reads')
+    parser.add_argument('--command-topic', action='append', default=[], metavar='TOPIC',
+                        help="where the robot is commanded, once for each topic (default: where "
+                             "the running controller does, else robot.launch.py's defaults)")
     parser.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
     parser.add_argument('--listen', type=float, default=5.0, metavar='S',
                         help='listen no longer than this (default %(default)s)')
@@ -112,6 +116,11 @@ def run(args: argparse.Namespace) -> int:
         report.findings += fit.judge_timing(controller, world_model)
     if graph:
         _graph(graph, bundle, robot, report)
+        if robot:
+            commanded = any(ends['type'] for ends in graph['commands'].values())
+            report.findings += diagnosis.judge_drive(
+                graph, robot, args.command_topic
+                or (() if commanded else (_INTERFACES[robot.interface],)))
     _show(report)
     return 0 if report.fit else 1
 
@@ -122,7 +131,8 @@ def _look(args: argparse.Namespace, cameras: Mapping[str, str]) -> dict[str, Any
     return topics.run_probe('graph_probe', [
         '--namespace', args.namespace, '--seconds', str(args.listen),
         *(['--use-sim-time'] if args.use_sim_time else []), *topics.topic_options(given),
-        *(word for topic in _INTERFACES.values() for word in ('--command', topic)),
+        *(word for topic in args.command_topic for word in ('--command', topic)),
+        *(word for topic in _INTERFACES.values() for word in ('--command-default', topic)),
     ], args.listen, {**os.environ, **discovery_profile()})
 
 

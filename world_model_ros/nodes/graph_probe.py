@@ -18,8 +18,9 @@ What a robot's ROS graph is like, as one line of JSON: the ears of ``wmros docto
 
 Beside what comes on the topics that a model reads (``topic_probe``), it asks ``controller`` and
 ``world_model`` for their state and parameters, holds the quality of service of each publisher on
-their topics against each subscription, and notes who commands the robot, whose clock there is and
-what ``/diagnostics`` says. It judges nothing: ``cli.diagnosis`` does.
+their topics against each subscription, and notes who commands the robot, what its
+joint_trajectory_controllers go on from, whose clock there is and what ``/diagnostics`` says. It
+judges nothing: ``cli.diagnosis`` does.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ from world_model_ros.nodes.topic_probe import (
 from world_model_ros.observation import info_topic
 
 NODES = ('controller', 'world_model')
-_COMMANDS = ('std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory',
-             'geometry_msgs/msg/TwistStamped')
+_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
+_COMMANDS = ('std_msgs/msg/Float64MultiArray', _TRAJECTORY, 'geometry_msgs/msg/TwistStamped')
+# What joint_trajectory_controller calls the same thing since ros2_controllers 5, and before.
+_GOES_ON = ('interpolate_from_desired_state', 'open_loop_control')
 _COMMON = ('/parameter_events', '/rosout', '/diagnostics', '/clock')
 # s until all that is there has been discovered: where no profile says more often, a participant of
 # Fast DDS announces itself every 3 s.
@@ -64,11 +67,13 @@ _ASK_AGAIN = 0.7  # s: a server that has not discovered its client yet loses the
 
 def examine(
     node: Node, given: Mapping[str, str], seconds: float, command_topics: list[str],
+    command_defaults: list[str],
 ) -> dict[str, Any]:
     """Return what there is to say of the graph in `node`'s namespace.
 
     `given` are topics as `probe` takes them; kinds that it lacks are the running world_model's, or
-    robot.launch.py's defaults. `command_topics` are looked at if no controller runs.
+    robot.launch.py's defaults. On `command_topics` and where the running controller commands the
+    robot is looked who does, else on `command_defaults`.
     """
     known_at = time.monotonic() + _DISCOVERY
     statuses: dict[str, dict[str, Any]] = {}
@@ -87,8 +92,9 @@ def examine(
         topics.update((name, topic) for name, topic in more.items() if kind_of(name) not in kinds)
     infos = {name_of('camera_info', camera_of(name)): info_topic(topic)
              for name, topic in topics.items() if kind_of(name) == 'image'}
-    commands = _commanded_by(node, paths['controller']) or {
-        node.resolve_topic_name(topic): '' for topic in command_topics}
+    commanded = _commanded_by(node, paths['controller'])
+    asked = {node.resolve_topic_name(topic): topic for topic in command_topics or (
+        () if commanded else command_defaults)}
     # Few models read a pose: one that nobody publishes is not worth waiting for. A model of a
     # certain field of view reads camera_info: heard for every one, judged for those alone.
     heard = probe(node, {**topics, **infos}, seconds, optional=(
@@ -100,12 +106,8 @@ def examine(
         'nodes': {path: {**one, 'copies': _copies(node, path)} for path, one in nodes.items()},
         'clocks': sorted(_name(end) for end in node.get_publishers_info_by_topic('/clock')),
         'mismatches': list(_mismatches(node, list(nodes))),
-        'commands': {topic: {
-            'type': kind,
-            'publishers': sorted(_name(end) for end in node.get_publishers_info_by_topic(topic)),
-            'subscribers': sorted(
-                _name(end) for end in node.get_subscriptions_info_by_topic(topic))}
-            for topic, kind in commands.items()},
+        'commands': {topic: _commands(node, topic, commanded.get(topic, ''), asked.get(topic, ''))
+                     for topic in {**commanded, **asked}},
         'diagnostics': [one for one in statuses.values() if one['node'] in nodes],
         **heard,
     }
@@ -143,18 +145,22 @@ def _split(path: str) -> tuple[str, str]:
 def _ask(node: Node, path: str) -> dict[str, Any]:
     """State and parameters of a node; no state and none if it does not answer."""
     state = _call(node, GetState, f'{path}/get_state', GetState.Request())
-    listed = _call(node, ListParameters, f'{path}/list_parameters', ListParameters.Request())
-    parameters = {}
-    if listed is not None:
-        names = list(listed.result.names)
-        values = _call(node, GetParameters, f'{path}/get_parameters',
-                       GetParameters.Request(names=names))
-        if values is not None:
-            parameters = {
-                name: _plain(parameter_value_to_python(value))
-                for name, value in zip(names, values.values, strict=True)}
     return {'state': state.current_state.label if state is not None else None,
-            'parameters': parameters}
+            'parameters': _parameters(node, path)}
+
+
+def _parameters(node: Node, path: str) -> dict[str, Any]:
+    """Parameters of a node; none if it does not answer."""
+    listed = _call(node, ListParameters, f'{path}/list_parameters', ListParameters.Request())
+    if listed is None:
+        return {}
+    names = list(listed.result.names)
+    values = _call(node, GetParameters, f'{path}/get_parameters',
+                   GetParameters.Request(names=names))
+    if values is None:
+        return {}
+    return {name: _plain(parameter_value_to_python(value))
+            for name, value in zip(names, values.values, strict=True)}
 
 
 def _plain(value: Any) -> Any:
@@ -212,6 +218,24 @@ def _commanded_by(node: Node, path: str) -> dict[str, str]:
     return {topic: kind for topic, kinds in published for kind in kinds if kind in _COMMANDS}
 
 
+def _commands(node: Node, topic: str, kind: str, asked: str) -> dict[str, Any]:
+    """Who is at both ends of a topic on which a robot is commanded.
+
+    `kind` is what the running controller sends there, `asked` how the topic was given; each is
+    empty if it does not. `goes_on` says of each joint_trajectory_controller that answers whether a
+    trajectory begins where the last one had come to, or where the joints were measured.
+    """
+    drives = node.get_subscriptions_info_by_topic(topic)
+    settings = {path: _parameters(node, path) for path in sorted(
+        {_name(end) for end in drives if end.topic_type == _TRAJECTORY})}
+    return {
+        'type': kind, 'asked': asked,
+        'publishers': sorted(_name(end) for end in node.get_publishers_info_by_topic(topic)),
+        'subscribers': sorted(_name(end) for end in drives),
+        'goes_on': {path: any(bool(found.get(name)) for name in _GOES_ON)
+                    for path, found in settings.items() if set(found) & set(_GOES_ON)}}
+
+
 def _endpoints(
     ask: Callable[[str, str], list[tuple[str, list[str]]]], path: str,
 ) -> list[tuple[str, list[str]]]:
@@ -250,8 +274,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description='Says as JSON what a ROS graph is like.')
     parser.add_argument('--namespace', default='', help='of the nodes and relative topics')
     add_topics(parser)
-    parser.add_argument('--command', action='append', default=[], metavar='TOPIC',
-                        help='where commands go if no controller says so')
+    for name, when in (('command', 'go'), ('command-default', 'would go, if none is known')):
+        parser.add_argument(f'--{name}', action='append', default=[], metavar='TOPIC',
+                            help=f'where commands {when}')
     parser.add_argument('--seconds', type=float, default=5.0)
     parser.add_argument('--use-sim-time', action='store_true')
     args = parser.parse_args()
@@ -259,7 +284,7 @@ def main() -> int:
     join_dds()
     try:
         node = make_node('wmros_doctor', args.namespace, use_sim_time=args.use_sim_time)
-        found = examine(node, given, args.seconds, args.command)
+        found = examine(node, given, args.seconds, args.command, args.command_default)
         print(json.dumps(found), flush=True)
         node.destroy_node()
     finally:

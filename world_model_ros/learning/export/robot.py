@@ -135,6 +135,10 @@ def read_robot(path: Path | None, statistics: Path | None) -> Robot:
     if path is not None:
         data = _read_mapping(path)
         for name, section in data.items():
+            if isinstance(section, dict) and 'ros__parameters' in section:
+                raise ExportError(f'{path} is the parameters file for robot.launch.py (and wmros '
+                                  'doctor); wmros export asks for the contract of the model, a '
+                                  f'file with {", ".join(_SECTIONS)}: docs/export.md has one')
             if name not in _SECTIONS:
                 raise ExportError(f'{path}: "{name}" is no section of a robot file: it has '
                                   f'{", ".join(_SECTIONS)}')
