@@ -16,7 +16,7 @@
 
 The same nodes, remappings and parameters as ``wmros demo`` starts, so that the two cannot drift
 apart (``world_model_ros/demo/graph.py``, ``config/demo.yaml``). Controller and world model come
-back when they end. It is over when the director has judged the last goal; ``--show-args`` lists
+back when they die. It is over when the director has judged the last goal; ``--show-args`` lists
 the arguments.
 """
 

@@ -15,7 +15,7 @@
 
     ros2 launch world_model_ros robot.launch.py bundle:=my_bundle parameters:=my_robot.yaml
 
-It starts ``controller`` and ``world_model``, and starts them again when they end; the robot's
+It starts ``controller`` and ``world_model``, and starts them again when they die; the robot's
 drivers and ros2_control run already. ``config/robot_template.yaml`` is what my_robot.yaml begins
 as, ``--show-args`` lists the arguments. All names are relative: ``namespace`` holds several robots
 apart.

@@ -89,7 +89,9 @@ class Graph:
     def __enter__(self) -> 'Graph':
         # With the demo's discovery profile: the default's 5 announcements can all be missed by a
         # process that is just starting, and the next one comes 3 s later.
-        for name, value in {**demo_graph.environment(), **ENVIRONMENT}.items():
+        # With a home of its own for what nodes leave behind, such as a stop that was not reset.
+        home = {'ROS_HOME': str(self.directory / 'ros_home')}
+        for name, value in {**demo_graph.environment(), **ENVIRONMENT, **home}.items():
             self._saved[name] = os.environ.get(name)
             os.environ[name] = value
         self.context = Context()

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Controller and world model come back when they are killed, and the demo goes on.
+"""Controller and world model come back when they are killed, but not when a person ends them.
 
 Needs launch_testing, which comes with a ROS 2 distribution.
 """
@@ -65,6 +65,10 @@ class TestKills(unittest.TestCase):
             wait_for(lambda n=node, s=sign: said(proc_output, n, s) == 1, f'{node} to start')
             os.kill(pid_of(node), signal.SIGKILL)
             wait_for(lambda n=node, s=sign: said(proc_output, n, s) == 2, f'{node} to come back')
+        # Whoever ends one by hand means it: it is not among those of TestAfterwards once more.
+        os.kill(pid_of('world_model'), signal.SIGTERM)
+        wait_for(lambda: not runs('world_model'), 'world_model to end')
+        time.sleep(3.0)  # longer than the delay before it would be started again
 
 
 @launch_testing.post_shutdown_test()
@@ -98,6 +102,14 @@ def pid_of(node: str) -> int:
                 f'ROS_DOMAIN_ID={DOMAIN}'.encode() in environment):
             return int(entry.name)
     raise AssertionError(f'{node} does not run')
+
+
+def runs(node: str) -> bool:
+    """Return whether a process runs a node on this test's domain."""
+    try:
+        return bool(pid_of(node))
+    except AssertionError:
+        return False
 
 
 def wait_for(condition: Callable[[], bool], what: str, within: float = 30.0) -> None:

@@ -13,11 +13,18 @@
 # limitations under the License.
 """Emergency stop and heartbeat on the wire: who stops the robot, and who may let it go on."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from controller_robot import Robot, assert_commands_are_continuous, assert_limits_held, seconds
+from controller_robot import (
+    Robot,
+    assert_commands_are_continuous,
+    assert_limits_held,
+    parameters_of,
+    seconds,
+)
 from dds import values
 from lifecycle_msgs.msg import Transition
 
@@ -91,9 +98,21 @@ def test_a_stop_is_latched_in_every_state_of_the_lifecycle_until_a_reset(begin: 
     ):  # fmt: skip
         assert graph.transition('controller', transition)
     robot.wait_for_rung(ControllerState.HOLD, 'smoke')
-    assert graph.end(process) == 0
     assert_limits_held(robot.states)
     assert_commands_are_continuous(robot.velocities)
+
+    # The process dies, and whoever starts it again gets a robot that is still stopped.
+    for with_signal in (signal.SIGKILL, signal.SIGTERM):
+        graph.end(process, with_signal)
+        since = len(robot.velocities)
+        process = graph.spawn('controller', parameters=parameters_of())
+        graph.wait_until_active('controller')
+        held = robot.wait_for_rung(ControllerState.HOLD, 'smoke (since ')
+        assert held.stopped and 'before this process began' in held.stop_reason
+        assert not any(any(command.data) for command in robot.velocities[since:])
+    graph.wait_for(lambda: reset(robot, 'no smoke, says A. Person').success, 5.0, 'the reset')
+    assert not list((graph.directory / 'ros_home' / 'world_model_ros').iterdir())
+    assert graph.end(process) == 0
 
 
 def test_a_goal_that_ends_a_model_that_fails_and_one_that_dies_are_told_apart(

@@ -11,12 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Nodes that come back when they end, for launch files.
+"""Nodes that come back when they die, for launch files.
 
-launch's own `respawn` waits equally long each time. Here each start is a new action, and the delay
-grows with every early death. A node comes up by its parameter `autostart`: a lifecycle transition
-that launch asks for by service can be lost to the server of the process that just died, whom DDS
-still believes alive.
+launch's own `respawn` waits equally long each time, and starts even what a person has ended. Here
+each start is a new action, and the delay grows with every early death; a node that was told to end,
+by SIGTERM or SIGINT, ends with 0 and stays down. A node comes up by its parameter `autostart`: a
+lifecycle transition that launch asks for by service can be lost to the server of the process that
+just died, whom DDS still believes alive.
 """
 
 import time
@@ -32,7 +33,7 @@ from world_model_ros.bringup.back_off import BackOff
 
 
 def respawning(make_node: Callable[[], Node], back_off: BackOff) -> Action:
-    """Return the action that starts a node, and starts it again whenever it ends.
+    """Return the action that starts a node, and starts it again whenever it fails.
 
     `make_node` returns a new action of the same node each time that it is called.
     """
@@ -42,6 +43,9 @@ def respawning(make_node: Callable[[], Node], back_off: BackOff) -> Action:
         def again(event: ProcessExited, context: LaunchContext) -> list[Action]:
             if context.is_shutdown:
                 return []
+            if event.returncode == 0:
+                return [LogInfo(msg=f'{event.process_name} was told to end: it is not started '
+                                    'again')]
             delay = back_off.after(time.monotonic() - started)
             return [
                 LogInfo(msg=f'{event.process_name} ended with exit code {event.returncode}: '

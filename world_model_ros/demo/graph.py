@@ -22,6 +22,8 @@ One table for two homes: ``wmros demo`` starts these executables as plain proces
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +89,13 @@ def default_bundle() -> Path:
 def environment() -> dict[str, str]:
     """Return the environment variables of the demo's DDS, less those that are set already.
 
-    It stays on this machine, and processes that start together find each other at once.
+    It stays on this machine, and processes that start together find each other at once. What nodes
+    leave for their next start is for this run alone.
     """
-    wanted = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    wanted = {
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        # An emergency stop outlives the controller; it is not to outlive the simulated robot.
+        'ROS_HOME': str(Path(tempfile.gettempdir()) / f'wmros_demo_{time.time_ns()}')}
     return {
         **{name: value for name, value in wanted.items() if name not in os.environ},
         **discovery_profile()}

@@ -42,6 +42,7 @@ from world_model_ros.nodes.border import BorderError
 from world_model_ros.nodes.controller_diagnostics import ControllerMonitor, Wiring
 from world_model_ros.nodes.controller_messages import to_contract, to_proposal, to_state
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
+from world_model_ros.nodes.emergency_record import StopRecord, stop_file_of
 from world_model_ros.nodes.inbox import Inbox
 from world_model_ros.nodes.process import ManagedNode, run_node
 from world_model_ros.nodes.qos import HEARTBEAT, JOINTS, LATCHED, PROPOSALS, SETPOINT
@@ -51,6 +52,7 @@ from world_model_ros.payload import TEXT_LENGTH, shorten
 _LOG_PERIOD = 2.0  # s between log lines about the same thing
 _READ_PER_TICK = 20  # messages of a topic: 2,000 per second at 100 Hz, in at most 2 ms per tick
 _KEPT = 100  # messages of a topic that wait to be read
+_RECORD_PAUSE = 0.01  # s between ticks while a disk takes its time to store a stop
 _DIAGNOSTICS_SPACING = 0.1  # s: changes are reported at once, but not more often than this
 
 
@@ -61,6 +63,10 @@ class ControllerNode(ManagedNode):
         super().__init__('controller')
         controller_parameters.declare(self)
         self._emergency = EmergencyStop()
+        self._record = StopRecord(stop_file_of(self))
+        if left := self._record.read():
+            self._emergency.stop(left)
+            self.get_logger().error(f'stopped as before this process began: {left}')
         self._control: SafetyController | None = None
         self._setpoint: Setpoint | None = None
         self._told = ('', '')
@@ -161,11 +167,21 @@ class ControllerNode(ManagedNode):
     # Services
 
     def _on_stop(self, request: Stop.Request, response: Stop.Response) -> Stop.Response:
+        recorded = self._emergency.latched and not self._record.problem
         response.message = self._emergency.stop(request.reason)
         response.success = True
+        if not recorded:
+            self._record.keep(self._emergency.reason, self._tick_meanwhile, _RECORD_PAUSE)
+            if self._record.problem:
+                response.message += f', but {self._forgetful()}'
         self.get_logger().error(f'emergency stop ({response.message}): {self._emergency.reason}')
         self._show_emergency()
         return response
+
+    def _tick_meanwhile(self) -> None:
+        """Go on to brake, where one waits for a disk."""
+        if self._control is not None:
+            self._on_timer()
 
     def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
         reason, was = shorten(request.reason, TEXT_LENGTH), self._emergency.reason
@@ -178,9 +194,14 @@ class ControllerNode(ManagedNode):
             self.get_logger().warning(response.message)
         else:
             response.message = 'reset; the robot moves when a new plan comes'
+            if left := self._record.delete():
+                response.message += f'; after a restart it will be stopped again: {left}'
             self.get_logger().warning(f'emergency stop "{was}" is reset: {reason}')
         self._show_emergency()
         return response
+
+    def _forgetful(self) -> str:
+        return f'a restart of this process would forget it: {self._record.problem}'
 
     def _show_emergency(self) -> None:
         self._state_wanted = True
@@ -331,9 +352,10 @@ class ControllerNode(ManagedNode):
     def health(self) -> Sequence[Health]:
         """Say why the robot does what it does, and how the streams that it needs are."""
         cause = self._emergency.cause
-        emergency = Health(
-            'emergency_stop', cause.level if cause else Level.OK,
-            cause.text if cause else 'not stopped')
+        text = cause.text if cause else 'not stopped'
+        if cause and self._record.problem:
+            text = f'{text}; {self._forgetful()}'
+        emergency = Health('emergency_stop', cause.level if cause else Level.OK, text)
         if self._control is None:
             return (emergency,)
         return (emergency, *self._monitor.report(
