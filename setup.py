@@ -21,6 +21,9 @@ from setuptools import find_packages, setup
 NAME = 'world_model_ros'
 ROOT = Path(__file__).parent
 SHARED_DIRECTORIES = ('config', 'description', 'launch', 'models')
+# What package.xml names for rosdep, for machines without it: requirements/demo.in begins with it.
+ROBOT = ['numpy>=1.26', 'onnxruntime>=1.20', 'opencv-python-headless>=4.9', 'pydantic>=2.7',
+         'PyYAML']
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
@@ -55,10 +58,11 @@ setup(
         'export': ['einops', 'safetensors', 'transformers'],
         'gpu': ['onnxruntime-gpu'],
         'openvino': ['openvino'],
+        'robot': ROBOT,
         'sim': ['mujoco', 'pillow', 'rich'],
         # colcon takes pytest where it finds it here.
         'test': ['hypothesis', 'onnx', 'pytest', 'rosbags', 'scipy'],
-        'train': ['matplotlib', 'onnx', 'onnxscript', 'torch', 'tqdm'],
+        'train': [*ROBOT, 'matplotlib', 'onnx', 'onnxscript', 'torch', 'tqdm'],
     },
     zip_safe=True,
     entry_points={

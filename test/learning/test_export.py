@@ -96,7 +96,10 @@ def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
     assert bundle.manifest.action.rows_per_step == 2
     assert bundle.golden.image is not None and bundle.golden.image.shape[1:] == (
         (2, 16, 24, 3) if 'image' in change else (16, 24, 3))
-    assert len(lines) == 2
+    assert len(lines) == 3
+    # The robot file of this test has a horizon.
+    assert lines[0].startswith('planner: sampler cem, samples 300, iterations 30, sigma 1.0, 3 '
+                               'rounds of refinement, since the robot file does not say; plan_dead')
     assert not list(tmp_path.glob('.*partial'))
 
 

@@ -27,6 +27,8 @@ from pathlib import Path
 import pytest
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
+from world_model_ros.cli.extras import missing
+
 ROOT = Path(__file__).parents[2]
 
 # rosdep's name for what the index calls otherwise (rosdistro, rosdep/python.yaml).
@@ -142,12 +144,49 @@ def test_colcon_puts_executables_where_ros2_run_looks() -> None:
     assert config['install']['install_scripts'] == '$base/lib/world_model_ros'
 
 
-def test_colcon_test_runs_the_tests_with_pytest() -> None:
+@pytest.fixture(scope='module')
+def extras() -> dict[str, list[str]]:
+    """What pip installs with each extra."""
     shown = subprocess.run(
         [sys.executable, '-c', 'import runpy, setuptools\n'
-         'setuptools.setup = lambda **given: print(given["extras_require"]["test"])\n'
+         'setuptools.setup = lambda **given: print(given["extras_require"])\n'
          'runpy.run_path("setup.py")'], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    assert 'pytest' in ast.literal_eval(shown.stdout)
+    found: dict[str, list[str]] = ast.literal_eval(shown.stdout)
+    return found
+
+
+def test_colcon_test_runs_the_tests_with_pytest(extras: dict[str, list[str]]) -> None:
+    assert 'pytest' in extras['test']
+
+
+def test_pip_installs_what_the_nodes_import_on_a_machine_without_rosdep(
+    extras: dict[str, list[str]],
+) -> None:
+    demo = (ROOT / 'requirements/demo.in').read_text().split('\n\n')[0]
+    assert extras['robot'] == [line for line in demo.splitlines() if not line.startswith('#')]
+
+
+def test_a_command_that_lacks_packages_says_where_they_come_from(
+    extras: dict[str, list[str]],
+) -> None:
+    asked = re.search(r"pip install '(.*)\[(.*)\]', or python3 (\S+) train",
+                      missing('wmros export', 'torch', 'train'))
+    assert asked is not None
+    checkout, extra, tool = asked.groups()
+    assert Path(checkout, 'setup.py').is_file() and Path(tool).is_file()
+    assert 'torch' in extras[extra]
+
+
+def test_pip_installs_all_that_training_and_export_import(extras: dict[str, list[str]]) -> None:
+    modules = {'opencv-python-headless': 'cv2', 'pyyaml': 'yaml', 'pillow': 'pil'}
+    brought = {modules.get(name, name) for extra in ('train', 'sim', 'export')
+               for name in names('\n'.join(extras[extra]))}
+    # h5py is asked for where a data set is one; stable-worldmodel where a checkpoint is its.
+    needed = {name.lower() for name in imported(
+        'world_model_ros/learning', 'world_model_ros/bundle', 'world_model_ros/inference')} - set(
+        sys.stdlib_module_names) - {'world_model_ros', 'pydantic_core', 'h5py', 'stable_worldmodel'}
+    assert 'torch' in needed
+    assert not needed - brought
 
 
 def test_both_packages_have_one_version() -> None:

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from world_model_ros.bundle import BundleError, load_bundle
+from world_model_ros.cli import extras
 from world_model_ros.inference import InferenceError
 from world_model_ros.learning.calibration import (
     CalibrationError,
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _NEEDS:
             raise
-        print(f"wmros calibrate --simulate needs {error.name}: pip install "
-              "'world_model_ros[sim,train]'", file=sys.stderr)
+        print(extras.missing('wmros calibrate --simulate', error.name, 'sim,train'),
+              file=sys.stderr)
         return 1
     return 0

@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+from world_model_ros.cli import extras
+
 _NEEDS = ('torch', 'onnxscript')
 _FAMILIES = {
     'lewm': 'LeWM, trained with stable-worldmodel',
@@ -99,8 +101,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _NEEDS:
             raise
-        print(f"wmros export needs {error.name}: pip install 'world_model_ros[train]'",
-              file=sys.stderr)
+        print(extras.missing('wmros export', error.name, 'train'), file=sys.stderr)
         return 1
     from world_model_ros.bundle import BundleError
     from world_model_ros.cli import check

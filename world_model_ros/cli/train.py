@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from world_model_ros.bundle import Bundle
+from world_model_ros.cli import extras
 
 _NEEDS = ('torch', 'onnxscript', 'matplotlib', 'tqdm', 'mujoco')
 _FOLDERS = {'reach': Path('models/reach'), 'lewm': Path('out/lewm')}
@@ -53,10 +54,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _NEEDS:
             raise
-        print(
-            f"wmros train needs {error.name}: pip install 'world_model_ros[sim,train]'",
-            file=sys.stderr,
-        )
+        print(extras.missing('wmros train', error.name, 'sim,train'), file=sys.stderr)
         return 1
     print(figures)
     minutes = (time.monotonic() - started) / 60

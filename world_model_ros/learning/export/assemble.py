@@ -43,7 +43,7 @@ from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.bundle.manifest import SCHEMA_VERSION
 from world_model_ros.learning.export.graphs import ExportError, GraphSource, write_graph
 from world_model_ros.learning.export.reference import Reference
-from world_model_ros.learning.export.robot import Robot, manifest_sections
+from world_model_ros.learning.export.robot import Robot, assumed_planner, manifest_sections
 from world_model_ros.learning.export.source import ModelSource
 
 TOLERANCE = 1e-4
@@ -71,6 +71,8 @@ def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) ->
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
+        if assumed := assumed_planner(robot, sections['planner']):
+            report(assumed)
         write_graphs(source.graphs, partial, report)
         golden = golden_vectors(Reference(source.graphs, manifest), manifest,
                                 *example_inputs(manifest))

@@ -191,6 +191,25 @@ def manifest_sections(source: ModelSource, robot: Robot) -> dict[str, Any]:
     return manifest
 
 
+def assumed_planner(robot: Robot, planner: Mapping[str, Any]) -> str:
+    """What a manifest's planner does that the robot file does not say, in one line; '' if none."""
+    given = robot.sections.get('planner', {})
+    said = [f'{name} {_plain(planner[name])}' for name in (
+        'sampler', 'horizon', 'samples', 'iterations', 'sigma') if name not in given]
+    if 'refinement' in planner and 'refinement' not in given:
+        said.append(f'{planner["refinement"]["rounds"]} rounds of refinement')
+    if not said:
+        return ''
+    return (f'planner: {", ".join(said)}, since the robot file does not say; plan_deadline decides '
+            'how much of it runs (wmros check tells)')
+
+
+def _plain(value: Any) -> str:
+    """A number or name, or a list of them in which all may be the same."""
+    several = value if isinstance(value, list) else [value]
+    return str(several[0]) if len(set(several)) == 1 else str(value)
+
+
 def _required(source: ModelSource, given: Mapping[str, Mapping[str, Any]], pose: bool) -> list[str]:
     fields = ['model.name', 'model.version', 'model.license', 'action.kind', 'action.names',
               'action.units', 'action.lower', 'action.upper', 'action.normalization',
