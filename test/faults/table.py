@@ -127,6 +127,8 @@ def _reset(cell: Cell) -> int:
     now = time.time_ns()
     answer = _call(cell, Reset, 'controller/reset', Reset.Request(reason='the person has left'))
     assert answer.success, answer.message
+    cell.wait(0.1)  # until the model has heard of it
+    cell.send_far()  # a stop ends the goal
     return now
 
 

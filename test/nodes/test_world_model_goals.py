@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
-from dds import Graph, values
+from dds import LATCHED, Graph, values
+from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from small_models import JOINTS as SMALL_JOINTS
@@ -31,7 +32,7 @@ from test_world_model_kinds import picture as small_picture
 from toy_bundle import JOINTS, write_toy_bundle
 
 from world_model_interfaces.action import ReachGoal
-from world_model_interfaces.msg import ActionProposal, ControllerState
+from world_model_interfaces.msg import ActionProposal, ControllerState, Latent
 from world_model_ros.nodes.convert import from_tensor, to_stamp, to_tensor
 
 REACHABLE = 0.3
@@ -149,6 +150,78 @@ def test_who_reports_is_told_and_a_report_of_other_joints_is_named(
     graph.wait_for(handle.cancel_goal_async().done, 10, 'the cancel request')
 
 
+def test_a_goal_that_was_cancelled_before_the_camera_showed_anything_moves_nothing(
+    graph: Graph,
+) -> None:
+    robot = Robot(graph)
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+    first = reach(graph, ReachGoal.Goal(image=picture([0.5, 0.5])))
+    second = reach(graph, ReachGoal.Goal(image=picture([-0.5, 0.5])))
+    assert 'newer goal' in outcome(graph, first).result.reason
+    graph.wait_for(second.cancel_goal_async().done, 10, 'the cancel request')
+    assert outcome(graph, second).status == GoalStatus.STATUS_CANCELED
+    with graph.every(0.05, robot.publish):
+        graph.wait_for(lambda: len(latents) > 10, 10, 'half a second of latents')
+    assert not proposals
+
+
+def test_a_stop_ends_the_goal_and_nothing_moves_until_one_is_set_after_the_reset(
+    graph: Graph, robot: Robot,
+) -> None:
+    state = ControllerState(names=list(JOINTS), position=[0.0] * 2, velocity=[0.0] * 2)
+    states = graph.publisher(ControllerState, 'controller_state')
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+    goals, health = graph.publisher(Image, 'goal_image', LATCHED), graph.diagnostics()
+    said = 'the robot was stopped: a person came; set the goal again after ~/reset'
+
+    def report() -> None:
+        state.header.stamp = to_stamp(graph.now())
+        states.publish(state)
+
+    def nothing_is_proposed_for_half_a_second() -> None:
+        first = len(latents)
+        graph.wait_for(lambda: len(latents) > first + 2, 10, 'latents')
+        del proposals[:]
+        graph.wait_for(lambda: len(latents) > first + 12, 10, 'half a second of latents')
+        assert not proposals
+
+    with graph.every(0.01, report):
+        handle = reach(graph, ReachGoal.Goal(image=picture([0.6, -0.4])))
+        graph.wait_for(lambda: bool(proposals), 10, 'proposals')
+        state.stopped, state.stop_reason = True, 'a person came'
+        result = outcome(graph, handle)
+        assert result.status == GoalStatus.STATUS_ABORTED and result.result.reason == said
+        graph.wait_for(lambda: getattr(health('world_model: goal'), 'message', '') == said, 5,
+                       'the reason in /diagnostics')
+        # What is asked for while it is stopped is refused, and not kept for later.
+        assert outcome(graph, reach(graph, ReachGoal.Goal(image=picture([0.6, -0.4])))
+                       ).result.reason == said
+        goals.publish(picture([0.6, -0.4]))
+        graph.wait_for(
+            lambda: getattr(health('world_model: goal'), 'message', '') == f'goal refused: {said}',
+            5, 'the refusal in /diagnostics')
+        state.stopped, state.stop_reason = False, ''
+        nothing_is_proposed_for_half_a_second()
+        # Its publisher still holds the picture, and hands it to each new subscription.
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
+                           Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            assert graph.transition('world_model', transition)
+        nothing_is_proposed_for_half_a_second()
+        ids = []
+        for reason in ('once more', 'and again'):
+            goals.publish(picture([0.6, -0.4]))
+            graph.wait_for(lambda: bool(proposals), 10, 'proposals for the same picture')
+            ids.append(proposals[-1].goal_id)
+            state.stopped, state.stop_reason = True, reason
+            graph.wait_for(lambda reason=reason: reason in getattr(
+                health('world_model: goal'), 'message', ''), 5, 'the stop to be heard')
+            state.stopped = False
+            nothing_is_proposed_for_half_a_second()
+        assert ids[0] != ids[1], 'the same picture after a stop is another goal'
+
+
 def test_a_joint_target_is_planned_toward_and_reached(tmp_path: Path) -> None:
     kind = KINDS['markov rollout, joints integrated']
     bundle = write_small_bundle(tmp_path / 'bundle', kind)
@@ -182,4 +255,11 @@ def test_a_joint_target_is_planned_toward_and_reached(tmp_path: Path) -> None:
             position['a'] = target
             result = outcome(graph, handle)
             assert result.status == GoalStatus.STATUS_SUCCEEDED
+            feedback: list[Any] = []
+            end = reach(graph, ReachGoal.Goal(
+                joints=JointState(name=['a'], position=[-target])), feedback).get_result_async()
+            graph.wait_for(lambda: len(feedback) > 3, 10, 'feedback')
+            assert graph.transition('world_model', Transition.TRANSITION_ACTIVE_SHUTDOWN)
+            graph.wait_for(end.done, 10, 'the result of a goal that a shutdown ends')
+            assert end.result().result.reason == 'the world model was deactivated'
         assert graph.end(process) == 0

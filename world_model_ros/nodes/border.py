@@ -112,17 +112,21 @@ class Border:
         event_callbacks: SubscriptionEventCallbacks | None = None,
         at: str | None = None,
         read: Callable[[bytes], Message] | None = None,
+        admits: Callable[[bytes], bool] = lambda data: True,
     ) -> Subscription[Any]:
         """
         Subscribe to ``topic``: ``callback`` gets sound messages of type ``kind``.
 
         ``at`` is where it is to be found if its place follows from that of another topic, ``read``
-        what makes a message of bytes if not rclpy.
+        what makes a message of bytes if not rclpy. ``admits`` is asked first whether a message is
+        to be looked at.
         """
         for reason in ('oversized', 'malformed'):
             self.counts.add(f'{topic}_{reason}', 0)
 
         def receive(data: bytes) -> None:
+            if not admits(data):
+                return
             try:
                 message = decode(data, kind, topic, read)
             except BorderError as error:

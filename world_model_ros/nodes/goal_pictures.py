@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """
 Goals as pictures: ``goal_image`` and, for a model that names its cameras, ``NAME/goal_image``.
 
@@ -25,8 +26,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
+from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import CompressedImage, Image
 
 from world_model_ros.nodes.border import Border
@@ -34,6 +36,7 @@ from world_model_ros.nodes.cameras import ImageMessage
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.goals import GoalRequest, Goals
 from world_model_ros.nodes.qos import LATCHED
+from world_model_ros.nodes.robot_stop import RobotStop
 
 TOPIC = 'goal_image'
 
@@ -42,10 +45,12 @@ class GoalPictures:
     """Subscribes to goals, and asks for those that are complete; in the executor's thread."""
 
     def __init__(
-        self, node: Node, border: Border, goals: Goals, max_skew: Callable[[], float],
+        self, node: Node, border: Border, goals: Goals, stop: RobotStop,
+        max_skew: Callable[[], float],
     ) -> None:
         """``max_skew`` gives the largest distance between two cameras' pictures [s]."""
         self._node, self._border, self._goals, self._max_skew = node, border, goals, max_skew
+        self._stop = stop
         self._cameras: tuple[str, ...] = ()
         self._came: dict[str, ImageMessage] = {}
         self._awaiting: GoalRequest | None = None
@@ -68,6 +73,10 @@ class GoalPictures:
     def withdraw(self) -> None:
         """Forget a request that still awaits its pictures: they are a goal by themselves again."""
         self._awaiting = None
+
+    def halt(self) -> None:
+        """The robot was stopped: a picture that awaits its companions is no part of a goal."""
+        self._awaiting, self._came = None, {}
 
     def awaited(self) -> str:
         """What a request still awaits, in words."""
@@ -105,17 +114,37 @@ class GoalPictures:
         beneath = f'{self._node.resolve_topic_name(topic)}/compressed'
         take = partial(self._on_picture, camera)
 
-        def volatile(_: object) -> None:
-            self._goals.refuse(f'a publisher on {topic} is volatile: goals are latched, publish '
-                               'them with transient local durability (as "ros2 topic pub" does)')
+        def incompatible(event: QoSRequestedIncompatibleQoSInfo) -> None:
+            policy = qos_policy_name_from_kind(event.last_policy_kind)
+            self._goals.refuse(
+                f'a publisher on {topic} offers too little ({policy}): goals are latched, publish '
+                'them reliably and with transient local durability (as "ros2 topic pub" does)')
 
-        events = SubscriptionEventCallbacks(incompatible_qos=volatile)
+        events = SubscriptionEventCallbacks(incompatible_qos=incompatible)
         return [partial(self._node.destroy_subscription, subscription) for subscription in (
-            self._border.subscribe(Image, topic, take, LATCHED, event_callbacks=events),
+            self._border.subscribe(Image, topic, take, LATCHED, event_callbacks=events,
+                                   admits=self._gate(topic)),
             self._border.subscribe(CompressedImage, f'{topic}/compressed', take, LATCHED,
-                                   event_callbacks=events, at=beneath))]
+                                   event_callbacks=events, at=beneath,
+                                   admits=self._gate(beneath)))]
+
+    def _gate(self, topic: str) -> Callable[[bytes], bool]:
+        gate = self._stop.gate()
+
+        def admits(data: bytes) -> bool:
+            if gate(data):
+                return True
+            self._node.get_logger().warning(
+                f'the goal picture that {topic} still holds is from before the robot was stopped, '
+                'and is left out: publish it again if it is still meant')
+            return False
+
+        return admits
 
     def _on_picture(self, camera: str, message: ImageMessage) -> None:
+        if reason := self._goals.closed:
+            self._goals.refuse(reason)
+            return
         if not camera:
             self._goals.request(GoalRequest(({'': message},)))
             return
@@ -124,7 +153,7 @@ class GoalPictures:
         self._came[camera] = message
         stamps = {it: to_nanoseconds(came.header.stamp) for it, came in self._came.items()}
         limit = self._max_skew()
-        late = max(stamps.values()) - limit * NANOSECONDS
+        late = max(stamps.values()) - round(limit * NANOSECONDS)
         old = [it for it, stamp in stamps.items() if stamp < late]
         for it in old:
             del self._came[it]

@@ -27,7 +27,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -42,6 +42,7 @@ from world_model_ros.nodes.cameras import ImageMessage, Shot
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
 from world_model_ros.nodes.robot_state import RobotState
+from world_model_ros.nodes.robot_stop import RobotStop
 from world_model_ros.observation import ImageError, Picture, called
 
 Float = npt.NDArray[np.float32]
@@ -51,7 +52,7 @@ ImageMessages: TypeAlias = Mapping[str, ImageMessage]
 Wish: TypeAlias = ImageMessages | JointState | Float
 
 JOINTS_REACHED = 0.02  # rad or m: distance at which a joint target counts as reached
-_PASSED = 2.0  # times the distance at which it would be reached: near enough for a sub-goal
+PASSED = 2.0  # times the distance at which it would be reached: near enough for a sub-goal
 _SUB_GOALS = 64
 
 
@@ -60,7 +61,8 @@ class Goal:
     """
     Where to go.
 
-    id: a digest of what was asked for, equal for equal requests and for every model
+    id: a digest of what was asked for, equal for equal requests and for every model, but another
+        one after each stop of the robot
     pictures: by camera, as it would take them; none if the goal is no picture
     target: [G], of the bundle's cost, or where joints are to be
     model: the one whose latents ``target`` is comparable with
@@ -105,20 +107,27 @@ class Progress:
 
 @dataclass(frozen=True)
 class GoalRequest:
-    """A goal that nobody has looked at yet, behind its sub-goals; ``passed`` as in ``Route``."""
+    """
+    A goal that nobody has looked at yet, behind its sub-goals; ``passed`` as in ``Route``.
+
+    is_wanted: whether it still is; called from any thread
+    """
 
     wishes: tuple[Wish, ...]
     passed: float = 0.0
     accept: Callable[[Route], None] = lambda route: None
     refuse: Callable[[str], None] = lambda reason: None
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 class Goals:
     """The goal that is pursued, how far it is, and why the last one was refused or dropped."""
 
-    def __init__(self, counts: Counters, logger: RcutilsLogger) -> None:
-        self._counts, self._logger = counts, logger
+    def __init__(self, counts: Counters, logger: RcutilsLogger, stop: RobotStop) -> None:
+        self._counts, self._logger, self._stop = counts, logger, stop
         self._requests: Newest[GoalRequest] = Newest()
+        self._pending: GoalRequest | None = None  # until it is judged
+        self._era = 0  # requests of an earlier one are not wanted any more
         self._lock = threading.Lock()
         self._route: Route | None = None
         self._leg = 0
@@ -134,8 +143,29 @@ class Goals:
         with self._lock:
             return self._current()
 
+    @property
+    def purpose(self) -> str:
+        """What is done for a goal, in words; empty without one."""
+        pending = self._pending
+        if (goal := self.current) is not None:
+            return f'pursuing goal {goal.id}'
+        # Where one replaces another, nobody is to believe in between that there is none.
+        return 'judging a new goal' if pending is not None and pending.is_wanted() else ''
+
+    @property
+    def closed(self) -> str:
+        """Why no goal is taken now; empty if one is."""
+        return self._stop.reason
+
     def request(self, request: GoalRequest) -> None:
         """Ask for a goal; it is judged with the next image."""
+        if reason := self.closed:
+            self.refuse(reason)
+            request.refuse(reason)
+            return
+        era, is_wanted = self._era, request.is_wanted
+        request = replace(request, is_wanted=lambda: self._era == era and is_wanted())
+        self._pending = request
         if (replaced := self._requests.put(request)) is not None:
             replaced.refuse('a newer goal came before the camera showed anything')
 
@@ -162,12 +192,22 @@ class Goals:
             if self._route is not None and self._route.id == route.id:
                 self._route = None
 
-    def clear(self) -> None:
-        """Forget the goal, and requests that nobody has looked at."""
+    def clear(self, reason: str) -> bool:
+        """Forget the goal, and requests that nobody has judged; return whether there were any."""
         with self._lock:
-            self._route, self._lost = None, {}
-        if (left := self._requests.poll()) is not None:
-            left.refuse('the world model was deactivated')
+            self._era += 1
+            route, pending = self._route, self._pending
+            self._route, self._pending, self._lost = None, None, {}
+        self._requests.poll()
+        if pending is not None:
+            pending.refuse(reason)
+        return route is not None or pending is not None
+
+    def halt(self) -> None:
+        """The robot was stopped: forget the goal, and say so."""
+        if self.clear(self.closed):
+            self._problem = self.closed
+            self._logger.error(self.closed)
 
     def reached(self, goal: Goal, distance: float) -> bool:
         """
@@ -181,7 +221,7 @@ class Goals:
                 return False
             self._distance = distance
             left = len(route.legs) - 1 - self._leg
-            if not left or distance > (route.passed or _PASSED * goal.reached):
+            if not left or distance > (route.passed or PASSED * goal.reached):
                 return True
             self._leg, self._distance = self._leg + 1, math.nan
         self._logger.info(f'sub-goal {goal.id} is passed, {left - 1} left before the goal')
@@ -227,13 +267,25 @@ class Goals:
         if request is None:
             return
         try:
-            route = _route_of(request, seen, model, robot)
+            if request.is_wanted():
+                self._judge(request, seen, model, robot)
+        finally:
+            with self._lock:
+                if self._pending is request:
+                    self._pending = None
+
+    def _judge(
+        self, request: GoalRequest, seen: Mapping[str, Picture], model: LoadedModel,
+        robot: RobotState,
+    ) -> None:
+        try:
+            route = _route_of(request, seen, model, robot, self._stop.since)
         except (ImageError, InferenceError, ValueError) as error:
             self.refuse(str(error))
             request.refuse(str(error))
         else:
-            self._pursue(route)
-            request.accept(route)
+            if self._pursue(route, request):
+                request.accept(route)
 
     def hand_over(self, model: LoadedModel, robot: RobotState) -> None:
         """Pursue the route with another model: made for it, or dropped if that cannot be."""
@@ -256,26 +308,35 @@ class Goals:
         if moved is None:
             self._logger.error(reason)
 
-    def _pursue(self, route: Route) -> None:
-        self._counts.add('goals_accepted')
+    def _pursue(self, route: Route, request: GoalRequest) -> bool:
+        """Pursue it unless nobody wants it any more: encoding takes its time."""
         with self._lock:
+            if not request.is_wanted():
+                return False
             self._problem = ''
             self._lost.clear()
-            if self._route is not None and self._route.id == route.id:
-                return
-            self._route, self._leg, self._distance = route, 0, math.nan
-        via = f', by way of {len(route.legs) - 1} sub-goals' if len(route.legs) > 1 else ''
-        self._logger.info(f'new goal {route.goal.id}{via}')
+            is_new = self._route is None or self._route.id != route.id
+            if is_new:
+                self._route, self._leg, self._distance = route, 0, math.nan
+        self._counts.add('goals_accepted')
+        if is_new:
+            via = f', by way of {len(route.legs) - 1} sub-goals' if len(route.legs) > 1 else ''
+            self._logger.info(f'new goal {route.goal.id}{via}')
+        return True
 
 
 def _route_of(
     request: GoalRequest, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
+    stopped: int,
 ) -> Route:
+    """``stopped`` is the stamp of the last stop [ns], 0 if there was none."""
     if not model.manifest.has_goal:
         raise ValueError(f'{model.name} takes no goals: it plans for the reward it was trained on')
     if len(request.wishes) > _SUB_GOALS + 1:
         raise ValueError(f'{len(request.wishes) - 1} sub-goals: {_SUB_GOALS} are the most')
     legs = tuple(_goal_of(wish, seen, model, robot) for wish in request.wishes)
+    if stopped:
+        legs = tuple(replace(leg, id=_digest(f'{leg.id} {stopped}'.encode())) for leg in legs)
     name = legs[0].id if len(legs) == 1 else _digest(''.join(leg.id for leg in legs).encode())
     return Route(name, legs, request.passed)
 

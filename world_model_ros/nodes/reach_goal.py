@@ -39,10 +39,9 @@ from rclpy.node import Node
 from world_model_interfaces.action import ReachGoal
 from world_model_ros.nodes.convert import NANOSECONDS, from_tensor
 from world_model_ros.nodes.goal_pictures import GoalPictures
-from world_model_ros.nodes.goals import GoalRequest, Goals, Route, Wish
+from world_model_ros.nodes.goals import PASSED, GoalRequest, Goals, Route, Wish
 
 _PERIOD = 0.05  # s between feedback messages and looks at cancel requests
-_PASSED = 2.0  # times the tolerance: near enough for a sub-goal
 _SETTLED = 0.3  # s within tolerance until a goal counts as reached, not as passed
 
 
@@ -57,6 +56,7 @@ class _Reach:
     refusal: str = ''
     distance: float = math.nan
     within_since: float | None = None
+    over: bool = False  # ended, perhaps before anyone has judged the goal
 
 
 class ReachGoalServer:
@@ -78,15 +78,20 @@ class ReachGoalServer:
             _PERIOD, self._supervise, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def destroy(self) -> None:
-        """Leave the graph."""
+        """Leave the graph, when the client of a goal that has just ended knows how."""
         self._node.destroy_timer(self._timer)
-        self._server.destroy()
+        executor = self._node.executor
+        if self._results and executor is not None:  # `execute` has made a task that delivers
+            executor.create_task(self._server.destroy)
+        else:
+            self._server.destroy()
 
     def end(self, status: int, reason: str) -> None:
         """End the goal in progress, if any, with a ``GoalStatus`` and the reason for it."""
         reach, self._reach = self._reach, None
         if reach is None:
             return
+        reach.over = True  # before the route is looked at: `accept` does it the other way round
         self._pictures.withdraw()
         if reach.route is not None:
             self._goals.give_up(reach.route)
@@ -100,6 +105,8 @@ class ReachGoalServer:
         reach = self._reach = _Reach(handle, self._now())
         request: ReachGoal.Goal = handle.request
         try:
+            if reason := self._goals.closed:
+                raise ValueError(reason)
             wish = _wish(request)
             if wish is None and not self._pictures.cameras:
                 raise ValueError('the goal is empty: give a picture, a latent, or joint positions')
@@ -114,12 +121,14 @@ class ReachGoalServer:
 
         def accept(route: Route) -> None:
             reach.route = route
+            if reach.over:
+                self._goals.give_up(route)
 
         def refuse(reason: str) -> None:
             reach.refusal = reason
 
-        passed = request.via_tolerance or _PASSED * request.tolerance
-        goal = GoalRequest(sub_goals, passed, accept, refuse)
+        passed = request.via_tolerance or PASSED * request.tolerance
+        goal = GoalRequest(sub_goals, passed, accept, refuse, is_wanted=lambda: not reach.over)
         if wish is None:
             self._pictures.complete(goal)
         else:

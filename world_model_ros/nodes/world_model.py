@@ -87,6 +87,7 @@ from world_model_ros.nodes.qos import (
     SETPOINT,
 )
 from world_model_ros.nodes.reach_goal import ReachGoalServer
+from world_model_ros.nodes.robot_stop import RobotStop
 from world_model_ros.nodes.surprise import Shadow, SurpriseMeter
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.worker import Worker
@@ -112,6 +113,7 @@ class WorldModelNode(ManagedNode):
             'encodings_failed', 'plans_refused', 'proposals', 'goals_accepted', 'goals_refused',
             'goals_abandoned')
         self._border = Border(self, self._on_border)
+        self._robot_stop = RobotStop()
         self._active = False
         self._configured = False
         self._shadow: Shadow | None = None
@@ -156,7 +158,7 @@ class WorldModelNode(ManagedNode):
         self._execution = Execution(self._actions)
         self._reports = ControllerReports(
             self._execution, self._counts, Troubles(self._counts, logger))
-        self._goals = Goals(self._counts, logger)
+        self._goals = Goals(self._counts, logger, self._robot_stop)
         self._observer = Observer(
             model, self._settings, clock, self._goals, self._counts, self._observing,
             self._actions, observed=self._on_observation, encoded=self._on_encoded)
@@ -180,7 +182,8 @@ class WorldModelNode(ManagedNode):
     def _listen(self) -> None:
         self._cameras = Cameras(self, self._border, self._observing, self._on_shot)
         self._goal_pictures = GoalPictures(
-            self, self._border, self._goals, partial(self._settings.real, 'max_camera_skew'))
+            self, self._border, self._goals, self._robot_stop,
+            partial(self._settings.real, 'max_camera_skew'))
         self._attend()
         subscribe = self._border.subscribe
         subscriptions = (
@@ -216,15 +219,18 @@ class WorldModelNode(ManagedNode):
 
     def deactivate(self) -> None:
         self._active = False
-        self._stop(self._seeing, self._observer.model)
+        reason = 'the world model was deactivated'
+        self._reach_goal.end(GoalStatus.STATUS_ABORTED, reason)
+        self._goals.clear(reason)
         self._stop(self._planning, self._proposer.model)
+        # The controller need not wait for plans that do not come any more.
+        self._say(Activity.IDLE, reason)
+        self._stop(self._seeing, self._observer.model)
         self._stop(self._telling, self._observer.model)
         self._stop(self._judging, self._observer.model)
         if self._shadowing is not None and self._shadow is not None:
             self._stop(self._shadowing, self._shadow.model)
         self._settle()
-        self._reach_goal.end(GoalStatus.STATUS_ABORTED, 'the world model was deactivated')
-        self._goals.clear()
 
     def destroy_node(self) -> None:
         self._loader.close()
@@ -232,6 +238,7 @@ class WorldModelNode(ManagedNode):
 
     def cleanup(self) -> None:
         self._configured = self._settings.in_use = False
+        self._robot_stop.forget()
         self._run_shadow(None)
         self._proposer.model.close()
         for destroy in self._owned:
@@ -351,6 +358,10 @@ class WorldModelNode(ManagedNode):
             self._seeing.box.put(message)
 
     def _on_controller_state(self, message: ControllerState) -> None:
+        if self._robot_stop.note(message):
+            self._goals.halt()
+            self._goal_pictures.halt()
+            self._reach_goal.end(GoalStatus.STATUS_ABORTED, self._robot_stop.reason)
         self._reports.store(message, self._proposer.model)
 
     def _on_border(self, topic: str, text: str) -> None:
@@ -410,8 +421,7 @@ class WorldModelNode(ManagedNode):
         self.get_logger().error(text)
 
     def _assess(self) -> tuple[Activity, str]:
-        goal = self._goals.current
-        purpose = f'pursuing goal {goal.id}' if goal else ''
+        purpose = self._goals.purpose
         if not self._proposer.model.manifest.has_goal:
             purpose = 'planning for the reward that the model was trained on'
         return assess(
@@ -420,10 +430,12 @@ class WorldModelNode(ManagedNode):
 
     def _beat(self) -> None:
         if self._active:
-            activity, text = self._assess()
-            self._heartbeat_pub.publish(Heartbeat(
-                header=Header(stamp=self.get_clock().now().to_msg()),
-                model_digest=self._proposer.model.digest, activity=int(activity), text=text))
+            self._say(*self._assess())
+
+    def _say(self, activity: Activity, text: str) -> None:
+        self._heartbeat_pub.publish(Heartbeat(
+            header=Header(stamp=self.get_clock().now().to_msg()),
+            model_digest=self._proposer.model.digest, activity=int(activity), text=text))
 
     def health(self) -> Sequence[Health]:
         """What `/diagnostics` says: the model, the observation, the goal and the planning."""
