@@ -14,6 +14,7 @@
 
 """What is usual is measured on data, and what is not is seen: with a robot that slips as told."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,22 @@ def test_each_of_several_cameras_has_an_array_of_its_own(tmp_path: Path, bundle:
              actions=one.actions)
     with pytest.raises(CalibrationError, match='images_right: the data have none'):
         calibrate(both, read_experience(tmp_path / 'less.npz', both.manifest))
+
+
+def test_pictures_of_which_nobody_knows_what_they_show_do_not_calibrate_a_field_of_view(
+    tmp_path: Path, bundle: Bundle,
+) -> None:
+    def with_field(manifest: dict[str, Any]) -> None:
+        manifest['image']['fields_of_view'] = [{'horizontal': 0.7, 'vertical': 0.7}]
+
+    known = write_toy_bundle(tmp_path, with_field)
+    fitted = experience()  # in the size of the model: cut as the node cuts them
+    assert calibrate(known, fitted, plans=4) == calibrate(bundle, fitted, plans=4)
+    raw = replace(fitted, images={'': fitted.images[''].repeat(2, axis=2).repeat(2, axis=3)})
+    assert calibrate(bundle, raw, plans=4) == calibrate(bundle, fitted, plans=4)
+    with pytest.raises(CalibrationError, match=r'images are 64x64, and toy knows its field of view '
+                                               r'.* cut like that, 32x32'):
+        calibrate(known, raw)
 
 
 def test_the_numbers_become_part_of_the_bundle_and_nothing_else_changes(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ Needs the packages of requirements/export.in.
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='needs the train extra')
@@ -75,8 +76,16 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_weights(
     assert losses == [0, 1, 1, 0, 1, 1, 2, 0, 1]
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
-    with pytest.raises(ExportError, match=r'another recipe or seed'):
+    with pytest.raises(ExportError, match=r'cut belongs to another recipe or seed'):
         lewm.Training(tmp_path / 'cut', RECIPE, seed=5, joints=2)
+    # A run that begins anew reuses nothing: its encoder and its episodes are others.
+    assert (tmp_path / 'cut' / 'embeddings.npy').is_file()
+    (tmp_path / 'cut' / 'training.pt').unlink()
+    lewm.Training(tmp_path / 'cut', RECIPE, seed=5, joints=2)
+    assert not list((tmp_path / 'cut').glob('*.npy'))
+    np.save(tmp_path / 'cut' / 'images.npy', np.zeros(3))  # collected before the first update
+    lewm.Training(tmp_path / 'cut', RECIPE, seed=5, joints=2)
+    assert (tmp_path / 'cut' / 'images.npy').is_file()
 
 
 def test_an_encoder_that_sees_all_patches_is_the_one_that_stable_worldmodel_plans_with(

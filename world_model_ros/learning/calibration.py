@@ -61,7 +61,9 @@ class Experience:
     """E episodes that a robot lived through, looked at once per model step: T steps, T + 1 looks.
 
     images: by the camera's name, '' for that of a bundle that names none: uint8 RGB
-        [E, T + 1, h, w, 3], as the camera gave them or as the model takes them; others are ignored
+        [E, T + 1, h, w, 3], as the camera gave them or as the model takes them; others are ignored.
+        For a bundle with fields of view as the model takes them: nothing here says what part of
+        the scene a camera shows
     proprioception: float32 [E, T + 1, P], ordered as the bundle says, in physical units; None for a
         model that knows none
     actions: float32 [E, T * rows_per_step, A], physical units: what was executed
@@ -98,6 +100,15 @@ class Experience:
             if seen.dtype != np.uint8 or seen.ndim != 5 or seen.shape[4] != 3:
                 raise CalibrationError(
                     f'{_array_of(camera)} must be uint8 RGB [E, T + 1, height, width, 3]')
+            image = manifest.image
+            assert image is not None
+            height, width = seen.shape[2:4]
+            if image.fields_of_view is not None and (width, height) != (image.width, image.height):
+                raise CalibrationError(
+                    f'{_array_of(camera)} are {width}x{height}, and {manifest.model.name} knows '
+                    'its field of view (image.fields_of_view), which the node cuts out by '
+                    f'camera_info: give the pictures cut like that, {image.width}x{image.height} '
+                    '(world_model_ros.observation.fit_pictures, with the optics of the camera)')
         if episodes < 4 or looks <= STEPS:
             raise CalibrationError(f'{episodes} episodes of {looks} looks are too few: give at '
                                    f'least 4, each longer than {STEPS} model steps')

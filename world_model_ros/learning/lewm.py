@@ -193,7 +193,10 @@ class Training:
     """One training run and its folder, from which it can be taken up again."""
 
     def __init__(self, folder: Path, recipe: Recipe, seed: int, joints: int) -> None:
-        """Begin in `folder`, or go on with what lies there; raises ExportError if it is another."""
+        """Begin in `folder`, or go on with what lies there; raises ExportError if it is another.
+
+        What is kept beside it, `*.npy`, belongs to the run whose `training.pt` is there.
+        """
         torch.manual_seed(seed)
         self.folder, self.recipe = folder, recipe
         model: Any = model_of(configuration(joints))
@@ -210,6 +213,10 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         if self._state.is_file():
             self._resume()
+        else:
+            for left in folder.glob('*.npy'):
+                left.unlink()
+            self._save()
 
     def run(self, experience: Experience) -> None:
         """Go through all stages that are left; afterwards the model is in evaluation mode."""
@@ -331,8 +338,8 @@ class Training:
     def _resume(self) -> None:
         state = torch.load(self._state, map_location='cpu', weights_only=True)
         if state['identity'] != self._identity:
-            raise ExportError(f'{self._state} belongs to another recipe or seed: give another '
-                              '--out, or remove it')
+            raise ExportError(f'{self.folder} belongs to another recipe or seed: give another '
+                              '--out, or remove the folder')
         self.model.load_state_dict(state['model'])
         self.anchor.load_state_dict(state['anchor'])
         torch.set_rng_state(state['random'])
