@@ -83,9 +83,8 @@ class Report:
     @property
     def verdict(self) -> str:
         """Fit or unfit, in a few words."""
-        counts = [(sum(f.grade is grade for f in self.findings), name) for grade, name in (
-            (Grade.UNFIT, 'reason'), (Grade.WARNING, 'warning'))]
-        (unfit, _), (warnings, _) = counts
+        unfit, warnings = (sum(finding.grade is grade for finding in self.findings)
+                           for grade in (Grade.UNFIT, Grade.WARNING))
         if unfit:
             return f'unfit, for {unfit} reason{"s" * (unfit > 1)}'
         return 'fit' + (f', with {warnings} warning{"s" * (warnings > 1)}' if warnings else '')
@@ -118,7 +117,7 @@ def describe_model(model: WorldModel, deadline: float, seconds: float = 1.0) -> 
                 tuple(_golden(model))),
         Section('Here', (*model.backend.describe().items(), ('speed', _speed_text(model, speed)))),
     ]
-    report.findings += [*_ranking(model), *_speed(model.manifest, speed, deadline)]
+    report.findings += [*_ranking(model), *_speed(speed, deadline)]
     return report
 
 
@@ -230,7 +229,7 @@ def _time(milliseconds: float) -> str:
     return f'{milliseconds / 1e3:.1f} s'
 
 
-def _speed(manifest: Manifest, speed: Speed, deadline: float) -> Sequence[Finding]:
+def _speed(speed: Speed, deadline: float) -> Sequence[Finding]:
     budget = deadline * 1e3
     if speed.best_ms > budget:
         return [Finding(

@@ -18,18 +18,19 @@ import math
 import torch
 from torch import Tensor
 
+_DIRECTIONS = 64
 _KNOTS = 17
 _RANGE = 3.0
 
 
-def sigreg(embeddings: Tensor, directions: int = 64) -> Tensor:
+def sigreg(embeddings: Tensor) -> Tensor:
     """Distance of `embeddings [N, D]` from an isotropic Gaussian, 0 for a perfect match.
 
     SIGReg (LeJEPA, Balestriero and LeCun 2025, arXiv:2511.08544): along random directions, the
     Epps-Pulley statistic compares the empirical characteristic function with that of N(0, 1). It
     keeps the embedding from collapsing without negative pairs, a teacher or a stopped gradient.
     """
-    axes = torch.randn(embeddings.shape[1], directions, device=embeddings.device)
+    axes = torch.randn(embeddings.shape[1], _DIRECTIONS, device=embeddings.device)
     axes = axes / axes.norm(dim=0, keepdim=True)
     t = torch.linspace(-_RANGE, _RANGE, _KNOTS, device=embeddings.device)
     phases = (embeddings @ axes).unsqueeze(-1) * t  # [N, directions, knots]

@@ -20,7 +20,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from world_model_ros.simulation.drive import ACCELERATION, CommandError, Drive, Trajectory
+from world_model_ros.simulation.drive import CommandError, Drive, Trajectory
 from world_model_ros.simulation.scene import (
     PHYSICS_STEP,
     CameraIntrinsics,
@@ -41,7 +41,7 @@ class ArmSimulation:
     arrays are `[J]` in the order of `joints`, which is the URDF's.
     """
 
-    def __init__(self, urdf: Path | None = None, acceleration: float = ACCELERATION) -> None:
+    def __init__(self, urdf: Path | None = None) -> None:
         self._scene = load_scene(urdf or description_path())
         self._model = self._scene.model
         self._data = mujoco.MjData(self._model)
@@ -51,11 +51,10 @@ class ArmSimulation:
         self._velocity_index = np.array([joint.dofadr[0] for joint in indices])
         self._tip_body = self._model.body(_TIP).id
         self._base_body = self._model.body(_BASE).id
-        self._drive = Drive(self._scene.limits, acceleration)
+        self._drive = Drive(self._scene.limits)
         self._renderer: mujoco.Renderer | None = None
         self._visible = visible_parts()
         self._steps = 0
-        self.acceleration = acceleration
         self.reset()
 
     @property

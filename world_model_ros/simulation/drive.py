@@ -109,9 +109,8 @@ class Drive:
     Times are seconds of the caller's clock; all arrays are `[J]` in rad, rad/s, rad/s².
     """
 
-    def __init__(self, limits: JointLimits, acceleration: float = ACCELERATION) -> None:
+    def __init__(self, limits: JointLimits) -> None:
         self._limits = limits
-        self._acceleration = acceleration
         self.reset()
 
     def reset(self) -> None:
@@ -168,15 +167,15 @@ class Drive:
         else:
             wanted = np.zeros_like(self._setpoint)
         wanted = np.clip(wanted, -limits.velocity, limits.velocity)
-        change = self._acceleration * duration
+        change = ACCELERATION * duration
         setpoint = np.clip(wanted, self._setpoint - change, self._setpoint + change)
         # v = sqrt(2 a d): the fastest approach from which the ramp still stops before the joint's
         # end.
         ahead = np.abs(self._setpoint) * (duration + _REACTION)
         above = np.maximum(limits.upper - _MARGIN - position - ahead, 0.0)
         below = np.maximum(position - limits.lower - _MARGIN - ahead, 0.0)
-        ceiling = np.sqrt(2.0 * self._acceleration * above)
-        floor = -np.sqrt(2.0 * self._acceleration * below)
+        ceiling = np.sqrt(2.0 * ACCELERATION * above)
+        floor = -np.sqrt(2.0 * ACCELERATION * below)
         self._setpoint = np.clip(setpoint, floor, ceiling)
         return self._setpoint
 

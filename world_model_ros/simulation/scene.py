@@ -18,8 +18,6 @@ What a URDF cannot say for MuJoCo (motors, a rendering camera, a light) is added
 """
 
 import math
-import os
-import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,8 @@ from pathlib import Path
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from world_model_ros.resources import resource
 
 PHYSICS_STEP = 0.005
 """Seconds that one step of the physics takes."""
@@ -72,21 +72,7 @@ class Scene:
 
 def description_path() -> Path:
     """Return the demo robot's URDF: in the source tree, or where the package was installed."""
-    candidates = [
-        Path(__file__).parents[2] / 'description' / _URDF,
-        *(
-            Path(prefix) / 'share' / 'world_model_ros' / 'description' / _URDF
-            for prefix in [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
-            if prefix
-        ),
-    ]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise FileNotFoundError(
-        f'{_URDF} is in none of {[str(c.parent) for c in candidates]}: source the workspace '
-        'in which world_model_ros was built'
-    )
+    return resource(f'description/{_URDF}')
 
 
 def load_scene(urdf: Path) -> Scene:

@@ -36,6 +36,7 @@ import torch
 from torch import nn
 
 from world_model_ros.learning.export.graphs import ExportError
+from world_model_ros.payload import few
 
 _PACKAGE = 'stable_worldmodel'
 _FAMILIES = ('lewm', 'pldm', 'prejepa', 'tdmpc2')
@@ -89,9 +90,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], what: str) -> None:
     except RuntimeError as error:  # shapes
         raise ExportError(f'{what}: {" ".join(str(error).split())}') from error
     if missing or unexpected:
-        def few(names: list[str]) -> str:
-            return ', '.join(names[:4]) + (f' and {len(names) - 4} more' if len(names) > 4 else '')
-        problems = [f'{word} {few(names)}' for word, names in
+        problems = [f'{word} {few(names, 4)}' for word, names in
                     (('lacks', missing), ('has unknown', unexpected)) if names]
         raise ExportError(f'{what}: the checkpoint {" and ".join(problems)}: it belongs to '
                           'another configuration')
