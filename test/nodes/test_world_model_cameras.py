@@ -256,6 +256,7 @@ def test_a_new_model_sees_with_its_own_camera_and_only_the_field_that_it_was_tra
 
     camera, latents, health = WideCamera(graph), latents_of(graph), observed(graph)
     action = reach(graph, ReachGoal.Goal())
+    plain = write_toy_bundle(tmp_path / 'plain')
     with graph.every(0.05, camera.publish):
         answer = load(graph, write_toy_bundle(tmp_path / 'toy', measured).path)
         assert answer.success, answer.message
@@ -273,6 +274,19 @@ def test_a_new_model_sees_with_its_own_camera_and_only_the_field_that_it_was_tra
         graph.wait_for(lambda: 'not wide enough' in health().message, 10, 'the refusal')
         shadow = load(graph, bundle.path, shadow=True)
         assert not shadow.success and 'pictures' in shadow.message
+        # What one model wants to know of the camera takes no picture from one that does not.
+        assert load(graph, plain.path).success
+        camera.focal = -1.0
+        assert load(graph, tmp_path / 'toy', shadow=True).success
+        said = graph.diagnostics()
+        graph.wait_for(lambda: 'focal length' in getattr(
+            said('world_model: shadow'), 'message', ''), 5, 'the shadow to complain')
+        del latents[:]
+        graph.wait_for(lambda: len(latents) > 3, 10, 'latents of the active model')
+        assert {it.model_digest for it in latents} == {plain.digest}
+        assert load(graph, '', shadow=True).success
+        graph.wait_for(lambda: not graph.node.get_subscriptions_info_by_topic('/camera_info'),
+                       5, 'camera_info to be left')
     robot = Robot(graph)
     with graph.every(0.05, robot.publish):
         assert load(graph, bundle.path).success

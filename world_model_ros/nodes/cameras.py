@@ -38,7 +38,6 @@ from world_model_ros.nodes.border import Border
 from world_model_ros.nodes.image_view import ImageView, view_image
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.qos import IMAGE, SENSOR
-from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.observation import (
     Calibration,
     ImageError,
@@ -59,10 +58,15 @@ _RAW_AGE = 1.0  # s for which compressed images are left out after one that is n
 
 
 class Shot(NamedTuple):
-    """A camera's message as it came, with the optics that held then, if they were known."""
+    """
+    A camera's message as it came, with the optics that held then, if they were known.
+
+    withheld: why not to be given to a model that reads optics; empty if it may be
+    """
 
     message: ImageMessage
     optics: Optics | None
+    withheld: str = ''
 
     def develop(self, camera: str) -> Picture:
         """Decode it; raises ImageError, with the name of a camera that has one."""
@@ -81,39 +85,49 @@ def pixels_of(message: ImageMessage) -> npt.NDArray[np.uint8]:
 
 
 @dataclass
+class _Lens:
+    """What a camera's driver says of its pictures, for the models that ask."""
+
+    topic: str
+    destroy: Callable[[], object] = lambda: None
+    optics: Optics | None = None
+    has_info: bool = False
+    problem: str = ''
+    is_told: bool = False  # that nothing says what its pictures show
+
+
+@dataclass
 class _Camera:
     """What is known of one camera."""
 
     raw: Rate = field(default_factory=Rate)  # of images that are not compressed
-    optics: Optics | None = None
-    info_topic: str = ''  # empty: no model asks for it
-    has_info: bool = False
-    problem: str = ''
-    is_told: bool = False  # that nothing says what its pictures show
+    lens: _Lens | None = None  # None: no model asks for it
     destroy: list[Callable[[], object]] = field(default_factory=list)
 
 
 class Cameras:
     """Subscribes to cameras, and gives each picture with its optics to ``take``."""
 
-    def __init__(
-        self, node: Node, border: Border, troubles: Troubles, take: Callable[[str, Shot], None],
-    ) -> None:
-        self._node, self._border, self._troubles, self._take = node, border, troubles, take
+    def __init__(self, node: Node, border: Border, take: Callable[[str, Shot], None]) -> None:
+        self._node, self._border, self._take = node, border, take
         self._cameras: dict[str, _Camera] = {}
 
     def serve(self, *models: LoadedModel) -> None:
         """Subscribe to what these models see with, and to nothing else."""
         wanted = {camera for model in models for camera in model.cameras}
         measured = {camera for model in models if model.reads_optics for camera in model.cameras}
+        for name in sorted(self._cameras.keys() - measured):
+            if (lens := self._cameras[name].lens) is not None:
+                self._cameras[name].lens = None
+                lens.destroy()
         for name in sorted(self._cameras.keys() - wanted):
             for destroy in self._cameras.pop(name).destroy:
                 destroy()
         for name in sorted(wanted):
             if name not in self._cameras:
                 self._cameras[name] = self._open(name)
-            if name in measured and not self._cameras[name].info_topic:
-                self._ask(name, self._cameras[name])
+            if name in measured and self._cameras[name].lens is None:
+                self._cameras[name].lens = self._ask(name)
 
     def topics(self) -> dict[str, str]:
         """Where each camera's pictures are read, as values for /diagnostics."""
@@ -135,15 +149,14 @@ class Cameras:
             camera.destroy.append(partial(self._node.destroy_subscription, subscription))
         return camera
 
-    def _ask(self, name: str, camera: _Camera) -> None:
+    def _ask(self, name: str) -> _Lens:
         """Listen to what the driver says of its pictures."""
-        topic = self._topic(name)
-        camera.info_topic = info_topic(topic)
-        take = partial(self._on_info, name, topic)
+        lens = _Lens(info_topic(self._topic(name)))
         subscription = self._border.subscribe(
-            CameraInfo, f'{name}/camera_info' if name else 'camera_info', take, SENSOR,
-            at=camera.info_topic)
-        camera.destroy.append(partial(self._node.destroy_subscription, subscription))
+            CameraInfo, f'{name}/camera_info' if name else 'camera_info',
+            partial(self._on_info, lens, self._topic(name)), SENSOR, at=lens.topic)
+        lens.destroy = partial(self._node.destroy_subscription, subscription)
+        return lens
 
     def _on_image(self, name: str, message: Image | ImageView) -> None:
         if (camera := self._cameras.get(name)) is not None:
@@ -156,34 +169,31 @@ class Cameras:
             self._pass_on(name, camera, message)
 
     def _pass_on(self, name: str, camera: _Camera, message: ImageMessage) -> None:
-        if camera.info_topic and camera.optics is None:
+        lens = camera.lens
+        if lens is None or lens.optics is not None:
+            self._take(name, Shot(message, lens.optics if lens else None))
+        elif lens.problem:
+            self._take(name, Shot(message, None, lens.problem))
+        elif not lens.has_info and self._node.count_publishers(lens.topic):
             # A goal that is encoded without what comes a moment later is another goal.
-            if camera.problem or (
-                    not camera.has_info and self._node.count_publishers(camera.info_topic)):
-                self._troubles.note('camera_infos_missing', camera.problem or (
-                    f'{camera.info_topic} is published, but nothing has come of it so far: '
-                    'pictures wait for it'))
-                return
-            if not camera.is_told:
-                camera.is_told = True
-                what = 'says that the camera is not calibrated' if camera.has_info else 'is absent'
+            self._take(name, Shot(message, None, f'{lens.topic} is published, but nothing has come '
+                                  'of it so far: pictures wait for it'))
+        else:
+            if not lens.is_told:
+                lens.is_told = True
+                what = 'says that the camera is not calibrated' if lens.has_info else 'is absent'
                 self._node.get_logger().warning(
-                    f'{camera.info_topic} {what}, so the field of view of {called(name)} is '
-                    'unknown: its pictures are cropped as for a camera like the one that the model '
-                    'was trained with')
-        self._take(name, Shot(message, camera.optics))
+                    f'{lens.topic} {what}, so the field of view of {called(name)} is unknown: its '
+                    'pictures are cropped as for a camera like the one that the model was trained '
+                    'with')
+            self._take(name, Shot(message, None))
 
-    def _on_info(self, name: str, topic: str, info: CameraInfo) -> None:
-        camera = self._cameras.get(name)
-        if camera is None:
-            return
-        camera.has_info, camera.problem = True, ''
+    def _on_info(self, lens: _Lens, topic: str, info: CameraInfo) -> None:
+        lens.has_info, lens.problem = True, ''
         try:
-            camera.optics = Calibration.of(info).optics(topic)
+            lens.optics = Calibration.of(info).optics(topic)
         except OpticsError as error:
-            camera.optics = None
-            camera.problem = f'{camera.info_topic}: {error}'
-            self._troubles.note('camera_infos_missing', camera.problem)
+            lens.optics, lens.problem = None, f'{lens.topic}: {error}'
 
     def destroy(self) -> None:
         """Leave all topics."""

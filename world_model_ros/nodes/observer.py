@@ -79,13 +79,14 @@ class Observation:
     What cameras show, by their names, and the robot at the same moment; stamp in ns.
 
     Stamp and frame are those of the first camera's picture. There is none where the active model
-    has no camera.
+    has no camera. ``withheld`` says why a model that reads optics cannot use it, if so.
     """
 
     stamp: int
     frame_id: str
     pictures: Mapping[str, Picture]
     robot: RobotState
+    withheld: str = ''
 
 
 @dataclass(frozen=True)
@@ -263,17 +264,20 @@ class Observer:
 
     def observe(self, message: Occasion) -> None:
         """Encode one observation, or say why not."""
-        with self.watch.inside('taking over the new model'):
-            self.take_over()
-        shots: Mapping[str, Shot] = {}
+        shots: Mapping[str, Shot] = message.pictures if isinstance(message, PictureSet) else {}
+        withheld = next((shot.withheld for shot in shots.values() if shot.withheld), '')
+        if withheld and self.models[-1].reads_optics:
+            self._troubles.note('camera_infos_missing', withheld)
+        else:
+            with self.watch.inside('taking over the new model'):
+                self.take_over()
         if isinstance(message, PictureSet):
-            shots = message.pictures
             is_for_it = tuple(shots) == self.model.cameras
             header: Header = next(iter(shots.values())).message.header
         else:
             is_for_it, header = type(message) is self.model.occasion, message.header
-        if not is_for_it:
-            return  # for the model before
+        if not is_for_it or (withheld and self.model.reads_optics):
+            return  # for the model before, or the one that waits
         try:
             pictures = {camera: shot.develop(camera) for camera, shot in shots.items()}
         except ImageError as error:
@@ -282,7 +286,7 @@ class Observer:
         robot = self._robot_at(to_nanoseconds(header.stamp), pictures)
         if robot is not None:
             observation = Observation(
-                to_nanoseconds(header.stamp), header.frame_id, pictures, robot)
+                to_nanoseconds(header.stamp), header.frame_id, pictures, robot, withheld)
             self._state = robot
             with self.watch.inside('encoding a goal'):
                 self._goals.consider(pictures, self.model, robot)

@@ -102,6 +102,9 @@ class Shadow:
 
     def observe(self, observation: Observation) -> None:
         """See and judge; in the shadow's thread."""
+        if observation.withheld and self.model.reads_optics:
+            self.watch.failed(observation.withheld)
+            return
         try:
             with self.watch.inside('encoding an image'):
                 encoded = self._eye.encode(observation)

@@ -180,7 +180,8 @@ class WorldModelNode(ManagedNode):
         self._shadowing: Worker[Observation] | None = None
 
     def _listen(self) -> None:
-        self._cameras = Cameras(self, self._border, self._observing, self._on_shot)
+        self._cameras = Cameras(self, self._border, self._on_shot)
+        self._attended: tuple[LoadedModel, ...] = ()
         self._goal_pictures = GoalPictures(
             self, self._border, self._goals, self._robot_stop,
             partial(self._settings.real, 'max_camera_skew'))
@@ -202,9 +203,12 @@ class WorldModelNode(ManagedNode):
 
     def _attend(self) -> None:
         """Listen to the cameras of the models that run or are about to."""
-        shadow = self._shadow
-        self._cameras.serve(*self._observer.models, *(() if shadow is None else (shadow.model,)))
-        self._goal_pictures.serve(self._observer.models[-1].cameras)
+        shadow = () if self._shadow is None else (self._shadow.model,)
+        models = (*self._observer.models, *shadow)
+        if models != self._attended:
+            self._attended = models
+            self._cameras.serve(*models)
+            self._goal_pictures.serve(self._observer.models[-1].cameras)
 
     def activate(self) -> None:
         self._observer.restart()
@@ -273,14 +277,7 @@ class WorldModelNode(ManagedNode):
                                       'model, or it needs pictures that the new one does not')
             self._run_shadow(None)
         self._settings.note('bundle', str(model.bundle.path))
-
-        def has_taken_over() -> bool:
-            if self._proposer.model is not model:
-                return False
-            self._attend()  # without the cameras of the one before
-            return True
-
-        return has_taken_over
+        return lambda: self._proposer.model is model
 
     def set_shadow(self, model: LoadedModel | None) -> None:
         if model is not None:
@@ -429,6 +426,7 @@ class WorldModelNode(ManagedNode):
             self._observer.sight(), purpose)
 
     def _beat(self) -> None:
+        self._attend()  # without the cameras of a model that another one has replaced since
         if self._active:
             self._say(*self._assess())
 
