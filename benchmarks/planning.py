@@ -42,6 +42,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+os.environ['OPENBLAS_NUM_THREADS'] = '1'  # as in nodes/, and as torch here; before NumPy comes
+
 import numpy as np
 from closed_loop import Float, Timing, random_pairs, run_episode
 from closed_loop import summary as episode_summary
@@ -345,7 +347,7 @@ def draw(report: Mapping[str, Any], folder: Path) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2))
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 5.0))
     for axis, part in zip(axes, ('lewm', 'latency'), strict=True):
         axis.set_visible(part in report)
     if 'lewm' in report:
@@ -363,10 +365,10 @@ def draw(report: Mapping[str, Any], folder: Path) -> None:
                                  color=color, marker=marker, label=name)
                 axes[0].axhline(lewm[kind]['stock']['cost'], color=color, linewidth=0.8,
                                 linestyle=':', label=f'stock at the end, same plans as {kind}')
-        axes[0].set(xscale='log', yscale='log', xlabel='seconds per plan, one core',
+        axes[0].set(xscale='log', xlabel='seconds per plan, one core',
                     ylabel='cost of the plan as executed',
                     title=f'LeWM, {lewm["weights"] / 1e6:.0f} M weights')
-        axes[0].legend(fontsize=8)
+        axes[0].legend(fontsize=8, ncols=2, loc='upper center', bbox_to_anchor=(0.5, -0.17))
     if 'latency' in report:
         rows = report['latency']['rows']
         axes[1].plot([1e3 * row['latency'] for row in rows],

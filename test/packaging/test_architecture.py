@@ -71,6 +71,18 @@ import world_model_ros.nodes.controller, world_model_ros.nodes.world_model
     subprocess.run([sys.executable, '-c', program], check=True, timeout=60)
 
 
+def test_a_nodes_numpy_does_its_algebra_in_one_thread() -> None:
+    program = """
+import os, sys
+import world_model_ros.nodes
+assert 'numpy' not in sys.modules  # or else it has its threads already
+print(os.environ['OPENBLAS_NUM_THREADS'])
+"""
+    done = subprocess.run([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True,
+                          check=True, timeout=60)
+    assert done.stdout.strip() == '1'
+
+
 def test_every_node_can_be_imported_where_rclpys_classes_take_no_types_as_on_jazzy() -> None:
     program = """
 import importlib, pkgutil, sys
