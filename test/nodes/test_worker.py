@@ -13,6 +13,8 @@
 # limitations under the License.
 
 import threading
+from collections.abc import Callable
+from time import monotonic, sleep
 
 import pytest
 
@@ -35,6 +37,13 @@ class Waiting:
     def wait_for(self, count: int) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.items) >= count, 5.0), self.items
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + 5
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.001)
 
 
 def test_what_a_worker_did_not_expect_is_reported_and_the_next_item_is_taken() -> None:
@@ -91,4 +100,30 @@ def test_a_worker_that_never_comes_back_is_left_behind_and_not_started_again() -
     released.set()
     assert worker.stop(lambda: None)
     worker.start()
+    assert worker.stop(lambda: None)
+
+
+def test_one_traceback_tells_of_many_exceptions_of_one_type() -> None:
+    told, watch = Waiting(), WorkerWatch('plan')
+    done = threading.Semaphore(0)
+
+    def work(item: type[Exception]) -> None:
+        done.release()
+        raise item
+
+    worker: Worker[type[Exception]] = Worker(watch, work, told.append)
+    worker.start()
+    for number, kind in enumerate([KeyError, KeyError, ValueError, KeyError, ValueError]):
+        worker.box.put(kind)
+        assert done.acquire(timeout=5)
+        wait_until(lambda number=number: watch.failures == number + 1)
+    assert worker.stop(lambda: None)
+    assert ['KeyError' in str(text) for text in told.items] == [True, False]
+
+
+def test_a_released_worker_can_be_started_at_once() -> None:
+    worker: Worker[int] = Worker(WorkerWatch('plan'), lambda item: None, lambda text: None)
+    for _ in range(20):
+        worker.start()
+        worker.release()
     assert worker.stop(lambda: None)

@@ -119,6 +119,7 @@ def test_a_model_of_any_kind_is_loaded_fed_and_proposes_what_it_drives(
     assert values.min() >= -1.0 and values.max() <= 1.5
     assert infos[-1].horizon == HORIZON * kind.rows
     assert infos[-1].action_frame == ('base' if kind.action in ('pose_delta', 'twist') else '')
+    assert proposal.header.frame_id == infos[-1].action_frame
     assert (proposal.goal_id == '') == (kind.discount is not None)
 
 

@@ -24,6 +24,7 @@ from action_msgs.msg import GoalStatus
 from dds import LATCHED, RELIABLE, Graph, values
 from faulty_toy import hanging_image, write_faulty_bundle
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.srv import GetParameters
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from test_world_model import Robot, outcome, picture, reach
@@ -257,3 +258,10 @@ def test_a_model_is_replaced_also_while_the_node_is_inactive(
     health = graph.diagnostics()
     graph.wait_for(lambda: 'worse' in values(health('world_model: shadow')).get('model', ''), 5,
                    'the shadow of the parameter')
+    # A model that no shadow can watch ends it, also in what the next start would read.
+    assert load(graph, bundles['other'].path).success
+    client = graph.node.create_client(GetParameters, 'world_model/get_parameters')
+    graph.wait_for(client.service_is_ready, 10, 'the parameter service')
+    future = client.call_async(GetParameters.Request(names=['bundle', 'shadow_bundle']))
+    graph.wait_for(future.done, 10, 'the parameters')
+    assert [it.string_value for it in future.result().values] == [str(bundles['other'].path), '']

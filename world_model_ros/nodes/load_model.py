@@ -36,6 +36,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Protocol
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 
 from world_model_interfaces.srv import LoadModel
@@ -54,14 +55,14 @@ _NICE = 10  # a tenth of a processor where others of this process want it, too
 class ModelHost(Protocol):
     """The node that models run in; called from the executor's thread but for ``load``."""
 
-    def load(self, path: Path, *, shadow: bool) -> LoadedModel:
+    def load(self, path: Path) -> LoadedModel:
         """Load, check and warm; raises with the reason. Called in a thread of its own."""
 
     def swap(self, model: LoadedModel) -> Callable[[], bool]:
         """Run another model from the next picture on; returns what tells whether it does."""
 
     def set_shadow(self, model: LoadedModel | None) -> None:
-        """Let a model run beside the active one, or none."""
+        """Let a model run beside the active one, or none; raises with the reason."""
 
     def refusal(self) -> str:
         """Why no model can be taken now; empty if one can."""
@@ -77,7 +78,11 @@ class LoadModelServer:
         # A daemon: a load that takes minutes does not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name='load_model', daemon=True)
         self._thread.start()
-        self._service = node.create_service(LoadModel, '~/load_model', self._serve)
+        # A group of its own: an executor that keeps to the groups (SingleThreadedExecutor, where
+        # there is no EventsExecutor) would hold up everything else of the node's group, from the
+        # first nap of the coroutine to its end. Reentrant, so that a second request is told.
+        self._service = node.create_service(
+            LoadModel, '~/load_model', self._serve, callback_group=ReentrantCallbackGroup())
 
     def close(self) -> None:
         """Take no more requests; a load that is going on is left behind."""
@@ -117,17 +122,22 @@ class LoadModelServer:
             self._host.set_shadow(None)
             response.message = 'no shadow runs'
             return
-        job = self._job = _Job(_path(request.bundle), request.shadow, self._host)
+        job = self._job = _Job(_path(request.bundle), self._host)
         self._work.put(job.start)
         while not job.ended.wait(_NAP):
             await _Turn()
         model = job.result()
-        if reason := self._host.refusal():
-            raise ValueError(f'{reason}; {model} was loaded in vain')
+        try:
+            if reason := self._host.refusal():
+                raise ValueError(f'{reason}; {model} was loaded in vain')
+            if request.shadow:
+                self._host.set_shadow(model)
+        except ValueError:
+            model.close()
+            raise
         response.name, response.version = model.name, model.manifest.model.version
         response.digest = model.digest
         if request.shadow:
-            self._host.set_shadow(model)
             response.message = f'{model} runs as a shadow: compare ~/surprise and ~/shadow/surprise'
             return
         runs = self._host.swap(model)
@@ -142,8 +152,8 @@ class LoadModelServer:
 class _Job:
     """Loads one bundle."""
 
-    def __init__(self, path: Path, shadow: bool, host: ModelHost) -> None:
-        self.path, self._shadow, self._host = path, shadow, host
+    def __init__(self, path: Path, host: ModelHost) -> None:
+        self.path, self._host = path, host
         self.ended, self._began = threading.Event(), threading.Event()
         self._model: LoadedModel | None = None
         self._error: Exception | None = None
@@ -163,9 +173,10 @@ class _Job:
     def _run(self) -> None:
         self._began.set()
         try:
-            self._model = self._host.load(self.path, shadow=self._shadow)
+            self._model = self._host.load(self.path)
         except Exception as error:  # raised again by `result`, in the executor's thread
-            self._error = error
+            # Without the frames that it came through: they hold on to what was loaded.
+            self._error = error.with_traceback(None)
         finally:
             self.ended.set()
 

@@ -23,13 +23,17 @@ import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import Image, JointState
 
 from world_model_interfaces.msg import ActionProposal, ModelInfo
 from world_model_ros.bundle import PoseProprioception, load_bundle
 from world_model_ros.inference import Context, FrameStack, RuntimeSettings, WorldModel
+from world_model_ros.inference.findings import Grade
 from world_model_ros.inference.providers import choose
+from world_model_ros.inference.report import describe_model
 from world_model_ros.inference.sessions import ProviderError
+from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 from world_model_ros.observation import (
     JointStateError,
     Picture,
@@ -43,6 +47,8 @@ from world_model_ros.planning import Planner
 
 Float = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+
+_SPEED_TEST, _SPEED_SECOND_TEST = 0.1, 3.0  # s of running the model as fast as it goes
 
 _KINDS = {
     'joint_position': ActionProposal.JOINT_POSITION,
@@ -81,8 +87,12 @@ class LoadedModel:
             give_way()
         self.graphs = WorldModel(self.bundle, settings, progress)
         give_way()
-        # Measures how long imagining takes, which runs each size of batch once.
-        self.planner = Planner(self.graphs, self.manifest.planner)
+        try:
+            # Measures how long imagining takes, which runs each size of batch once.
+            self.planner = Planner(self.graphs, self.manifest.planner)
+        except BaseException:
+            self.graphs.close()
+            raise
         self.is_closed = False
         self.verdict = ''  # what the checks of whoever loaded it came to
         action = self.manifest.action
@@ -215,6 +225,40 @@ class LoadedModel:
             horizon=self.rows,
             joint_names=list(state.joints) if state else [],
             latent_shape=list(self.manifest.latent.shape))
+
+
+def load_fit(
+    path: Path, parameters: WorldModelParameters, logger: RcutilsLogger,
+    give_way: Callable[[], None] = lambda: None,
+) -> LoadedModel:
+    """
+    Load a model that is fit to run here; the same checks and words as `wmros check`.
+
+    Raises BundleError, or ValueError where it is not fit. Nothing of it stays in memory then.
+    """
+    def tell(text: str) -> None:
+        logger.info(text)
+
+    model = LoadedModel(path, parameters.runtime(), tell, give_way)
+    try:
+        parameters.check(model.rows * model.manifest.action.step_duration)
+        deadline = parameters.real('plan_deadline')
+        report = describe_model(model.graphs, deadline, _SPEED_TEST)
+        if not report.fit:  # perhaps the machine was busy just now
+            report = describe_model(model.graphs, deadline, _SPEED_SECOND_TEST)
+        for line in report.lines():
+            tell(line)
+        for finding in report.findings:
+            if finding.grade is Grade.WARNING:
+                logger.warning(str(finding))
+        if not report.fit:
+            unfit = [str(finding) for finding in report.findings if finding.grade is Grade.UNFIT]
+            raise ValueError(f'{model} is {report.verdict}: {" ".join(unfit)}')
+    except BaseException:
+        model.close()
+        raise
+    model.verdict = report.verdict
+    return model
 
 
 def _is_single_threaded(digest: str, settings: RuntimeSettings) -> bool:

@@ -192,7 +192,8 @@ class Observer:
     def see_with(self, model: LoadedModel) -> None:
         """Change to another model before the next observation."""
         self._coming = model
-        self._next.put(model)
+        if (replaced := self._next.put(model)) is not None:
+            replaced.close()  # it never saw anything
 
     def restart(self) -> None:
         """Begin anew after a pause, during which nothing was expected to come."""

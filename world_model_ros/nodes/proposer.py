@@ -96,7 +96,7 @@ class Proposer:
         counts: Counters, troubles: Troubles, execution: Execution,
         reports: ControllerReports, *,
         publish: Callable[[Proposed], None], adopted: Callable[[LoadedModel], None],
-        log: Callable[[str], None],
+        log: Callable[[str], object],
     ) -> None:
         self.model = model
         self.watch = WorkerWatch('plan')

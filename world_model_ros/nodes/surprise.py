@@ -39,6 +39,7 @@ from world_model_ros.monitor import (
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Eye, Observation
+from world_model_ros.nodes.worker import Worker
 from world_model_ros.observation import ImageError, JointStateError, PoseError
 
 _VERDICTS = {None: Surprise.UNKNOWN, False: Surprise.NORMAL, True: Surprise.SURPRISED}
@@ -91,7 +92,7 @@ class SurpriseMeter:
         self._model = self._foresight = None
 
 
-class Shadow:
+class _Shadow:
     """A model that sees what the active one sees, and never acts."""
 
     def __init__(self, model: LoadedModel, actions: ActionLog, meter: SurpriseMeter) -> None:
@@ -125,3 +126,75 @@ class Shadow:
         if trouble:
             return Health('shadow', Level.WARN, f'the shadow is of no use: {trouble}', values)
         return Health('shadow', Level.OK, 'runs beside the active model', values)
+
+
+class Shadowing:
+    """The thread of the shadow, if one runs. Called from the executor, but for ``observe``."""
+
+    def __init__(
+        self, actions: ActionLog, make_meter: Callable[[], SurpriseMeter],
+        on_error: Callable[[str], object],
+    ) -> None:
+        """Prepare to run shadows one after the other; ``make_meter`` gives each its meter."""
+        self._actions, self._make_meter, self._on_error = actions, make_meter, on_error
+        self._active = False
+        self._running: tuple[_Shadow, Worker[Observation]] | None = None
+
+    @property
+    def model(self) -> LoadedModel | None:
+        """The shadow."""
+        running = self._running
+        return None if running is None else running[0].model
+
+    def run(self, model: LoadedModel | None) -> None:
+        """Replace the shadow by another one, or none."""
+        old, self._running = self._running, None
+        if old is not None:
+            shadow, worker = old
+            worker.release()
+            shadow.model.close()
+        if model is not None:
+            shadow = _Shadow(model, self._actions, self._make_meter())
+            worker = Worker(shadow.watch, shadow.observe, self._on_error)
+            if self._active:
+                worker.start()
+            self._running = shadow, worker
+
+    def observe(self, observation: Observation) -> None:
+        """Show the shadow what the active model sees; from any thread."""
+        if (running := self._running) is not None:
+            running[1].box.put(observation)
+
+    def start(self) -> None:
+        """Begin to watch; raises as ``Worker.start`` does."""
+        self._active = True
+        if self._running is not None:
+            self._running[1].start()
+
+    def stop(self, stop: Callable[[Worker[Observation], LoadedModel], None]) -> None:
+        """End to watch; ``stop`` is told the thread to end, and the model that it runs in."""
+        self._active = False
+        if self._running is not None:
+            stop(self._running[1], self._running[0].model)
+
+    def release(self) -> None:
+        """End to watch without waiting for it."""
+        self._active = False
+        if self._running is not None:
+            self._running[1].release()
+
+    def health(self, hung_after: float) -> tuple[Health, ...]:
+        """What /diagnostics says of the shadow, if there is one."""
+        running = self._running
+        return () if running is None else (running[0].health(hung_after),)
+
+
+def check_shadow(shadow: LoadedModel, active: LoadedModel) -> None:
+    """Raise ValueError if one model cannot watch what another one sees and does."""
+    if not shadow.drives_like(active):
+        raise ValueError(f'{shadow} cannot be the shadow of {active}: its actions differ in kind, '
+                         'names or units, so that what the robot does means nothing to it')
+    if not set(shadow.cameras) <= set(active.cameras):
+        has = ', '.join(active.cameras) or 'one without a name' if active.cameras else 'none'
+        raise ValueError(f'{shadow} cannot be the shadow of {active}: it needs pictures that that '
+                         f'one does not see (its cameras: {has})')

@@ -29,6 +29,7 @@ Item = TypeVar('Item')
 
 _PATIENCE = 3.0  # s that a thread may take to come back from an interrupted model
 _ASK_AGAIN = 0.05  # s
+_LOG_PERIOD = 5.0  # s between tracebacks of one type of exception
 
 
 class Worker(Generic[Item]):
@@ -36,23 +37,27 @@ class Worker(Generic[Item]):
 
     def __init__(
         self, watch: WorkerWatch, work: Callable[[Item], None],
-        on_error: Callable[[str], None],
+        on_error: Callable[[str], object],
     ) -> None:
         """
         Prepare a stopped worker.
 
         :param watch: told of failures; ``work`` tells it what it is inside of
         :param work: called with one item after the other, in the worker's thread
-        :param on_error: called with the traceback of what ``work`` did not expect
+        :param on_error: called with the traceback of what ``work`` did not expect; not for each of
+            many in a row that are of one type
         """
         self.name = watch.name
         self._watch, self._work, self._on_error = watch, work, on_error
         self._thread: threading.Thread | None = None
+        self._logged: dict[type, float] = {}
         self.box: Newest[Item] = Newest()
         self.box.close()
 
     def start(self) -> None:
         """Begin to work; raises RuntimeError while an abandoned thread is still in the model."""
+        if self._thread is not None:
+            self._thread.join(_ASK_AGAIN)  # released just now
         if self._thread is not None and self._thread.is_alive():
             raise RuntimeError(
                 f'the {self._watch.name} thread is still stuck inside the model: restart the node')
@@ -89,4 +94,7 @@ class Worker(Generic[Item]):
             except Exception as error:  # the border: one bad item must not end the thread
                 self._watch.failed(f'unexpected {type(error).__name__} in {self._watch.name}: '
                                    f'{error}. The log has the traceback: please report it')
-                self._on_error(traceback.format_exc())
+                now, kind = monotonic(), type(error)
+                if now - self._logged.get(kind, -_LOG_PERIOD) >= _LOG_PERIOD:
+                    self._logged[kind] = now
+                    self._on_error(traceback.format_exc())
