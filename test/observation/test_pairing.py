@@ -19,16 +19,22 @@ from hypothesis import strategies as st
 
 from world_model_ros.observation import StampedBuffer
 
+S = 10**9
 
-@given(stamps=st.lists(st.integers(0, 1000), min_size=1, unique=True).map(sorted),
-       wanted=st.integers(-100, 1100), tolerance=st.integers(0, 200))
-def test_the_nearest_item_is_found_if_it_is_near_enough(
-    stamps: list[int], wanted: int, tolerance: int,
-) -> None:
-    buffer: StampedBuffer[int] = StampedBuffer(len(stamps))
+
+def buffer_of(*stamps: int, span: int = 2 * S, most: int = 100) -> StampedBuffer[int]:
+    buffer: StampedBuffer[int] = StampedBuffer(span, most)
     for stamp in stamps:
         buffer.add(stamp, stamp)
-    found = buffer.nearest(wanted, tolerance)
+    return buffer
+
+
+@given(stamps=st.lists(st.integers(0, 1000), min_size=1, max_size=100, unique=True),
+       wanted=st.integers(-100, 1100), tolerance=st.integers(0, 200))
+def test_the_nearest_item_is_found_if_it_is_near_enough_in_whatever_order_they_come(
+    stamps: list[int], wanted: int, tolerance: int,
+) -> None:
+    found = buffer_of(*stamps).nearest(wanted, tolerance)
     distance = min(abs(stamp - wanted) for stamp in stamps)
     if distance <= tolerance:
         assert found is not None and abs(found - wanted) == distance
@@ -37,16 +43,27 @@ def test_the_nearest_item_is_found_if_it_is_near_enough(
 
 
 def test_what_came_before_the_clock_was_set_back_is_forgotten() -> None:
-    buffer: StampedBuffer[str] = StampedBuffer(10)
-    buffer.add(1000, 'before')
-    buffer.add(10, 'after')
-    assert buffer.nearest(1000, 5) is None
-    assert buffer.nearest(12, 5) == 'after'
+    buffer = buffer_of(10 * S, 7 * S)
+    assert buffer.nearest(10 * S, 5) is None
+    assert buffer.nearest(7 * S + 2, 5) == 7 * S
 
 
-def test_only_the_newest_are_kept() -> None:
-    buffer: StampedBuffer[int] = StampedBuffer(3)
-    for stamp in range(10):
-        buffer.add(stamp, stamp)
+def test_a_repeated_or_late_item_takes_nothing_from_the_others() -> None:
+    buffer: StampedBuffer[str] = StampedBuffer(2 * S, 100)
+    for stamp, item in ((1 * S, 'a'), (2 * S, 'b'), (2 * S, 'b again'), (3 * S // 2, 'late')):
+        buffer.add(stamp, item)
+    assert [buffer.nearest(stamp, 0) for stamp in (1 * S, 3 * S // 2, 2 * S)] == [
+        'a', 'late', 'b again']
+
+
+def test_only_those_of_the_last_time_are_kept_however_fast_they_come() -> None:
+    for rate in (100, 1000):
+        buffer = buffer_of(*range(0, 5 * S, S // rate), most=10_000)
+        assert buffer.nearest(3 * S, 0) == 3 * S
+        assert buffer.nearest(2 * S, S // 2) is None
+
+
+def test_no_more_than_so_many_are_kept() -> None:
+    buffer = buffer_of(*range(10), most=3)
     assert buffer.nearest(0, 6) is None
     assert buffer.nearest(7, 0) == 7

@@ -82,7 +82,7 @@ class LoadedModel:
         self._state = self.manifest.proprioception
         self.reads_pose = isinstance(self._state, PoseProprioception)
         # Without joints, pictures or a pose are all that the model is told.
-        self.reads_joints = self._state is not None and bool(self._state.joints)
+        self.reads_joints = bool(self.joints)
         if _is_single_threaded(self.digest, settings):
             give_way()
         self.graphs = WorldModel(self.bundle, settings, progress)
@@ -111,6 +111,15 @@ class LoadedModel:
     def reached(self) -> float:
         """Distance at which a goal counts as reached, in the units of the bundle's cost."""
         return self.manifest.goal.reached if self.manifest.goal else 0.0
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of those that it reads."""
+        return self._state.joints if self._state else ()
+
+    def shares_joints(self, joints: JointState) -> bool:
+        """Whether a joint state is of a joint that the model reads, if it reads any."""
+        return not self.joints or any(joint in joints.name for joint in self.joints)
 
     def check_joints(self, joints: JointState) -> None:
         """Raise JointStateError for a joint state that lacks what the model reads."""
@@ -215,7 +224,6 @@ class LoadedModel:
     def info(self, stamp: Time) -> ModelInfo:
         """Identity and action contract as a message."""
         model, action = self.manifest.model, self.manifest.action
-        state = self.manifest.proprioception
         return ModelInfo(
             stamp=stamp, name=model.name, version=model.version, license=model.license,
             digest=self.digest, action_kind=self.kind, action_names=self.driven_names,
@@ -223,7 +231,7 @@ class LoadedModel:
             action_upper=[action.upper[i] for i in self._driven],
             action_frame=action.frame or '', step_duration=action.step_duration,
             horizon=self.rows,
-            joint_names=list(state.joints) if state else [],
+            joint_names=list(self.joints),
             latent_shape=list(self.manifest.latent.shape))
 
 

@@ -25,6 +25,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
 from sensor_msgs.msg import Image, JointState
 
+from world_model_ros import payload
 from world_model_ros.monitor import Counters, JointMotion, Rate
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.loaded_model import LoadedModel
@@ -35,7 +36,8 @@ OCCASIONS = {Image: ('image', 'camera'), JointState: ('joint state', 'robot'),
              PoseStamped: ('pose', 'tracker')}
 """What completes a model's observations, and who sends it, in words."""
 
-_KEPT = 200  # 2 s at 100 Hz: longer than any image is on its way
+_KEPT = 2 * NANOSECONDS  # longer than any image is on its way
+_MOST = 4096  # in that time: 2 kHz
 _FAR_OFF = 10.0  # s; a stamp so far off would drive the good ones out of the buffer
 
 
@@ -68,14 +70,27 @@ class RobotStates:
     def __init__(self, clock: Clock, counts: Counters, troubles: Troubles) -> None:
         self._clock, self._counts, self._troubles = clock, counts, troubles
         self._lock = threading.Lock()
-        self._joints: StampedBuffer[JointState] = StampedBuffer(_KEPT)
-        self._poses: StampedBuffer[PoseStamped] = StampedBuffer(_KEPT)
-        self._joints_problem = self._pose_problem = ''
+        self._joints: StampedBuffer[JointState] = StampedBuffer(_KEPT, _MOST)
+        self._poses: StampedBuffer[PoseStamped] = StampedBuffer(_KEPT, _MOST)
+        self._clock_read = 0
+        self._joints_problem = self._pose_problem = self._others = ''
         self.joint_rate, self.pose_rate = Rate(), Rate()
 
     def store_joints(self, joints: JointState, model: LoadedModel) -> bool:
-        """Keep a joint state if ``model`` can use it, and return whether it can."""
+        """
+        Keep a joint state if ``model`` can use it, and return whether it can.
+
+        One without any joint of the model is somebody else's, as of a gripper that shares the
+        topic: no fault, as long as the robot's come as well.
+        """
         self._counts.add('joint_states_received')
+        if 0 < len(joints.name) <= payload.JOINTS and not model.shares_joints(joints):
+            self._counts.add('joint_states_of_others')
+            self._others = (
+                f'joint states come of {payload.few(joints.name)} alone, the model reads '
+                f'{payload.few(model.joints)}: remap "joint_states" to the robot that the model '
+                'was trained for')
+            return False
         self.joint_rate.tick(monotonic())
         stamp = to_nanoseconds(joints.header.stamp)
         try:
@@ -85,7 +100,7 @@ class RobotStates:
             self._joints_problem = str(error)
             self._troubles.note('joint_states_refused', self._joints_problem)
             return False
-        self._joints_problem = ''
+        self._joints_problem = self._others = ''
         with self._lock:
             self._joints.add(stamp, joints)
         return True
@@ -113,8 +128,8 @@ class RobotStates:
             joints = self._joints.nearest(stamp, tolerance)
             pose = self._poses.nearest(stamp, tolerance) if model.reads_pose else None
         for missing, problem, what, topic in (
-            (model.reads_joints and joints is None, self._joints_problem, 'joint state',
-             'joint_states'),
+            (model.reads_joints and joints is None, self._joints_problem or self._others,
+             'joint state', 'joint_states'),
             (model.reads_pose and pose is None, self._pose_problem, 'pose', 'pose'),
         ):
             if missing:
@@ -127,18 +142,26 @@ class RobotStates:
 
     def silence(self, now: float, limit: float, model: LoadedModel) -> str:
         """Which of what ``model`` reads has not come for longer than ``limit`` [s], if any."""
-        for reads, rate, what, topic in (
-            (model.reads_joints, self.joint_rate, 'joint state', 'joint_states'),
-            (model.reads_pose, self.pose_rate, 'pose', 'pose'),
+        for reads, rate, others, what, topic in (
+            (model.reads_joints, self.joint_rate, self._others, 'joint state', 'joint_states'),
+            (model.reads_pose, self.pose_rate, '', 'pose', 'pose'),
         ):
             if reads and (age := rate.age(now)) > limit:
+                if others:
+                    return others
                 since = 'so far' if math.isinf(age) else f'for {age:.1f} s'
                 return (f"no {what} {since}: is the robot's driver running, and \"{topic}\" "
                         'remapped to its topic?')
         return ''
 
     def _check_time(self, what: str, topic: str, stamp: int) -> None:
-        off = (self._clock.now().nanoseconds - stamp) / NANOSECONDS
+        now = self._clock.now().nanoseconds
+        if now < self._clock_read:  # it was set back, and with it the stamps
+            with self._lock:
+                self._joints.clear()
+                self._poses.clear()
+        self._clock_read = now
+        off = (now - stamp) / NANOSECONDS
         if abs(off) > _FAR_OFF:
             raise JointStateError(f'{what} is {off:.1f} s old: the clock of who publishes {topic} '
                                   'differs from that of this node (use_sim_time set in only one of '

@@ -88,8 +88,8 @@ class WorldModelNode(ManagedNode):
         self._settings = WorldModelParameters(self)
         self._counts = Counters(
             'frames_received', 'joint_states_received', 'frames_encoded', 'images_refused',
-            'camera_infos_missing', 'joint_states_refused', 'poses_refused',
-            'controller_states_refused', 'messages_refused', 'unpaired', 'stale',
+            'camera_infos_missing', 'joint_states_refused', 'joint_states_of_others',
+            'poses_refused', 'controller_states_refused', 'messages_refused', 'unpaired', 'stale',
             'repeated_stamps', 'frozen', 'encodings_failed', 'plans_refused', 'proposals',
             'goals_accepted', 'goals_refused', 'goals_abandoned')
         self._border = Border(self, self._on_border)

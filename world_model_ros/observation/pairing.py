@@ -19,33 +19,51 @@ Joint states come several times as often as images and by another way, so that t
 are up to a frame apart; a model trained on pairs of one moment takes that for motion.
 """
 
-import bisect
-from collections import deque
+from bisect import bisect_left
 from typing import Generic, TypeVar
 
 T = TypeVar('T')
 
+_SET_BACK = 10**9  # ns; a stamp further back than this is of another time
+
 
 class StampedBuffer(Generic[T]):
-    """The newest ``size`` items in the order of their stamps (integer nanoseconds)."""
+    """The items of the last ``span`` ns, ``most`` of them at most, in the order of their stamps."""
 
-    def __init__(self, size: int) -> None:
-        self._stamps: deque[int] = deque(maxlen=size)
-        self._items: deque[T] = deque(maxlen=size)
+    def __init__(self, span: int, most: int) -> None:
+        self._span, self._most = span, most
+        self._stamps: list[int] = []
+        self._items: list[T] = []
 
     def add(self, stamp: int, item: T) -> None:
-        """Add an item. A stamp at or before the newest one means that the clock was set back."""
-        if self._stamps and stamp <= self._stamps[-1]:
-            self._stamps.clear()
-            self._items.clear()
-        self._stamps.append(stamp)
-        self._items.append(item)
+        """
+        Add an item, stamped in integer nanoseconds.
+
+        One that comes late is put where it belongs, one with a stamp that is there already takes
+        its place, and one far behind the newest means that the clock was set back.
+        """
+        if self._stamps and stamp < self._stamps[-1] - _SET_BACK:
+            self.clear()
+        at = bisect_left(self._stamps, stamp)
+        if at < len(self._stamps) and self._stamps[at] == stamp:
+            self._items[at] = item
+            return
+        self._stamps.insert(at, stamp)
+        self._items.insert(at, item)
+        old = max(bisect_left(self._stamps, self._stamps[-1] - self._span),
+                  len(self._stamps) - self._most)
+        del self._stamps[:old], self._items[:old]
+
+    def clear(self) -> None:
+        """Forget all items."""
+        self._stamps.clear()
+        self._items.clear()
 
     def nearest(self, stamp: int, tolerance: int) -> T | None:
         """Return the item nearest to ``stamp``, or None when none is within ``tolerance`` [ns]."""
         if not self._stamps:
             return None
-        after = bisect.bisect_left(self._stamps, stamp)
+        after = bisect_left(self._stamps, stamp)
         candidates = [i for i in (after - 1, after) if 0 <= i < len(self._stamps)]
         best = min(candidates, key=lambda i: abs(self._stamps[i] - stamp))
         return self._items[best] if abs(self._stamps[best] - stamp) <= tolerance else None
