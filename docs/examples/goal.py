@@ -151,8 +151,8 @@ def show(node: Node, topic: str, picture: Image) -> int:
     return 0
 
 
-def main() -> int:
-    """Do what the command line says."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description='Take goal pictures, and send the robot to what they show.')
     verbs = parser.add_subparsers(dest='verb', required=True)
@@ -170,7 +170,12 @@ def main() -> int:
     verbs.choices['send'].add_argument(
         '--time-limit', type=float, default=60.0, metavar='S',
         help='give up after this many seconds, 0: never (default %(default)s)')
-    args = parser.parse_args(remove_ros_args(sys.argv)[1:])
+    return parser
+
+
+def main() -> int:
+    """Do what the command line says."""
+    args = command_line().parse_args(remove_ros_args(sys.argv)[1:])
     # rclpy's own handlers shut the context down: nothing could be called off any more.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -18,6 +18,7 @@ import argparse
 import importlib
 import re
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -32,6 +33,7 @@ from world_model_ros.demo import graph
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs'
+sys.path.insert(0, str(DOCS / 'examples'))
 PAGES = sorted([*ROOT.glob('*.md'), *DOCS.rglob('*.md')])
 COMMANDS = {entry.name: entry.module for entry in SUBCOMMANDS}
 
@@ -136,6 +138,18 @@ def test_every_wmros_command_in_the_documents_is_one_that_wmros_takes(
             pytest.fail(f'{page}: {shlex.join(words)}: {error} {capsys.readouterr().err}')
         tried += 1
     assert tried > 10
+
+
+def test_every_goal_py_command_in_the_documents_is_one_that_it_takes() -> None:
+    import goal
+
+    given = [(page, words) for page, line in LINES if (words := arguments_of(line, 'goal.py'))]
+    assert {words[0] for _, words in given} == {'take', 'send', 'show'}
+    for page, words in given:
+        try:
+            goal.command_line().parse_args([word for word in words if word != '&'])
+        except SystemExit:
+            pytest.fail(f'{page}: {shlex.join(words)}')
 
 
 def test_every_launch_command_in_the_documents_names_arguments_that_there_are() -> None:
