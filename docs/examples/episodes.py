@@ -61,7 +61,6 @@ from world_model_ros.observation import (
     OpticsError,
     Picture,
     SetpointError,
-    StampedBuffer,
     executed_action,
     fit_pictures,
     info_topic,
@@ -90,15 +89,15 @@ class Recording:
 
     looks: of the pictures by camera, the leading one first; of the joint states for a model that
         sees nothing
-    states: the robot's proprioception [P]
+    states: the robot's proprioception [P] by stamp; `felt` are these stamps in order
     actions: what was executed
     moved: when the setpoint was no rest
     lenses: by camera
     """
 
     looks: dict[str, list[int]] = field(default_factory=dict)
-    states: StampedBuffer[NDArray[np.float32]] = field(
-        default_factory=partial(StampedBuffer, 10_000_000))
+    states: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    felt: list[int] = field(default_factory=list)
     actions: ActionLog = field(default_factory=partial(ActionLog, 1e6))
     moved: list[int] = field(default_factory=list)
     lenses: dict[str, Calibration] = field(default_factory=dict)
@@ -154,8 +153,8 @@ def listen(bag: Play, manifest: Manifest, topics: Mapping[str, str], states: str
             found.looks.setdefault(cameras[topic], []).append(stamp)
         elif isinstance(manifest.proprioception, Proprioception):
             try:
-                found.states.add(stamp, proprioception(
-                    message.name, message.position, message.velocity, manifest.proprioception))
+                found.states[stamp] = proprioception(
+                    message.name, message.position, message.velocity, manifest.proprioception)
             except JointStateError:
                 continue  # a gripper's, say
             if manifest.image is None:
@@ -170,6 +169,7 @@ def listen(bag: Play, manifest: Manifest, topics: Mapping[str, str], states: str
                                'not in the bag, or has not what the model reads: record it, or '
                                'say which topic it is (--help)')
     found.looks = {camera: sorted(found.looks[camera]) for camera in leading_first}
+    found.felt = sorted(found.states)
     return found
 
 
@@ -195,8 +195,8 @@ def runs(found: Recording, manifest: Manifest, pause: float) -> Iterator[Run]:
 
     def is_whole(stamp: int) -> bool:
         """Whether the bag has all that the model takes at a look."""
-        return all(_nearest(other, stamp, SKEW) is not None for other in others) and (
-            manifest.proprioception is None or found.states.nearest(stamp, SKEW) is not None)
+        return all(nearest(other, stamp, SKEW) is not None for other in others) and (
+            manifest.proprioception is None or nearest(found.felt, stamp, SKEW) is not None)
 
     def moves(start: int, end: int) -> bool:
         return bisect.bisect_left(found.moved, start) < bisect.bisect_left(found.moved, end)
@@ -206,7 +206,7 @@ def runs(found: Recording, manifest: Manifest, pause: float) -> Iterator[Run]:
         looks, rows = [lead[first]], []
         if is_whole(looks[0]) and moves(looks[0], looks[0] + step):
             while True:
-                stamp = _nearest(lead, looks[0] + len(looks) * step, round(OFF * step))
+                stamp = nearest(lead, looks[0] + len(looks) * step, round(OFF * step))
                 if stamp is None or not is_whole(stamp) or not moves(stamp - rest, stamp):
                     break
                 between = found.actions.rows(looks[-1], stamp, manifest.action.rows_per_step)
@@ -230,7 +230,7 @@ def arrays(
     made: dict[str, NDArray[Any]] = {'actions': np.stack([one.rows for one in episodes])}
     if manifest.proprioception is not None:
         made['proprioception'] = np.stack([
-            np.stack([found.states.nearest(stamp, SKEW) for stamp in one.looks])
+            np.stack([found.states[_there(found.felt, stamp)] for stamp in one.looks])
             for one in episodes])
     image = manifest.image
     for index, camera in enumerate(image.camera_names if image else ()):
@@ -239,9 +239,7 @@ def arrays(
         wanted: dict[int, list[tuple[int, int]]] = {}  # where a picture goes, by its stamp
         for number, one in enumerate(episodes):
             for place, stamp in enumerate(one.looks):
-                nearest = _nearest(found.looks[camera], stamp, SKEW)
-                assert nearest is not None
-                wanted.setdefault(nearest, []).append((number, place))
+                wanted.setdefault(_there(found.looks[camera], stamp), []).append((number, place))
         lens = found.lenses.get(camera)
         alone = image.model_copy(update={
             'cameras': None,
@@ -266,10 +264,18 @@ def _fit(
         raise EpisodeError(f'{topic}: {error}') from error
 
 
-def _nearest(stamps: Sequence[int], stamp: int, tolerance: int) -> int | None:
+def nearest(stamps: Sequence[int], stamp: int, tolerance: int) -> int | None:
+    """Return which of the stamps, in order, is the nearest to one, if that is near enough [ns]."""
     at = bisect.bisect_left(stamps, stamp)
     best = min(stamps[max(at - 1, 0):at + 1], key=lambda it: abs(it - stamp), default=None)
     return None if best is None or abs(best - stamp) > tolerance else best
+
+
+def _there(stamps: Sequence[int], stamp: int) -> int:
+    """What is known to be near a look of a run."""
+    found = nearest(stamps, stamp, SKEW)
+    assert found is not None
+    return found
 
 
 def make(bag: Play, manifest: Manifest, args: argparse.Namespace) -> dict[str, NDArray[Any]]:
