@@ -55,6 +55,47 @@ def test_a_failed_model_brakes_at_once_passes_its_text_on_and_is_refused() -> No
     assert bench.run(0.2).rung is Rung.TRACK, 'a model that recovers is followed again'
 
 
+def test_a_goal_that_ends_ends_its_plan_at_once_and_one_that_begins_does_not() -> None:
+    bench = Bench(Settings(late_after=5.0))
+
+    def hear(activity: Activity, digest: str = 'digest') -> None:
+        assert bench.control.hear(digest, activity, '', bench.now, bench.steady) == ''
+
+    bench.propose()
+    hear(Activity.IDLE)  # sent before the goal came
+    assert bench.tick().rung is Rung.TRACK
+    hear(Activity.PLANNING)
+    hear(Activity.IDLE, 'another model')
+    hear(Activity.BLIND)  # the age of the observation decides
+    assert bench.tick(20).rung is Rung.TRACK
+    hear(Activity.IDLE)
+    setpoint = bench.tick()
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'model_idle')
+    refusal = bench.accept(bench.proposal([[1.0, 0.0]] * 8))  # it was under way
+    assert refusal is not None and refusal.reason.value == 'leftover'
+    bench.tick(15)
+    bench.propose()
+    assert bench.tick().rung is Rung.TRACK, 'the next goal'
+    assert bench.control.pulse.refused['digest'] == 1
+
+
+def test_with_two_models_no_motion_begins_and_with_two_controllers_none_goes_on() -> None:
+    bench = Bench()
+    bench.run(0.3)
+    bench.control.note_rivals('/left and /right propose', '')
+    assert bench.run(0.3).rung is Rung.TRACK, 'one of them may be dead already'
+    bench.tick(100)
+    refusal = bench.accept(bench.proposal([[1.0, 0.0]] * 8))
+    assert refusal is not None and refusal.text == '/left and /right propose'
+    assert bench.tick().cause.text == '/left and /right propose'
+    bench.control.note_rivals('', '')
+    assert bench.run(0.3).rung is Rung.TRACK
+    bench.control.note_rivals('', '/joystick commands')
+    setpoint = bench.tick()
+    assert (setpoint.rung, setpoint.cause.level) == (Rung.DECELERATE, Level.ERROR)
+    assert setpoint.cause.text == '/joystick commands'
+
+
 def test_a_model_that_failed_and_went_away_is_silent_and_another_may_propose() -> None:
     bench = Bench()
     beat(bench, Activity.FAILED, 'out of memory')

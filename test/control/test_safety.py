@@ -405,6 +405,25 @@ def test_a_joint_state_is_refused_with_a_count_and_the_last_good_one_stands(
     assert bench.tick(20, see=False).cause.code == 'stale_joint_state'
 
 
+def test_joint_states_of_a_gripper_alone_are_neither_refused_nor_taken_for_the_arm_s() -> None:
+    bench = Bench()
+    bench.run(0.3)
+    for _ in range(10):
+        assert bench.control.observe(bench.now, ['finger'], [0.01], [], bench.now) == ''
+    assert bench.control.robot.refused.total() == 0 and bench.control.robot.others == 10
+    codes = []
+    for _ in range(20):
+        bench.control.observe(bench.now, ['finger'], [0.01], [], bench.now)
+        codes.append(bench.tick(see=False).cause.code)
+    assert codes[-1] == 'stale_joint_state', 'the gripper does not show that the arm is alive'
+    control = SafetyController(LIMITS, SETTINGS)
+    control.enable(START)
+    control.observe(START, ['joint_1', 'joint_2'], [0.0, 0.0], [], START)
+    cause = control.step(START, 0).cause
+    assert cause.code == 'no_joint_state'
+    assert 'shoulder and elbow, not only for "joint_1", "joint_2"' in cause.text
+
+
 def test_ten_thousand_hostile_proposals_move_nothing_and_are_all_counted() -> None:
     random = np.random.default_rng(7)
     bench = Bench()

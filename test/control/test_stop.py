@@ -13,12 +13,14 @@
 # limitations under the License.
 """The emergency stop: it stops whatever happens, and only a person with a reason ends it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from control_bench import LIMITS, SETTINGS, Bench
 
-from world_model_ros.control import EmergencyStop, Rung, SafetyController
-from world_model_ros.monitor import Level
+from world_model_ros.control import EmergencyStop, Proposal, Rung, SafetyController
+from world_model_ros.monitor import Activity, Level
 
 
 def test_a_stop_brakes_inside_the_limits_and_stays_whatever_is_proposed() -> None:
@@ -41,19 +43,75 @@ def test_a_stop_brakes_inside_the_limits_and_stays_whatever_is_proposed() -> Non
     assert bench.accept(bench.proposal([[1.0, 1.0]] * 8, age=0.0)) is not None
 
 
+def stopped_and_reset(bench: Bench, *heard: str) -> None:
+    """Stop a robot on its way to the goal "old", propose for others meanwhile, and reset."""
+    bench.run(0.3)
+    assert bench.accept(goal(bench, 'old')) is None
+    bench.control.emergency.stop('test')
+    bench.tick(30)
+    for name in heard:
+        assert bench.accept(goal(bench, name)) is not None
+    assert bench.control.reset('the area is clear, A. Person', bench.now) == ''
+    bench.tick(15)
+
+
+def goal(bench: Bench, name: str) -> Proposal:
+    return replace(bench.proposal([[1.0, 0.0]] * 8, age=0.05), goal_id=name)
+
+
 def test_after_a_reset_only_an_observation_after_it_moves_anything() -> None:
     bench = Bench()
     bench.run(0.5)
     bench.control.emergency.stop('test')
     bench.tick(30)
-    before = bench.proposal([[1.0, 0.0]] * 8, age=0.01)
+    before = replace(bench.proposal([[1.0, 0.0]] * 8, age=0.01), goal_id='new')
     assert bench.control.reset('the area is clear, A. Person', bench.now) == ''
     refusal = bench.accept(before)
     assert refusal is not None and refusal.reason.value == 'leftover'
     setpoint = bench.tick(30)
     assert setpoint.rung is Rung.HOLD and not np.any(setpoint.velocity)
-    bench.propose(age=0.05)
+    assert bench.accept(goal(bench, 'new')) is None
     assert bench.tick().rung is Rung.TRACK
+
+
+def test_a_reset_does_not_set_off_toward_a_goal_of_before_until_another_one_was_pursued() -> None:
+    bench = Bench()
+    stopped_and_reset(bench, 'meanwhile')
+    for name in ('old', 'meanwhile', 'old'):
+        refusal = bench.accept(goal(bench, name))
+        assert refusal is not None and refusal.reason.value == 'old_goal'
+        assert 'set a goal again, or deactivate and activate' in refusal.text
+        assert bench.tick().rung is Rung.HOLD
+    for name in ('new', 'old'):
+        assert bench.accept(goal(bench, name)) is None
+        assert bench.tick(10).rung is Rung.TRACK
+
+
+def test_activation_lets_a_model_without_goals_go_on_after_a_reset() -> None:
+    bench = Bench()
+    stopped_and_reset(bench)
+    bench.control.disable()
+    bench.tick()
+    bench.control.enable(bench.now)
+    bench.tick(15)
+    assert bench.accept(goal(bench, 'old')) is None
+
+
+def test_a_model_that_had_no_goal_since_may_pursue_the_same_one_again() -> None:
+    bench = Bench()
+    stopped_and_reset(bench)
+    assert bench.control.hear('digest', Activity.IDLE, '', bench.now, bench.steady) == ''
+    refusal = bench.accept(goal(bench, 'old'))  # it was under way
+    assert refusal is not None and refusal.reason.value == 'leftover'
+    bench.tick(15)
+    assert bench.accept(goal(bench, 'old')) is None
+
+
+def test_a_flood_of_goals_while_stopped_lets_none_of_them_through() -> None:
+    bench = Bench()
+    stopped_and_reset(bench, *(f'goal {number}' for number in range(1000)))
+    for name in ('old', 'goal 999', 'new'):
+        assert bench.accept(goal(bench, name)) is not None
 
 
 @pytest.mark.parametrize('reason', ['', ' \n'])

@@ -68,7 +68,8 @@ class Story(Bench):
         """Do what it takes to move again, as people and a healthy model would, and move."""
         if not self.enabled:
             self.enable()
-        self.robot = np.clip(self.robot, -0.4, 0.4)
+        if self.spline is None:  # which is never led outside the limits
+            self.robot = np.clip(self.robot, -0.4, 0.4)
         self.let_tick(12)
         if (problem := self.control.robot.problem(self.now)) is not None:
             self.let_tick(100 if problem.code == 'contradiction' else 12)
@@ -142,6 +143,8 @@ class Story(Bench):
         assert self.control.observe(self.now, self.control.robot.joints, position, [], self.now)
 
     def enable(self) -> None:
+        if self.control.standing:
+            self.last = None  # what it did before says nothing of how it begins
         self.control.enable(self.now)
         self.fit.clear()
         self.enabled, self.since = True, self.now

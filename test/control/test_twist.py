@@ -106,6 +106,25 @@ def test_a_gripper_in_a_proposal_is_refused_with_the_cure() -> None:
     assert 'freeze it' in refusal.text
 
 
+def test_a_model_of_another_frame_is_followed_once_the_robot_stands() -> None:
+    bench = Bench(contract=BASE, limits=TWIST)
+    bench.run(0.5)
+    assert bench.control.announce(replace(BASE, digest='odom', frame='odom')) == ''
+    proposal = replace(bench.proposal([(0.5, 0.5)] * 16, age=0.0), model_digest='odom')
+    refusal = bench.accept(proposal)
+    assert refusal is not None and 'once the robot stands' in refusal.text
+    setpoint = bench.tick()
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'other_frame')
+    bench.tick(20)
+    again = replace(bench.proposal([(0.5, 0.5)] * 16, age=0.0), model_digest='odom')
+    assert bench.accept(again) is None
+    # The same frame under another name of the model is no reason to stop.
+    bench.tick(20)
+    assert bench.control.announce(replace(BASE, digest='new', frame='odom')) == ''
+    newer = replace(bench.proposal([(0.5, 0.5)] * 16, age=0.0), model_digest='new')
+    assert bench.accept(newer) is None
+
+
 def test_a_frame_that_the_robot_asks_for_must_be_the_model_s() -> None:
     from world_model_ros.control import SafetyController
 

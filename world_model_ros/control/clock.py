@@ -38,12 +38,14 @@ LONGEST_GAP = 0.5  # s
 class Tick:
     """``dt``: seconds by which motion may go on. ``break_``: why what was known is void, if it is.
 
-    ``standing``: why nothing may be followed as long as the ROS clock stands, if it does.
+    ``standing``: why nothing may be followed as long as the ROS clock stands, if it does. ``late``:
+    seconds since the setpoint before was to be reached, in which the robot was on its own.
     """
 
     dt: float
     break_: Cause | None = None
     standing: Cause | None = None
+    late: float = 0.0
 
 
 class ControlClock:
@@ -80,7 +82,9 @@ class ControlClock:
             )
         dt = self._credit if standing or gap < 0.0 else min(gap, self._credit)
         self._credit -= dt
-        return Tick(dt, broken, _STANDING if standing else None)
+        elapsed = real if gap < 0.0 else min(gap, real)
+        late = max(elapsed - self._settings.period, 0.0)
+        return Tick(dt, broken, _STANDING if standing else None, late)
 
 
 _STANDING = Cause(

@@ -14,8 +14,9 @@
 """What the model says of itself, so that the controller can say why no proposals come.
 
 The ladder does not depend on it: that goes by the age of observations. The heartbeat tells "the
-goal has ended" from "the model has died", and a model that says that it failed stops the robot at
-once instead of when its last plan is too old.
+goal has ended" from "the model has died". A model that says that it failed, or that its goal has
+ended, stops the robot at once instead of when its last plan is too old. One that cannot see does
+not: how long a plan may be followed unseen is what the ladder decides.
 """
 
 from world_model_ros.control.ladder import Cause
@@ -34,7 +35,7 @@ class ModelPulse:
     def __init__(self) -> None:
         self.activity: Activity | None = None
         self.text = ''
-        self.refused = Counters('activity')
+        self.refused = Counters('activity', 'digest')
         self._heard = 0
 
     def hear(self, activity: int, text: str, steady: int) -> str:

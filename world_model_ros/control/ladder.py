@@ -72,7 +72,7 @@ class Setpoint:
 
     ``velocity`` [J] in rad/s; ``position`` [J] in rad, None until the robot's position is known,
     and for twists. ``plan_id`` and ``observation_stamp`` [ns] are empty and 0 when no plan is
-    followed.
+    followed. Without ``due`` the robot is sent nothing at this tick.
     """
 
     position: Vector | None
@@ -81,3 +81,4 @@ class Setpoint:
     cause: Cause
     plan_id: str = ''
     observation_stamp: int = 0
+    due: bool = True

@@ -164,7 +164,7 @@ def _joint_from_urdf(joint: str, found: dict[str | None, ElementTree.Element]) -
         raise LimitsError(f'joint {joint} mimics another joint: command that one instead')
     limit = element.find('limit')
     if limit is None:
-        # Legal for a continuous joint only; _complete() asks for the numbers if nobody has them.
+        # Legal for a continuous joint only; tighter() asks for the numbers if nobody has them.
         if kind == 'continuous':
             return JointLimits()
         raise LimitsError(f'joint {joint} has no <limit> in the robot description')

@@ -40,9 +40,11 @@ any v' is safe that leaves it open: (v + v') / 2 dt + D(v') <= upper - q. Solved
 
 which is the familiar v <= sqrt(2 a d), corrected for periods of finite length. The lower limit is
 the same seen from the other side.
+
+A joint that is outside its position limits already, as a gentle push or the noise of an encoder may
+put it, is not moved inside at one stroke: it may only move inward, as fast as all the rest.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,9 +88,7 @@ def advance(
     position = q + (v + velocity) / 2.0 * dt  # (2)
     # Only rounding is left to clip: (4) keeps the rest inside.
     return Motion(
-        np.clip(position, limits.lower, limits.upper),
-        np.clip(velocity, -limits.velocity, limits.velocity),
-    )
+        _inward(position, q, limits), np.clip(velocity, -limits.velocity, limits.velocity))
 
 
 def follow(
@@ -125,24 +125,43 @@ def toward(position: Vector, goal: Vector, limits: Limits, settling: float) -> V
     return speed
 
 
+def brake(motion: Motion, limits: Limits, duration: float) -> Motion:
+    """Return the setpoint after ``duration`` seconds of the way to rest of :func:`stopping_points`.
+
+    Every joint brakes at its acceleration limit, or so much less that it stops on a whole
+    millisecond.
+    """
+    q, v = motion.position, motion.velocity
+    rests = _rests(motion, limits)
+    time = np.minimum(duration, rests)
+    braking = np.divide(v, rests, out=np.zeros_like(v), where=rests > 0.0)
+    velocity = np.where(time >= rests, 0.0, v - braking * time)
+    return Motion(_inward(q + (v - braking * time / 2.0) * time, q, limits), velocity)
+
+
 def stopping_points(motion: Motion, limits: Limits, period: float) -> list[tuple[float, Motion]]:
     """Return the setpoint and the way to rest after it, as (seconds from now, setpoint) pairs.
 
     At least two points with strictly increasing times, as joint_trajectory_controller wants them.
-    The setpoint itself is due one ``period`` from now. After it every joint brakes at its
-    acceleration limit, and there is one point where each of them comes to rest. A cubic spline
-    through these points is exactly that motion, so a robot that hears no more stops smoothly.
+    The setpoint itself is due one ``period`` from now. After it every joint brakes (:func:`brake`),
+    and there is one point where each of them comes to rest. A cubic spline through these points is
+    exactly that motion, so a robot that hears no more stops smoothly.
     """
-    q, v, a = motion.position, motion.velocity, limits.acceleration
-    rests = np.abs(v) / a
-    # Whole milliseconds: closer points would be one point to a controller of 1 kHz.
-    times = sorted({math.ceil(1e3 * rest) / 1e3 for rest in rests.tolist()} - {0.0}) or [period]
-    points = [(period, motion)]
-    for time in times:
-        braking = np.minimum(time, rests)
-        velocity = np.where(time >= rests, 0.0, v - np.sign(v) * a * braking)
-        position = q + (v - np.sign(v) * a * braking / 2.0) * braking
-        points.append(
-            (period + time, Motion(np.clip(position, limits.lower, limits.upper), velocity))
-        )
-    return points
+    times = sorted({*_rests(motion, limits).tolist()} - {0.0}) or [period]
+    return [(period, motion),
+            *((period + time, brake(motion, limits, time)) for time in times)]
+
+
+def _rests(motion: Motion, limits: Limits) -> Vector:
+    """Return how long each joint [J] takes to brake to rest [s].
+
+    Whole milliseconds: closer points would be one point to a controller of 1 kHz.
+    """
+    rests: Vector = np.ceil(1e3 * np.abs(motion.velocity) / limits.acceleration) / 1e3
+    return rests
+
+
+def _inward(position: Vector, before: Vector, limits: Limits) -> Vector:
+    """Return ``position`` clipped to its limits, or to ``before`` where that is outside them."""
+    return np.clip(
+        position, np.minimum(limits.lower, before), np.maximum(limits.upper, before))

@@ -76,6 +76,7 @@ class Reason(Enum):
     LATE = 'late'
     OUT_OF_ORDER = 'out_of_order'
     LEFTOVER = 'leftover'
+    OLD_GOAL = 'old_goal'
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Proposal:
     step_duration: float
     shape: tuple[int, ...]
     data: Numbers
+    goal_id: str = ''
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +208,8 @@ def check(
     observation from which on nobody should act.
     """
     return (
-        _check_text(proposal.plan_id)
+        _check_text('plan_id', proposal.plan_id)
+        or _check_text('goal_id', proposal.goal_id)
         or _check_digest(proposal.model_digest, contract.digest)
         or _check_kind(proposal.kind, limits, contract.kind)
         or _check_names(proposal.names, limits)
@@ -222,11 +225,11 @@ def seconds(nanoseconds: int) -> float:
     return nanoseconds / NANOSECONDS
 
 
-def _check_text(plan_id: str) -> Refusal | None:
-    if len(plan_id) <= NAME_LENGTH:
+def _check_text(name: str, text: str) -> Refusal | None:
+    if len(text) <= NAME_LENGTH:
         return None
     return Refusal(
-        Reason.TEXT, f'its plan_id has {len(plan_id)} characters, {NAME_LENGTH} are the most'
+        Reason.TEXT, f'its {name} has {len(text)} characters, {NAME_LENGTH} are the most'
     )
 
 

@@ -26,7 +26,7 @@ from world_model_ros.control.ladder import Cause, Settings
 from world_model_ros.control.limits import Limits, Vector
 from world_model_ros.control.proposal import FUTURE_TOLERANCE, OTHER_CLOCK, seconds
 from world_model_ros.monitor import Counters, Level
-from world_model_ros.payload import JOINTS
+from world_model_ros.payload import JOINTS, few
 
 # A robot this far outside its limits is not driven; nearer is the noise of an encoder at a stop.
 OUTSIDE_TOLERANCE = 0.05  # rad
@@ -34,8 +34,11 @@ OUTSIDE_TOLERANCE = 0.05  # rad
 # times its velocity limit: no motor does that. It is a push, a glitch, or another robot's state.
 JUMP_DISTANCE = 0.05  # rad
 JUMP_SPEED = 3.0
-# After a jump, as after the very first state, the others must agree for this long.
+# After a jump, as after the very first state, the others must agree for this long. For as long back
+# it is looked whether the robot moves.
 SETTLING = 0.1  # s
+# A joint that seems slower than this may as well stand, with a noisy encoder: 5 mrad in SETTLING.
+STILL = 0.05  # rad/s
 # One jump is a push. So many within MEMORY are publishers that contradict each other.
 CONTRADICTION = 3
 MEMORY = 1.0  # s
@@ -45,7 +48,8 @@ class RobotState:
     """The measured positions [J] of ``joints``, and what is wrong with them.
 
     ``joints`` are those of ``limits``, or for a twist any joints of the robot whose state shows
-    that it is alive, and whose positions are not judged. ``refused`` counts by reason.
+    that it is alive, and whose positions are not judged. ``refused`` counts by reason, ``others``
+    the messages of other joints alone, such as those of a gripper's own driver.
     """
 
     def __init__(self, limits: Limits, joints: Sequence[str], settings: Settings) -> None:
@@ -56,9 +60,14 @@ class RobotState:
             'too_many', 'missing', 'repeated', 'shape', 'not_finite', 'future', 'other_clock',
             'out_of_order',
         )
+        self.others = 0
         self._limits = limits
+        # What stops within one period stops within the acceleration limit.
+        self._still = np.maximum(limits.acceleration * settings.period, STILL)
         self._timeout = settings.joint_state_timeout
         self._stamp = 0
+        self._history: deque[tuple[int, Vector]] = deque()  # stamps [ns] and positions [J]
+        self._other_joints: Sequence[str] = ()
         self._settled = 0  # time [ns] from which on the states are believed
         self._jumps: deque[int] = deque(maxlen=CONTRADICTION)
         self._jumper = ''
@@ -76,7 +85,13 @@ class RobotState:
         ``names`` may be in any order and hold more joints than are controlled. ``position`` in rad
         has one number per name; ``velocity`` in rad/s as well, or none. ``stamp`` and ``now`` in
         ns. ``changed`` [J] then says which joints moved since the state before, by however little.
+        A state of none of the joints is not refused, but of no use: ``position`` stays the same
+        object.
         """
+        if 0 < len(names) <= JOINTS and not any(joint in names for joint in self.joints):
+            self.others += 1
+            self._other_joints = names
+            return ''
         reason, text = self._check(stamp, names, position, velocity, now)
         if reason:
             self.refused.add(reason)
@@ -89,20 +104,42 @@ class RobotState:
             self.changed = measured != self.position
             self._note_jump(measured, self.position, stamp)
         self.position, self._stamp = measured, stamp
+        self._remember()
         return ''
 
     def forget(self) -> None:
         """Drop what is known, since its stamps can not be compared with those to come."""
         self.position = None
         self._jumps.clear()
+        self._history.clear()
+
+    @property
+    def velocity(self) -> Vector:
+        """How fast the joints move [J] in rad/s; zero for one that may as well stand.
+
+        This is the slower one of their motion since the last state and over SETTLING: one noisy
+        state is no motion, and a robot that has just stopped stands. What drivers report as
+        velocity is not used: some report zeros, some in units of their own.
+        """
+        history = self._history
+        if self._limits.twist or len(history) < 2:
+            return np.zeros(len(self.joints))
+        (first, start), (before, there), (last, here) = history[0], history[-2], history[-1]
+        mean = (here - start) / seconds(last - first)
+        latest = (here - there) / seconds(last - before)
+        slower = np.where(np.abs(mean) < np.abs(latest), mean, latest)
+        moves = (mean * latest > 0.0) & (np.abs(slower) > self._still)
+        velocity: Vector = np.where(moves, slower, 0.0)
+        return velocity
 
     def problem(self, now: int) -> Cause | None:
         """Return why the robot's position is not known or not usable at ``now`` [ns], or None."""
         if self.position is None:
+            others = f', not only for {few(self._other_joints, 4)}' if self._other_joints else ''
             return Cause(
                 'no_joint_state', Level.WARN,
                 'no joint state yet: see whether the robot publishes joint_states for '
-                + ' and '.join(self.joints),
+                + ' and '.join(self.joints) + others,
             )
         if seconds(now - self._stamp) > self._timeout:
             return Cause(
@@ -138,6 +175,19 @@ class RobotState:
             f'{joint} is outside its position limits by more than {OUTSIDE_TOLERANCE:g} rad: '
             'move it back by hand or with another controller, or correct the limits',
         )
+
+    def _remember(self) -> None:
+        """Keep the newest state, and those before it for as long as :attr:`velocity` looks back."""
+        history, stamp = self._history, self._stamp
+        if self._jumps and self._jumps[-1] == stamp:  # a jump is no motion
+            history.clear()
+        if self.position is None:
+            return
+        if history and history[-1][0] == stamp:
+            history.pop()
+        history.append((stamp, self.position))
+        while len(history) > 2 and seconds(stamp - history[1][0]) >= SETTLING:
+            history.popleft()
 
     def _note_jump(self, measured: Vector, before: Vector, stamp: int) -> None:
         if self._limits.twist:  # a wheel has no limits here, and may count on past a turn

@@ -12,7 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the robot is sent: one class per command interface, with its topic and its last word."""
+"""What the robot is sent: one class per command interface, with its topic and its last word.
+
+``control/`` says which setpoints are due. Velocities and twists are at every tick, zeros at rest as
+well: a forward command controller repeats its last command for ever, and a base's only stops when
+commands end. joint_trajectory_controller holds by itself, so it hears nothing at rest.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +32,6 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from world_model_ros.control import Motion, SafetyController, Setpoint
-from world_model_ros.control.limits import Vector
 from world_model_ros.nodes.controller_messages import to_trajectory, to_twist
 from world_model_ros.nodes.qos import DRIVE
 
@@ -40,7 +44,7 @@ class Commands(Protocol):
     publisher: Publisher
 
     def send(self, setpoint: Setpoint, now: int) -> None:
-        """Send a setpoint; ``now`` in ns."""
+        """Send a setpoint if it is due; ``now`` in ns."""
 
     def rest(self, now: int) -> None:
         """Send the last command: to stand still."""
@@ -54,7 +58,8 @@ class VelocityCommands:
         self._joints = len(control.limits.names)
 
     def send(self, setpoint: Setpoint, now: int) -> None:
-        self.publisher.publish(Float64MultiArray(data=setpoint.velocity.tolist()))
+        if setpoint.due:
+            self.publisher.publish(Float64MultiArray(data=setpoint.velocity.tolist()))
 
     def rest(self, now: int) -> None:
         self.publisher.publish(Float64MultiArray(data=[0.0] * self._joints))
@@ -66,24 +71,19 @@ class TrajectoryCommands:
     def __init__(self, node: Node, control: SafetyController) -> None:
         self.publisher = node.create_publisher(JointTrajectory, 'joint_trajectory', DRIVE)
         self._control = control
-        self._position: Vector | None = None
 
     def send(self, setpoint: Setpoint, now: int) -> None:
-        if setpoint.position is None:
+        if setpoint.position is None or not setpoint.due:
             return
-        self._position = setpoint.position
+        control = self._control
         # An observation may seem to be from a little ahead of now; no point of time may.
         stamp = min(setpoint.observation_stamp or now, now)
-        self._publish(Motion(setpoint.position, setpoint.velocity), stamp, now)
+        self.publisher.publish(to_trajectory(
+            Motion(setpoint.position, setpoint.velocity), control.limits, control.settings.period,
+            stamp, now))
 
     def rest(self, now: int) -> None:
-        if self._position is not None:
-            self._publish(Motion(self._position, np.zeros_like(self._position)), now, now)
-
-    def _publish(self, motion: Motion, stamp: int, now: int) -> None:
-        control = self._control
-        self.publisher.publish(
-            to_trajectory(motion, control.limits, control.settings.period, stamp, now))
+        """Send nothing: each message ends at rest, and more smoothly than another one could."""
 
 
 class TwistCommands:

@@ -1,0 +1,298 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Where setpoints begin, what is sent at rest, and what a robot did while this process stood still.
+
+``control_bench.Spline`` is a robot that goes on along its last trajectory. ``Bench.command`` holds
+every message against the velocity and acceleration limits from where that has led it.
+"""
+
+import numpy as np
+import pytest
+from control_bench import CONTRACT, JOINTS, LIMITS, PERIOD, SECOND, SETTINGS, START, Bench
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from world_model_ros.control import Motion, Rung, SafetyController, Settings
+from world_model_ros.control.motion import advance, brake, stopping_points
+from world_model_ros.control.robot import RobotState
+
+TRAJECTORY = Settings(closes_position_loop=True, late_after=1.0)
+LOOP = Settings(closes_position_loop=True)
+
+
+# A process that stood still
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    velocity=st.tuples(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0)),
+    ticks=st.integers(1, 30),
+    stalls=st.lists(
+        st.tuples(st.floats(0.01, 1.2), st.booleans(), st.integers(0, 8)), min_size=1, max_size=6),
+)
+def test_after_a_stall_a_trajectory_goes_on_from_where_the_last_one_has_led_the_robot(
+    velocity: tuple[float, float], ticks: int, stalls: list[tuple[float, bool, int]]
+) -> None:
+    bench = Bench(TRAJECTORY)
+    bench.accept(bench.proposal([velocity] * 32, age=0.0))
+    bench.tick(ticks)
+    for length, see, after in stalls:  # judged in Bench.command
+        bench.tick(elapsed=round(length * SECOND), see=see)
+        bench.accept(bench.proposal([velocity] * 32, age=0.0))
+        bench.tick(after)
+
+
+@pytest.mark.parametrize('length', [0.05, 0.3, 2.0])
+def test_a_stalled_process_does_not_pull_the_arm_back(length: float) -> None:
+    bench = Bench(TRAJECTORY)
+    bench.accept(bench.proposal([(1.5, 0.0)] * 32, age=0.0))
+    bench.tick(40)
+    assert bench.last is not None and bench.last.position is not None
+    asked = bench.last.position[0]
+    setpoint = bench.tick(elapsed=round(length * SECOND))
+    assert setpoint.position is not None
+    braking = min(length - 0.01, 1.5 / 8.0)
+    assert setpoint.position[0] >= asked + 1.5 * braking - 4.0 * braking**2 - 1e-6
+    if length < 0.1:
+        assert setpoint.rung is Rung.TRACK, 'it slowed down, no more'
+    else:
+        assert not setpoint.plan_id, 'it came to rest: what is left of the plan is not followed'
+        assert setpoint.rung is Rung.HOLD
+
+
+# What is sent at rest
+
+
+def sent(bench: Bench, count: int) -> int:
+    before = bench.sent
+    bench.tick(count)
+    return bench.sent - before
+
+
+def test_a_robot_that_holds_by_itself_is_sent_nothing_before_a_plan_and_after_rest() -> None:
+    bench = Bench(LOOP)
+    assert bench.sent == 0, 'it has been active and seen for 0.2 s'
+    bench.run(0.5)
+    assert sent(bench, 1) == 1
+    while bench.last is None or bench.last.rung is not Rung.HOLD:
+        bench.tick()
+    assert bench.last.due, 'the last word is rest'
+    bench.tick(3)
+    assert sent(bench, 100) == 0
+    bench.propose()
+    assert sent(bench, 1) == 1
+
+
+def test_robots_that_take_velocities_are_sent_zeros_at_rest() -> None:
+    bench = Bench(SETTINGS)
+    bench.run(0.5)
+    bench.tick(60)
+    assert sent(bench, 100) == 100
+
+
+def test_a_drive_that_was_off_is_not_sent_back_to_where_it_was() -> None:
+    bench = Bench(LOOP)
+    bench.run(0.5)
+    bench.tick(60)
+    moved = bench.robot + np.array([0.1, -0.1])  # inside following_tolerance: no push
+    for part in np.linspace(0.0, 1.0, 100):
+        bench.place(bench.robot + part * (moved - bench.robot))
+        assert not bench.tick().due
+    bench.tick(20)
+    bench.propose((0.0, 0.5), age=0.0)
+    setpoint = bench.tick()
+    assert setpoint.due and setpoint.position is not None
+    np.testing.assert_allclose(setpoint.position, moved, atol=1e-3)
+
+
+def test_a_reset_begins_where_the_robot_is() -> None:
+    for settings_ in (SETTINGS, LOOP):
+        bench = Bench(settings_)
+        bench.run(0.5)
+        bench.control.emergency.stop('protective stop')
+        bench.tick(60)
+        moved = bench.robot + np.array([0.02, 0.0])
+        bench.place(moved)
+        bench.see()
+        assert bench.control.reset('the arm is free again', bench.now) == ''
+        setpoint = bench.tick()
+        assert setpoint.position is not None and not np.any(setpoint.velocity)
+        np.testing.assert_allclose(setpoint.position, moved, atol=1e-9)
+
+
+def test_zeros_from_another_source_before_the_drive_comes_up_are_not_commanded() -> None:
+    bench = Bench(LOOP)
+    bench.place(np.array([0.8, 0.3]))  # the bench began at zeros, and was believed
+    bench.tick(60)
+    assert bench.sent == 0
+    bench.propose((0.5, 0.0), age=0.0)
+    bench.tick()  # judged: from where the robot is
+    assert bench.last is not None and bench.last.position is not None
+    np.testing.assert_allclose(bench.last.position, [0.8, 0.3], atol=1e-3)
+
+
+def test_a_robot_that_others_move_is_left_to_them_until_it_stands() -> None:
+    bench = Bench(LOOP)
+    codes = set()
+    for step in range(60):
+        bench.place(np.array([0.005 * step, 0.0]))
+        bench.tick()
+        codes.add(bench.last.cause.code if bench.last else '')
+        if step >= 5:
+            refusal = bench.accept(bench.proposal([(1.0, 0.0)] * 8, age=0.0))
+            assert refusal is not None and 'once it stands' in refusal.text
+    assert bench.sent == 0 and 'moved_by_others' in codes
+    bench.tick(12)
+    assert bench.run(0.3).rung is Rung.TRACK
+
+
+def test_while_the_ros_clock_stands_trajectories_with_its_stamps_are_not_sent() -> None:
+    bench = Bench(LOOP)
+    bench.run(0.5)
+    bench.tick(16, elapsed=0, steady=PERIOD)
+    before = bench.sent
+    setpoint = bench.tick(60, elapsed=0, steady=PERIOD)
+    assert setpoint.rung is Rung.HOLD and bench.sent == before
+    bench.tick(40)  # the paused simulation goes on: its arm brakes by itself
+    assert bench.sent == before
+    assert bench.run(0.3).rung is Rung.TRACK
+
+
+# Where it begins
+
+
+class Found:
+    """A controller that is activated with a robot that moves already, ``noise`` rad about it."""
+
+    def __init__(self, settings_: Settings, velocity: float, noise: float = 0.0) -> None:
+        self.control = SafetyController(LIMITS, settings_)
+        self.control.announce(CONTRACT)
+        self.control.enable(START)
+        random = np.random.default_rng(3)
+        self.setpoints = []
+        for tick in range(60):
+            now = START + tick * PERIOD
+            position = random.uniform(-noise, noise, 2)
+            position[0] += velocity * tick * 0.01
+            self.control.observe(now, JOINTS, position.tolist(), [], now)
+            self.setpoints.append(self.control.step(now, tick * PERIOD))
+        self.velocities = np.array([each.velocity for each in self.setpoints if each.due])
+
+
+def test_a_moving_robot_is_braked_inside_its_limits_at_activation() -> None:
+    for velocity in (1.2, -0.7, 9.0):
+        found = Found(SETTINGS, velocity)
+        speeds = found.velocities[:, 0]
+        first = np.clip(velocity, -1.5, 1.5)
+        assert speeds[0] == pytest.approx(first - np.sign(first) * 0.08, abs=1e-6), (
+            'nothing is sent before it is known how fast it moves')
+        assert np.all(np.abs(np.diff(speeds)) <= 0.08 + 1e-9)
+        assert np.all(np.abs(speeds[20:]) == 0.0)
+
+
+def test_a_robot_that_nobody_sees_is_sent_zeros_a_quarter_of_a_second_after_activation() -> None:
+    control = SafetyController(LIMITS, SETTINGS)
+    control.enable(START)
+    due = [control.step(START + t * PERIOD, t * PERIOD).due for t in range(40)]
+    assert due == sorted(due) and due.index(True) in (24, 25)
+
+
+@pytest.mark.parametrize('noise', [0.0, 1e-4, 1.5e-3])
+def test_a_noisy_robot_at_rest_is_at_rest(noise: float) -> None:
+    for settings_ in (SETTINGS, LOOP):
+        found = Found(settings_, 0.0, noise)
+        assert not np.any(found.velocities)
+        assert all(each.rung is Rung.HOLD for each in found.setpoints)
+        assert found.setpoints[-1].cause.code == 'waiting'
+
+
+def test_how_fast_a_robot_moves_is_known_from_where_it_was() -> None:
+    state = RobotState(LIMITS, JOINTS, SETTINGS)
+
+    def see(milliseconds: int, position: float) -> float:
+        stamp = START + milliseconds * 1_000_000
+        assert state.observe(stamp, JOINTS, [position, 0.0], [], stamp) == ''
+        return float(state.velocity[0])
+
+    assert see(0, 0.0) == 0.0
+    assert see(10, 0.01) == pytest.approx(1.0)
+    assert see(10, 0.01) == pytest.approx(1.0), 'the same stamp again is no division by zero'
+    for step in range(2, 12):
+        speed = see(10 * step, 0.01 * step)
+    assert speed == pytest.approx(1.0)
+    assert see(120, 0.11) == 0.0, 'it has just stopped'
+    assert see(130, 0.8) == 0.0, 'a jump is no motion'
+    state.forget()
+    assert see(140, 0.8) == 0.0
+
+
+# Outside the limits
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    excess=st.tuples(st.floats(0.0, 0.05), st.floats(0.0, 0.05)),
+    upper=st.booleans(),
+    wishes=st.lists(
+        st.tuples(st.floats(-3.0, 3.0), st.floats(-3.0, 3.0), st.integers(1, 30)), max_size=8),
+)
+def test_from_outside_its_limits_a_joint_moves_inward_only_and_never_at_one_stroke(
+    excess: tuple[float, float], upper: bool, wishes: list[tuple[float, float, int]]
+) -> None:
+    over = np.array(excess)
+    motion = Motion(LIMITS.upper + over if upper else LIMITS.lower - over, np.zeros(2))
+    lowest, highest = motion.position, motion.position
+    for *wanted, count in wishes:
+        for _ in range(count):
+            before = motion
+            motion = advance(before, np.array(wanted), before.position, LIMITS, 0.01, 0.02)
+            moved = motion.position - before.position
+            np.testing.assert_allclose(
+                moved, (motion.velocity + before.velocity) / 2.0 * 0.01, atol=1e-9)
+            lowest = np.maximum(np.minimum(lowest, LIMITS.lower), np.minimum(
+                motion.position, LIMITS.lower))
+            highest = np.minimum(np.maximum(highest, LIMITS.upper), np.maximum(
+                motion.position, LIMITS.upper))
+            for _, point in stopping_points(motion, LIMITS, 0.01):
+                assert np.all(point.position >= lowest - 1e-9)
+                assert np.all(point.position <= highest + 1e-9)
+
+
+@pytest.mark.parametrize('settings_', [SETTINGS, LOOP])
+def test_a_robot_just_outside_its_limits_is_led_back_inside_slowly(settings_: Settings) -> None:
+    bench = Bench(settings_)
+    where = np.array([2.64, -0.54])
+    for _ in range(30):
+        bench.place(where)
+        bench.tick()
+    bench.propose((1.0, -1.0), age=0.0)
+    setpoint = bench.tick()
+    assert setpoint.position is not None
+    np.testing.assert_allclose(setpoint.position, where, atol=1e-3)
+    bench.tick(10)
+    bench.run(0.3, (1.0, -1.0))
+    assert bench.last is not None and bench.last.position is not None
+    np.testing.assert_allclose(bench.last.position, where, atol=1e-3)
+    bench.run(0.5, (-0.5, 0.5))
+    assert np.all((bench.robot > LIMITS.lower) & (bench.robot < LIMITS.upper))
+
+
+def test_braking_follows_the_trajectory_that_was_sent() -> None:
+    motion = Motion(np.array([0.1, -0.2]), np.array([1.234, -0.567]))
+    for time, point in stopping_points(motion, LIMITS, 0.01):
+        again = brake(motion, LIMITS, time - 0.01)
+        np.testing.assert_allclose(again.position, point.position, atol=1e-12)
+        np.testing.assert_allclose(again.velocity, point.velocity, atol=1e-12)
+    halfway = brake(brake(motion, LIMITS, 0.05), LIMITS, 10.0)
+    np.testing.assert_allclose(halfway.position, point.position, atol=1e-3)

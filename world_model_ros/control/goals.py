@@ -1,0 +1,59 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Goals of before an emergency stop, toward which its reset must not set off.
+
+A reset permits motion and must not start it (ISO 13850, IEC 60204-1). The model knows nothing of
+that: it may go on to propose for the goal that it had, and the first plan after the reset would
+move the robot. So plans for goals that were pursued before are held back until somebody asks for
+motion anew.
+"""
+
+_MOST = 256  # goals that are remembered one by one
+
+
+class HeldGoals:
+    """The goals, by their ids, that are not to be pursued. For one thread."""
+
+    def __init__(self) -> None:
+        self._held: set[str] = set()
+        self._pursued: str | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether any goal is held."""
+        return bool(self._held)
+
+    def hold(self, goal: str) -> None:
+        """Hold a goal that is proposed for while the robot is stopped."""
+        if len(self._held) < _MOST:
+            self._held.add(goal)
+
+    def hold_pursued(self) -> None:
+        """Hold the goal that was pursued last."""
+        if self._pursued is not None:
+            self.hold(self._pursued)
+
+    def holds(self, goal: str) -> bool:
+        """Whether plans for a goal are to be refused; beyond ``_MOST``, all are."""
+        return goal in self._held or len(self._held) == _MOST
+
+    def pursue(self, goal: str) -> None:
+        """Note that a plan for a goal is followed: what was asked for before it is forgotten."""
+        self._held.clear()
+        self._pursued = goal
+
+    def free(self) -> None:
+        """Hold nothing: somebody let the robot go on, or there is no goal any more."""
+        self._held.clear()
+        self._pursued = None
