@@ -18,7 +18,11 @@
 It starts ``controller`` and ``world_model``, and starts them again when they die; the robot's
 drivers and ros2_control run already. ``config/robot_template.yaml`` is what my_robot.yaml begins
 as, ``--show-args`` lists the arguments. All names are relative: ``namespace`` holds several robots
-apart.
+apart. On two machines, each starts one of the ``nodes``:
+
+    ros2 launch world_model_ros robot.launch.py nodes:=controller parameters:=my_robot.yaml
+    ros2 launch world_model_ros robot.launch.py nodes:=world_model bundle:=my_bundle \
+        parameters:=my_robot.yaml
 """
 
 from functools import partial
@@ -36,7 +40,7 @@ from world_model_ros.bringup.respawn import respawning
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return both nodes, the controller first."""
+    """Return the nodes, the controller first."""
     return LaunchDescription([
         *declare(ROBOT),
         *(SetEnvironmentVariable(name, value) for name, value in discovery_profile().items()),
@@ -60,8 +64,12 @@ def _start(context: LaunchContext) -> list[Action]:
             # Whose keys and rights it has where ROS_SECURITY_ENABLE is set; see docs/security.md.
             ros_arguments=['--enclave', str(PurePosixPath('/', given['namespace'], name))])
 
-    controller = partial(make, 'controller', description)
-    world_model = partial(make, 'world_model', {'bundle': given['bundle']})
+    if given['nodes'] != 'controller' and not given['bundle']:
+        raise ValueError('world_model needs a model: give bundle:=FOLDER, or nodes:=controller to '
+                         'start the controller alone')
     # The controller is back first: it brings the robot to rest where the model cannot.
-    return [respawning(controller, BackOff(first=0.1)),
-            respawning(world_model, BackOff(first=1.0))]
+    nodes = {
+        'controller': respawning(partial(make, 'controller', description), BackOff(first=0.1)),
+        'world_model': respawning(
+            partial(make, 'world_model', {'bundle': given['bundle']}), BackOff(first=1.0))}
+    return [node for name, node in nodes.items() if given['nodes'] in (name, 'both')]

@@ -86,6 +86,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
     with Graph(tmp_path_factory.mktemp('controller')) as graph:
         process = graph.spawn('controller', parameters={
             'autostart': True, 'joints': list(JOINTS), 'control_rate': 200.0,
+            'command_interface': 'velocity',
             'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
             **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}})
         robot = Robot(graph)

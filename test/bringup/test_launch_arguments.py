@@ -34,6 +34,14 @@ def test_the_cameras_of_a_model_that_names_them_are_remapped_one_by_one() -> Non
         **plain, 'shelf/image_raw': '/top/color', 'wrist/image_raw': 'hand/image_rect'}
 
 
+def test_a_dry_run_leads_the_commands_of_every_interface_away_from_the_drives() -> None:
+    wet, dry = (robot_remappings(given(dry_run=flag))['controller'] for flag in ('false', 'true'))
+    assert {name for name in wet if wet[name] != dry[name]} == {
+        'commands', 'joint_trajectory', 'cmd_vel'}
+    assert dry['cmd_vel'] == 'controller/dry_run/cmd_vel'
+    assert wet['joint_states'] == dry['joint_states'] == 'joint_states'
+
+
 @pytest.mark.parametrize('word', ['shelf', ':=/top', 'shelf:='])
 def test_a_camera_without_name_or_topic_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match='is not NAME:=TOPIC'):

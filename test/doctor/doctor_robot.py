@@ -32,7 +32,7 @@ BUFFERS = middleware.FAST_DDS_TRANSPORTS
 # Where a model that names its cameras finds them; that of the robot names none.
 CAMERAS = {'shelf': '/top/color/image_raw', 'wrist': '/bent/image_raw'}
 CONTROLLER: dict[str, Any] = {
-    'autostart': True, 'joints': list(JOINTS),
+    'autostart': True, 'joints': list(JOINTS), 'command_interface': 'velocity',
     'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
     **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}}
 

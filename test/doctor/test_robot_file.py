@@ -67,8 +67,14 @@ def test_what_is_no_parameter_file_is_refused(
 
 
 def parameters(**changes: Any) -> dict[str, Any]:
-    return {'joints': list(JOINTS), 'robot_description_file': URDF,
-            **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}, **changes}
+    given = {'joints': list(JOINTS), 'robot_description_file': URDF,
+             **{f'joint_limits.{joint}.max_acceleration': 8.0 for joint in JOINTS}, **changes}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+BASE = {'command_interface': 'twist', 'twist_axes': ['linear.x'],
+        'twist_limits.linear.x.max_velocity': 1.0, 'twist_limits.linear.x.max_acceleration': 1.0,
+        **{f'joint_limits.{joint}.max_acceleration': None for joint in JOINTS}}
 
 
 @pytest.mark.parametrize(('changes', 'complaint'), [
@@ -78,7 +84,13 @@ def parameters(**changes: Any) -> dict[str, Any]:
     ({'robot_description_file': ''}, '--robot-description-file URDF to wmros doctor'),
     ({'robot_description_file': '/nowhere.urdf'}, 'cannot be read'),
     ({'robot_description_file': 'package://nowhere/a.urdf'}, 'source the workspace of nowhere'),
-    ({'joint_limits.elbow.max_acceleration': float('inf')}, 'no finite max_acceleration')])
+    ({'joint_limits.elbow.max_acceleration': float('inf')}, 'no finite max_acceleration'),
+    ({'command_interface': 'telepathy'}, 'set it to trajectory, velocity or twist'),
+    ({**BASE, 'joints': ['']}, 'no joints are named'),
+    ({'joint_limits.elbow.max_velcity': 1.0}, 'perhaps to joint_limits.elbow.max_velocity'),
+    ({'joint_limits.wrist.max_velocity': 1.0}, 'no limit of anything that is driven'),
+    ({**BASE, 'joint_limits.elbow.max_velocity': 1.0}, 'no limit of anything that is driven'),
+    ({**BASE, 'twist_limits.linear.x.max_position': 1.0}, 'no limit of anything that is driven')])
 def test_parameters_that_make_no_robot_are_refused(
     changes: dict[str, Any], complaint: str,
 ) -> None:
@@ -102,10 +114,8 @@ def test_the_doctor_and_the_controller_understand_a_robot_alike(tmp_path: Path) 
     ({}, None),
     ({'joint_limits.elbow.max_velocity': 0.5}, 'joint_limits.elbow.max_velocity'),
     ({'joint_limits.shoulder.max_acceleration': 1.0}, 'joint_limits.shoulder.max_acceleration'),
-    ({'joints': ['elbow']}, 'joints'),
-    ({'command_interface': 'twist', 'twist_axes': ['linear.x'],
-      'twist_limits.linear.x.max_velocity': 1.0, 'twist_limits.linear.x.max_acceleration': 1.0},
-     'joints')])
+    ({'joints': ['elbow'], 'joint_limits.shoulder.max_acceleration': None}, 'joints'),
+    (BASE, 'joints')])
 def test_limits_that_do_not_fit_the_model_are_named(
     changes: dict[str, Any], about: str | None, tmp_path: Path,
 ) -> None:

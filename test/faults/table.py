@@ -249,11 +249,11 @@ FAULTS = (
         ('controller: joint_states', 'stamp')),
     Fault(
         '1,000 proposals per second', 'copies of a good one, and of one from an unknown model',
-        'each refusal is counted', Step.TRACK, _rogue('flood'), _end_rogues, at_once,
+        'each refusal is counted', Step.LAST, _rogue('flood'), _end_rogues, at_once,
         ('controller: proposals', 'nodes publish proposals')),
     Fault(
         'two models propose', 'full speed to and fro, as the announced model',
-        'two publishers on the topic', Step.TRACK, _rogue('proposals'), _end_rogues, at_once,
+        'two publishers on the topic', Step.LAST, _rogue('proposals'), _end_rogues, at_once,
         ('controller: proposals', 'nodes publish proposals')),
     Fault(
         'two robots report joints', 'the same stamps, half a radian apart',
@@ -261,8 +261,8 @@ FAULTS = (
         at_once, ('controller: ladder', 'joint states contradict each other')),
     Fault(
         'two controllers command', '50 more commands per second, of another node',
-        'two publishers on the topic', Step.TRACK, _rogue('commands'), _end_rogues, at_once,
-        ('controller: commands', 'nodes')),
+        'two publishers on the topic', Step.BRAKE, _rogue('commands'), _end_rogues, at_once,
+        ('controller: ladder', '/rogue" may command the robot')),
     Fault(
         'model deleted', 'its folder, while it runs; then a hot swap to it is asked',
         'nothing: what runs is in memory; the swap is refused', Step.TRACK, _delete_model,

@@ -52,6 +52,7 @@ class Step(Enum):
     HOLD = 'brakes and holds'
     BRAKE = 'brakes, then goes on'
     TRACK = 'goes on'
+    LAST = 'goes on, and begins nothing anew'
     DRIVE = 'the drive stops the arm'
 
 
@@ -285,6 +286,11 @@ def _measure(
         return
     if fault.step is Step.DRIVE:
         _measure_drive(cell, result, injected, cured)
+        return
+    if fault.step is Step.LAST:
+        rested = first(states, lambda state: state.rung == ControllerState.HOLD)
+        if rested and any(np.any(state.velocity) for state in states if state.sent > rested.sent):
+            result.complaints.append('it rested, and moved again before the cure')
         return
     detectable = fault.detectable(recording, numbers, injected)
     if detectable is None:

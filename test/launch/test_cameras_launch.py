@@ -64,7 +64,7 @@ def generate_test_description() -> LaunchDescription:
     write_toy_bundle(OUT / 'bundle', cameras=('shelf', 'wrist'))
     parameters = OUT / 'robot.yaml'
     parameters.write_text(json.dumps({'/**/controller': {'ros__parameters': {
-        'joints': list(JOINTS),
+        'joints': list(JOINTS), 'command_interface': 'velocity',
         'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
         'joint_limits': {joint: {'max_acceleration': 8.0} for joint in JOINTS}}}}))
     robot = IncludeLaunchDescription(

@@ -185,7 +185,7 @@ def generate_test_description(case: str) -> LaunchDescription:
                      cameras=CASES[case].names)
     parameters = OUT / 'robot.yaml'
     parameters.write_text(json.dumps({'/**/controller': {'ros__parameters': {
-        'joints': list(JOINTS),
+        'joints': list(JOINTS), 'command_interface': 'velocity',
         'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
         'joint_limits': {joint: {'max_acceleration': 8.0} for joint in JOINTS}}}}))
     environment = {'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': str(OUT), **graph.environment()}

@@ -66,9 +66,9 @@ class TestKills(unittest.TestCase):
             os.kill(pid_of(node), signal.SIGKILL)
             wait_for(lambda n=node, s=sign: said(proc_output, n, s) == 2, f'{node} to come back')
         # Whoever ends one by hand means it: it is not among those of TestAfterwards once more.
-        os.kill(pid_of('world_model'), signal.SIGTERM)
-        wait_for(lambda: not runs('world_model'), 'world_model to end')
-        time.sleep(3.0)  # longer than the delay before it would be started again
+        os.kill(pid_of('controller'), signal.SIGTERM)
+        wait_for(lambda: not runs('controller'), 'the controller to end')
+        time.sleep(1.0)  # longer than the delay before it would be started again
 
 
 @launch_testing.post_shutdown_test()

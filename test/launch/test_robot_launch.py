@@ -55,12 +55,15 @@ ROBOTS = ('left', 'right')
 @pytest.mark.launch_test
 @launch_testing.markers.keep_alive
 def generate_test_description() -> LaunchDescription:
-    """Return two robots, as a person would start them in two terminals."""
+    """Return two robots, as a person would start them in terminals, one of them node by node."""
+    model = {'bundle': str(graph.default_bundle())}
     robots = [IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
-        launch_arguments={'bundle': str(graph.default_bundle()), 'namespace': name,
-                          'parameters': str(graph.parameters_file())}.items())
-              for name in ROBOTS]
+        launch_arguments={'namespace': name, 'parameters': str(graph.parameters_file()),
+                          'nodes': nodes, **given}.items())
+              for name, nodes, given in (
+                  ('left', 'both', model), ('right', 'controller', {'bundle': ''}),
+                  ('right', 'world_model', model))]
     simulators = [LaunchNode(
         package='world_model_ros', executable='simulator', name='simulator', namespace=name,
         parameters=[str(graph.parameters_file())]) for name in ROBOTS]

@@ -80,6 +80,7 @@ class Robot:
         self.heartbeats = graph.publisher(Heartbeat, 'heartbeat', HEARTBEAT)
         self.now: Callable[[], int] = graph.now
         self.kind, self.names, self.digest = ActionProposal.JOINT_VELOCITY, JOINTS, DIGEST
+        self.goal = 'first'
         self.activity: int | None = None
         self.position = np.zeros(2)
         self.held_at: np.ndarray | None = None  # by somebody's hand
@@ -119,15 +120,15 @@ class Robot:
     def beat(self) -> None:
         if self.activity is not None:
             self.heartbeats.publish(
-                Heartbeat(model_digest=DIGEST, activity=self.activity, text='says the test'))
+                Heartbeat(model_digest=self.digest, activity=self.activity, text='says the test'))
 
     def proposal(self, wanted: Any, **changes: Any) -> ActionProposal:
         rows = np.tile(np.array(wanted, np.float32), (8, 1))
         self.plans += 1
         message = ActionProposal(
             header=Header(stamp=stamp_of(self.now() - 80_000_000)),
-            plan_id=f'plan{self.plans}', model_digest=self.digest, kind=self.kind, names=self.names,
-            step_duration=0.1,
+            plan_id=f'plan{self.plans}', model_digest=self.digest, goal_id=self.goal,
+            kind=self.kind, names=self.names, step_duration=0.1,
             values=Tensor(shape=list(rows.shape), data=rows.ravel().tolist()),
         )  # fmt: skip
         for name, value in changes.items():

@@ -252,8 +252,9 @@ def test_trajectories_have_two_points_in_strict_order_and_end_at_rest(begin: Beg
     [
         ({'joints': ['shoulder', 'wrist']}, 'joint wrist is not in the robot description'),
         ({'joint_limits.shoulder.max_acceleration': 0.0}, 'max_acceleration 0 must be above zero'),
-        ({'command_interface': 'telepathy'}, 'set it to velocity, trajectory or twist'),
-        ({'robot_description': ''}, 'set robot_description or robot_description_file'),
+        ({'command_interface': 'telepathy'}, 'set it to trajectory, velocity or twist'),
+        ({'robot_description': ''}, 'no robot description: give robot_description_file:=URDF'),
+        ({'joint_limits.elbow.max_velcity': 0.5}, 'perhaps to joint_limits.elbow.max_velocity'),
     ],
 )
 def test_a_wrong_parameter_is_named_and_the_process_lives_to_tell(

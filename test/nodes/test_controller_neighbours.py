@@ -27,16 +27,24 @@ from controller_robot import (
     stamp_of,
 )
 from dds import values
+from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, Header
 
 from world_model_interfaces.msg import ActionProposal, ControllerState
+from world_model_ros.nodes.qos import DRIVE
 
 Begin = Callable[..., tuple[Robot, Any]]
 
 
-def test_second_publishers_are_diagnosed_and_contradicting_joints_stop_the_robot(
+def wait_for_text(robot: Robot, name: str, level: bytes, text: str) -> None:
+    robot.graph.wait_for(
+        lambda: text in getattr(robot.diagnostic(name), 'message', ''), 5.0, f'"{text}" in {name}')
+    assert robot.diagnostic(name).level == level
+
+
+def test_second_publishers_are_named_and_the_robot_stops_where_they_would_drive_it(
     begin: Begin,
 ) -> None:
     robot, process = begin()
@@ -58,22 +66,24 @@ def test_second_publishers_are_diagnosed_and_contradicting_joints_stop_the_robot
     graph.node.destroy_publisher(other)
     robot.wait_for_rung(ControllerState.TRACK)
 
-    rivals = [
-        graph.publisher(ActionProposal, 'proposal', NEWEST),
-        graph.publisher(Float64MultiArray, 'commands'),
-    ]
-    cures = {
-        'controller: proposals': (b'\1', 'let one world_model propose at a time'),
-        'controller: commands': (b'\2', '2 nodes command the robot on /commands'),
-    }
-    for name, (level, text) in cures.items():
-        graph.wait_for(
-            lambda name=name, text=text: text in getattr(robot.diagnostic(name), 'message', ''),  # type: ignore[misc]
-            5.0, f'"{text}" in {name}',
-        )  # fmt: skip
-        assert robot.diagnostic(name).level == level
-    for rival in rivals:
-        graph.node.destroy_publisher(rival)
+    rival = Node('rival', context=graph.context, start_parameter_services=False)
+    second = rival.create_publisher(ActionProposal, 'proposal', NEWEST)
+    wait_for_text(robot, 'controller: proposals', b'\1', 'let one world_model propose at a time')
+    robot.wanted = None
+    robot.wait_for_rung(ControllerState.HOLD)
+    robot.wanted = np.array([-1.0, 0.5])
+    robot.wait_for_rung(ControllerState.HOLD, '"/probe", "/rival" publish on /proposal')
+    rival.destroy_publisher(second)
+    robot.wait_for_rung(ControllerState.TRACK)
+
+    graph.wait_for(lambda: abs(robot.states[-1].velocity[0]) > 0.9, 5.0, 'motion')
+    second = rival.create_publisher(Float64MultiArray, 'commands', DRIVE)
+    held = robot.wait_for_rung(ControllerState.HOLD, '"/rival" may command the robot on /commands')
+    assert not np.any(held.velocity)
+    wait_for_text(robot, 'controller: commands', b'\2', '2 nodes command the robot on /commands')
+    rival.destroy_publisher(second)
+    robot.wait_for_rung(ControllerState.TRACK)
+    rival.destroy_node()
     assert graph.end(process) == 0
     assert_limits_held(robot.states)
     assert_commands_are_continuous(robot.velocities)

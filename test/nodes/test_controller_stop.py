@@ -79,8 +79,12 @@ def test_a_stop_is_latched_in_every_state_of_the_lifecycle_until_a_reset(begin: 
     # Joint states have only just begun to come: until they have settled, a reset is refused.
     graph.wait_for(
         lambda: reset(robot, 'the hand is gone, says A. Person').success, 5.0, 'the reset')
-    robot.wait_for_rung(ControllerState.TRACK)
+    robot.wait_for_rung(ControllerState.HOLD, 'set a goal again')
     assert not robot.states[-1].stopped
+    robot.wait_for_count('refused_old_goal')
+    assert not any(any(command.data) for command in robot.velocities), 'a reset moves nothing'
+    robot.goal = 'second'
+    robot.wait_for_rung(ControllerState.TRACK)
     graph.wait_for(
         lambda: robot.diagnostic('controller: emergency_stop').level == b'\0', 3.0, 'OK again')
 

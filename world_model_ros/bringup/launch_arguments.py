@@ -45,7 +45,10 @@ class Argument:
 _BUNDLE = 'Folder of the model bundle.'
 
 ROBOT = {
-    'bundle': Argument(None, _BUNDLE),
+    'nodes': Argument(
+        'both', 'What to start here; the other node may run on another machine.',
+        ('both', 'controller', 'world_model')),
+    'bundle': Argument('', f'{_BUNDLE[:-1]}; world_model needs it.'),
     'parameters': Argument(
         None, 'YAML file of your robot; begin with config/robot_template.yaml.'),
     'robot_description_file': Argument(
@@ -64,6 +67,9 @@ ROBOT = {
         'joint_trajectory_controller/joint_trajectory',
         'Where trajectories go, with command_interface: trajectory.'),
     'cmd_vel': Argument('cmd_vel', 'Where twists go, with command_interface: twist.'),
+    'dry_run': Argument(
+        'false', 'Send all commands to names below controller/dry_run, where no drive listens: '
+        'nothing moves, whatever command_interface is.', ('true', 'false')),
     'use_sim_time': Argument('false', 'Follow /clock: for simulators and bags.'),
     'autostart': Argument(
         'true', 'Configure and activate; false leaves that to a lifecycle manager.'),
@@ -118,13 +124,15 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
     Raises ``ValueError`` for cameras that are not given as "NAME:=TOPIC".
     """
+    dry = given['dry_run'] == 'true'
+    commands = {name: f'controller/dry_run/{name}' if dry else given[name]
+                for name in ('commands', 'joint_trajectory', 'cmd_vel')}
     cameras = {image_topic(name): topic for name, topic in _cameras(given['cameras']).items()}
     return {
         'controller': {
             'proposal': 'world_model/proposal', 'model_info': 'world_model/model_info',
-            'heartbeat': 'world_model/heartbeat',
-            **{name: given[name] for name in (
-                'joint_states', 'commands', 'joint_trajectory', 'cmd_vel')}},
+            'heartbeat': 'world_model/heartbeat', 'joint_states': given['joint_states'],
+            **commands},
         'world_model': {
             'image': given['image'], 'image/compressed': f'{given["image"]}/compressed',
             **cameras, **{name: given[name] for name in ('joint_states', 'pose', 'goal_image')},

@@ -11,16 +11,16 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What a robot's YAML says, before a node runs with it.
+"""What a robot's parameters say, for the controller that is to drive it and for `wmros doctor`.
 
 ROS ignores a parameter of an unknown name in silence, and a section whose key does not match a
-node's name as well; so `wmros doctor` reads the file as ROS does and says what a node would get.
-What the parameters mean is defined where the controller reads them
-(``nodes/controller_parameters.py``); a test holds the two together.
+node's name as well. So a limit with a typing error, which the robot would not have, is refused
+here, and the doctor reads the file as ROS does and says what a node would get.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,13 +37,28 @@ Parameters = Mapping[str, Any]
 """Parameters of one node by their full names, `joint_limits.elbow.max_velocity`."""
 
 
+INTERFACES = ('trajectory', 'velocity', 'twist')
+"""Values of command_interface, the default first."""
+
+LIMITS = ('joint_limits.', 'twist_limits.')
+"""What the names of parameters that are limits begin with."""
+
+_POSITION_LIMITS, _MOTION_LIMITS = (
+    {'lower': 'min_position', 'upper': 'max_position'},
+    {'velocity': 'max_velocity', 'acceleration': 'max_acceleration'})
+
+
 class RobotFileError(ValueError):
-    """A file that is no ROS parameter file, or that says nothing for a node."""
+    """A file that is no ROS parameter file, or parameters that make no safe robot."""
 
 
 @dataclass(frozen=True)
 class Robot:
-    """How a robot is commanded, by which joints it is known, and what it may do."""
+    """How a robot is commanded, by which joints it is known, and what it may do.
+
+    ``joints`` are those whose state must be fresh; for joint commands they are also what is driven.
+    ``frame`` is the one that twists must be in; empty leaves it to the model.
+    """
 
     interface: str
     joints: tuple[str, ...]
@@ -80,17 +95,34 @@ def read_parameters(file: Path, node: str) -> dict[str, Any]:
 
 
 def read_robot(parameters: Parameters) -> Robot:
-    """Return what a controller with these parameters drives; raises ValueError as it would."""
+    """Return what a controller with these parameters drives; raises ValueError if nothing safe."""
     joints = _names(parameters, 'joints')
-    interface = str(parameters.get('command_interface', 'velocity'))
-    if interface == 'twist':
-        axes = _names(parameters, 'twist_axes')
-        limits = twist_limits(
-            axes, {axis: _limits(parameters, f'twist_limits.{axis}') for axis in axes})
-    else:
-        limits = tighter(joints, limits_from_urdf(_description(parameters), joints), {
-            joint: _limits(parameters, f'joint_limits.{joint}') for joint in joints})
+    interface = str(parameters.get('command_interface', INTERFACES[0]))
+    if interface not in INTERFACES:
+        raise RobotFileError(
+            f'command_interface is "{interface}": set it to {", ".join(INTERFACES[:-1])} or '
+            f'{INTERFACES[-1]}')
+    driven = _names(parameters, 'twist_axes') if interface == 'twist' else joints
+    if interface == 'twist' and not joints:
+        raise RobotFileError(
+            'no joints are named: set the parameter joints to those whose state shows that the '
+            'robot is alive')
+    places = limit_names(interface, driven)
+    given = {name: _limits(parameters, names) for name, names in places.items()}
+    limits = twist_limits(driven, given) if interface == 'twist' else tighter(
+        driven, limits_from_urdf(_description(parameters), driven), given)
+    _refuse_unknown_limits(parameters, [
+        name for names in places.values() for name in names.values()])
     return Robot(interface, joints, str(parameters.get('twist_frame', '')), limits)
+
+
+def limit_names(interface: str, driven: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return joint or axis -> field of JointLimits -> the parameter that holds it."""
+    prefix, fields = (
+        (LIMITS[1], _MOTION_LIMITS) if interface == 'twist'
+        else (LIMITS[0], {**_POSITION_LIMITS, **_MOTION_LIMITS}))
+    return {name: {field: f'{prefix}{name}.{limit}' for field, limit in fields.items()}
+            for name in driven}
 
 
 def find(address: str) -> Path:
@@ -130,17 +162,25 @@ def _names(parameters: Parameters, name: str) -> tuple[str, ...]:
     return tuple(str(item) for item in given if item)
 
 
-def _limits(parameters: Parameters, place: str) -> JointLimits:
+def _refuse_unknown_limits(parameters: Parameters, known: Sequence[str]) -> None:
+    for name in parameters:
+        if name.startswith(LIMITS) and name not in known:
+            alike = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise RobotFileError(
+                f'{name} is no limit of anything that is driven: correct it'
+                + (f', perhaps to {alike[0]}, or remove it' if alike else ' or remove it'))
+
+
+def _limits(parameters: Parameters, names: Mapping[str, str]) -> JointLimits:
     given = {}
-    for ours, name in (('lower', 'min_position'), ('upper', 'max_position'),
-                       ('velocity', 'max_velocity'), ('acceleration', 'max_acceleration')):
-        value = parameters.get(f'{place}.{name}')
+    for field, name in names.items():
+        value = parameters.get(name)
         if value is None:
             continue
         # rclpy refuses an integer where a floating-point number is declared.
         if not isinstance(value, float):
-            raise RobotFileError(f'{place}.{name} is {value!r}: write a number with a point in it')
-        given[ours] = value
+            raise RobotFileError(f'{name} is {value!r}: write a number with a point in it')
+        given[field] = value
     return JointLimits(**given)
 
 

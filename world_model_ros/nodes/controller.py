@@ -30,7 +30,7 @@ from functools import partial
 from typing import Any
 
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from sensor_msgs.msg import JointState
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Heartbeat, ModelInfo
@@ -41,6 +41,7 @@ from world_model_ros.nodes import commands, controller_parameters
 from world_model_ros.nodes.border import BorderError
 from world_model_ros.nodes.controller_diagnostics import ControllerMonitor, Wiring
 from world_model_ros.nodes.controller_messages import to_contract, to_proposal, to_state
+from world_model_ros.nodes.controller_rivals import Rivals
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.emergency_record import StopRecord, stop_file_of
 from world_model_ros.nodes.inbox import Inbox
@@ -53,6 +54,7 @@ _LOG_PERIOD = 2.0  # s between log lines about the same thing
 _READ_PER_TICK = 20  # messages of a topic: 2,000 per second at 100 Hz, in at most 2 ms per tick
 _KEPT = 100  # messages of a topic that wait to be read
 _RECORD_PAUSE = 0.01  # s between ticks while a disk takes its time to store a stop
+_LOOK_PERIOD = 0.1  # s between looks at who else is on the topics
 _DIAGNOSTICS_SPACING = 0.1  # s: changes are reported at once, but not more often than this
 
 
@@ -84,19 +86,23 @@ class ControllerNode(ManagedNode):
 
     def configure(self) -> None:
         """Read limits and parameters, and begin to listen; raise if they make no safe robot."""
-        robot = controller_parameters.read(self)
+        given = controller_parameters.read(self)
+        robot, period = given.robot, given.settings.period
         control = SafetyController(
-            robot.limits, robot.settings, self._emergency, robot.joints, robot.frame)
+            robot.limits, given.settings, self._emergency, robot.joints, robot.frame)
         self._control, self._setpoint = control, None
-        self._monitor = ControllerMonitor(robot.settings.period, run_first(robot.priority))
+        self._monitor = ControllerMonitor(period, run_first(given.priority))
         self._commands = commands.INTERFACES[robot.interface](self, control)
+        self._looked = 0.0
         self._states = self.create_publisher(ControllerState, '~/state', SETPOINT)
         self._logged: dict[str, float] = {}
         self._dropped: dict[str, int] = {}
         self._listen()
+        self._rivals = Rivals(self, self._commands.publisher.topic_name, *(
+            self._inboxes[topic][0].subscription.topic_name for topic in ('proposal', 'heartbeat')))
         # Steady time: neither a jump of the clock nor a paused simulation stops the ticks.
         timer = self.create_timer(
-            robot.settings.period, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            period, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._owned += [
             partial(self.destroy_timer, timer),
             partial(self.destroy_publisher, self._commands.publisher),
@@ -108,19 +114,11 @@ class ControllerNode(ManagedNode):
         settle_memory()
 
     def _listen(self) -> None:
-        heartbeat_events = SubscriptionEventCallbacks(
-            deadline=lambda event: self._monitor.counts.add(
-                'heartbeat_deadlines_missed', max(event.total_count_change, 0)),
-            incompatible_qos=lambda _: self._note_refusal(
-                'heartbeat', 'a heartbeat is published without a deadline of 0.2 s or less, '
-                'reliably, and so can not be heard: correct the quality of service of its '
-                'publisher'))
         self._inboxes: dict[str, tuple[Inbox[Any], Callable[[Any], None]]] = {
             'model_info': (
                 Inbox(self, ModelInfo, 'model_info', LATCHED, _KEPT), self._on_model_info),
             'heartbeat': (
-                Inbox(self, Heartbeat, 'heartbeat', HEARTBEAT, _KEPT, heartbeat_events),
-                self._on_heartbeat),
+                self._hear_heartbeats(), self._on_heartbeat),
             'joint_states': (
                 Inbox(self, JointState, 'joint_states', JOINTS, _KEPT), self._on_joint_state),
             'proposal': (
@@ -128,6 +126,19 @@ class ControllerNode(ManagedNode):
         self._owned = [
             partial(self.destroy_subscription, inbox.subscription)
             for inbox, _ in self._inboxes.values()]
+
+    def _hear_heartbeats(self) -> Inbox[Heartbeat]:
+        inbox = partial(Inbox, self, Heartbeat, 'heartbeat', HEARTBEAT, _KEPT)
+        events = partial(
+            SubscriptionEventCallbacks, incompatible_qos=lambda _: self._note_refusal(
+                'heartbeat', 'a heartbeat is published without a deadline of 0.2 s or less, '
+                'reliably, and so can not be heard: correct the quality of service of its '
+                'publisher'))
+        try:
+            return inbox(events(deadline=lambda event: self._monitor.counts.add(
+                'heartbeat_deadlines_missed', max(event.total_count_change, 0))))
+        except UnsupportedEventTypeError:  # rmw_zenoh: silence shows all the same, by the clock
+            return inbox(events())
 
     def activate(self) -> None:
         """Let proposals move the robot, from rest and from where it is."""
@@ -137,29 +148,29 @@ class ControllerNode(ManagedNode):
         self._active = True
 
     def deactivate(self) -> None:
-        """Refuse proposals and begin to brake."""
-        # The timer goes on until the robot is at rest; see _tick.
+        """Refuse proposals, come to rest and send the last command: then nothing moves it."""
         self._active = False
         self._trusted.disable()
+        self._come_to_rest()
 
     def cleanup(self) -> None:
-        """Come to rest, send the last command and let go of everything."""
-        self.deactivate()
-        self._come_to_rest()
+        """Let go of everything, at rest."""
         for destroy in self._owned:
             destroy()
         self._owned = []
         self._control, self._setpoint = None, None
 
     def _come_to_rest(self) -> None:
-        """Brake and say so, without the timer: this is the way out, when nothing else runs."""
+        """Brake and say so, without the timer: who deactivates it waits for that."""
         control = self._trusted
         # Twice and a bit: ticks on a busy machine come late. Then the last command has to do.
         deadline = time.monotonic() + 2.0 * control.limits.stopping_time() + 0.5
+        self._on_timer()
         while not control.standing and time.monotonic() < deadline:
-            self._on_timer()
             time.sleep(control.settings.period)
+            self._on_timer()
         if not self._silent:
+            self._silent = True
             self._commands.rest(self._now())
         commands.flush(self._commands.publisher)
         commands.flush(self._states)
@@ -193,7 +204,9 @@ class ControllerNode(ManagedNode):
             response.message = f'not reset: {problem}'
             self.get_logger().warning(response.message)
         else:
-            response.message = 'reset; the robot moves when a new plan comes'
+            response.message = (
+                'reset; the robot moves when a goal is set again, or after deactivation and '
+                'activation')
             if left := self._record.delete():
                 response.message += f'; after a restart it will be stopped again: {left}'
             self.get_logger().warning(f'emergency stop "{was}" is reset: {reason}')
@@ -260,8 +273,9 @@ class ControllerNode(ManagedNode):
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
         self._monitor.heartbeats.tick(time.monotonic())
-        problem = self._trusted.pulse.hear(
-            heartbeat.activity, heartbeat.text, time.monotonic_ns())
+        problem = self._trusted.hear(
+            heartbeat.model_digest, heartbeat.activity, heartbeat.text, self._now(),
+            time.monotonic_ns())
         if problem:
             self._note_refusal('heartbeat', f'heartbeat refused: {problem}')
 
@@ -289,15 +303,16 @@ class ControllerNode(ManagedNode):
     # Ticks
 
     def _on_timer(self) -> None:
-        control, before = self._trusted, self._setpoint
-        self._monitor.tick(time.monotonic())
-        self._read()
-        control.note_listeners(self._commands.publisher.get_subscription_count())
-        now = self._now()
+        control, before, now = self._trusted, self._setpoint, 0
         try:
+            self._monitor.tick(time.monotonic())
+            self._read()
+            self._look_around()
+            now = self._now()
             setpoint = control.step(now, time.monotonic_ns())
         except Exception as error:  # whatever it is, the robot must not go on with an old velocity
             self._report(error)
+            now = now or time.time_ns()
             setpoint = control.brake(f'{type(error).__name__}: {error}')
         self._setpoint = setpoint
         try:
@@ -310,6 +325,16 @@ class ControllerNode(ManagedNode):
                 self._report_now()
         except Exception as error:  # what is said about a setpoint must not cost the next one
             self._report(error)
+
+    def _look_around(self) -> None:
+        """See who listens to the commands, and now and then who else sends some, or plans."""
+        control, now = self._trusted, time.monotonic()
+        control.note_listeners(self._commands.publisher.get_subscription_count())
+        if now - self._looked >= _LOOK_PERIOD:
+            self._looked = now
+            control.note_rivals(
+                self._rivals.proposing(self._monitor.heartbeats.hertz(now)),
+                self._rivals.commanding())
 
     def _publish(self, setpoint: Setpoint, now: int) -> None:
         control, silent = self._trusted, self._silent

@@ -51,7 +51,7 @@ def to_proposal(message: ActionProposal) -> Proposal:
         stamp=to_nanoseconds(message.header.stamp), plan_id=message.plan_id,
         model_digest=message.model_digest, kind=message.kind, names=tuple(message.names),
         step_duration=message.step_duration, shape=tuple(map(int, message.values.shape)),
-        data=np.frombuffer(message.values.data, np.float32))
+        data=np.frombuffer(message.values.data, np.float32), goal_id=message.goal_id)
 
 
 def to_state(control: SafetyController, setpoint: Setpoint, now: int) -> ControllerState:

@@ -19,40 +19,35 @@ All of them are read when the node is configured.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import numpy as np
-from ament_index_python.packages import get_package_share_directory
-
-from world_model_ros.control import (
-    TWIST_AXES,
-    JointLimits,
-    Limits,
-    Settings,
-    limits_from_urdf,
-    tighter,
-    twist_limits,
-)
+from world_model_ros.bringup.robot_file import INTERFACES, LIMITS, Robot, limit_names, read_robot
+from world_model_ros.control import TWIST_AXES, Settings
 from world_model_ros.nodes import parameters
 from world_model_ros.nodes.process import ManagedNode
-from world_model_ros.resources import resource
 
-INTERFACES = ('velocity', 'trajectory', 'twist')
+_ROBOT = ('command_interface', 'joints', 'robot_description', 'robot_description_file',
+          'twist_axes', 'twist_frame')
+_HINT = 'Infinite: that of the URDF. The tighter one wins.'
+_LIMITS = {
+    'lower': (-math.inf, f'Lowest position [rad or m]. {_HINT}'),
+    'upper': (math.inf, f'Highest position [rad or m]. {_HINT}'),
+    'velocity': (math.inf, f'Highest speed [rad/s or m/s]. {_HINT}'),
+    'acceleration': (math.inf, 'Highest acceleration [rad/s^2 or m/s^2]; needed, a URDF has none.'),
+}
+_TWIST_LIMITS = {
+    'velocity': (math.inf, 'Highest speed [m/s or rad/s]; needed.'),
+    'acceleration': (math.inf, 'Highest acceleration [m/s^2 or rad/s^2]; needed.'),
+}
 
 
 @dataclass(frozen=True)
-class Robot:
-    """What the parameters say: how the robot is commanded, and what it may do.
+class Given:
+    """What the parameters say: the robot, and how this node is to drive it."""
 
-    ``joints`` are those whose state must be fresh; for joint commands they are also what is driven.
-    ``frame`` is the one that twists must be in; empty leaves it to the model.
-    """
-
-    interface: str
-    joints: tuple[str, ...]
-    frame: str
-    limits: Limits
+    robot: Robot
     settings: Settings
     priority: int
 
@@ -60,9 +55,10 @@ class Robot:
 def declare(node: ManagedNode) -> None:
     """Declare all parameters but the limits, whose names follow from the joints."""
     declare = node.declare_parameter
-    declare('command_interface', 'velocity', parameters.text(
-        'What the robot is sent: "velocity" (Float64MultiArray on commands), "trajectory" '
-        '(JointTrajectory on joint_trajectory) or "twist" (TwistStamped on cmd_vel).'))
+    declare('command_interface', INTERFACES[0], parameters.text(
+        'What the robot is sent: "trajectory" (JointTrajectory on joint_trajectory; each one ends '
+        'at rest), "velocity" (Float64MultiArray on commands) or "twist" (TwistStamped on '
+        'cmd_vel). The last two need a drive that stops by itself when commands cease.'))
     declare('joints', [''], parameters.text(
         'Joints to drive, in the order in which commands name them. For twists: joints whose fresh '
         'state shows that the robot is alive, such as the wheels of a base.'))
@@ -93,83 +89,42 @@ def declare(node: ManagedNode) -> None:
     node.refuse_late_changes()
 
 
-def read(node: ManagedNode) -> Robot:
+def read(node: ManagedNode) -> Given:
     """Return what the parameters say; raise ValueError if they make no safe robot."""
-    interface = str(node.get_parameter('command_interface').value)
-    if interface not in INTERFACES:
-        raise ValueError(
-            f'command_interface is "{interface}": set it to {", ".join(INTERFACES[:-1])} or '
-            f'{INTERFACES[-1]}')
-    joints = tuple(joint for joint in node.get_parameter('joints').value if joint)
-    if interface == 'twist':
-        if not joints:
-            raise ValueError(
-                'no joints are named: set the parameter joints to those whose state shows that the '
-                'robot is alive')
-        axes = [axis for axis in node.get_parameter('twist_axes').value if axis]
-        limits = twist_limits(axes, {axis: _axis_limits(node, axis) for axis in axes})
-    else:
-        yaml = {joint: _joint_limits(node, joint) for joint in joints}
-        limits = tighter(joints, limits_from_urdf(_robot_description(node), joints), yaml)
-    return Robot(
-        interface=interface, joints=joints, frame=str(node.get_parameter('twist_frame').value),
-        limits=limits, settings=Settings(
+    robot = read_robot(_given(node))
+    _declare_limits(node, robot)
+    return Given(
+        robot=robot, settings=Settings(
             period=1.0 / _number(node, 'control_rate'),
             late_after=_number(node, 'late_after'),
             finish_duration=_number(node, 'finish_duration'),
             joint_state_timeout=_number(node, 'joint_state_timeout'),
             following_tolerance=_number(node, 'following_tolerance'),
-            closes_position_loop=interface == 'trajectory'),
+            closes_position_loop=robot.interface == 'trajectory'),
         priority=int(node.get_parameter('thread_priority').value))
 
 
-def _robot_description(node: ManagedNode) -> str:
-    urdf = str(node.get_parameter('robot_description').value)
-    if urdf:
-        return urdf
-    address = str(node.get_parameter('robot_description_file').value)
-    if not address:
-        raise ValueError('no robot description: set robot_description or robot_description_file')
-    return _find(address).read_text(encoding='utf-8')
+def _given(node: ManagedNode) -> dict[str, Any]:
+    """Return the robot's parameters by name, and each limit that anybody gave, declared or not."""
+    # rclpy keeps what it was given and nobody declared to itself.
+    limits = {name: parameter.value for name, parameter in node._parameter_overrides.items()
+              if name.startswith(LIMITS)}
+    for prefix in LIMITS:
+        for rest, parameter in node.get_parameters_by_prefix(prefix.rstrip('.')).items():
+            limits[f'{prefix}{rest}'] = parameter.value
+    return {**{name: node.get_parameter(name).value for name in _ROBOT},
+            **{name: value for name, value in limits.items() if value not in (math.inf, -math.inf)}}
 
 
-def _joint_limits(node: ManagedNode, joint: str) -> JointLimits:
-    place, hint = f'joint_limits.{joint}', 'Infinite: that of the URDF. The tighter one wins.'
-    return JointLimits(
-        lower=_limit(node, f'{place}.min_position', -np.inf, f'Lowest position [rad or m]. {hint}'),
-        upper=_limit(node, f'{place}.max_position', np.inf, f'Highest position [rad or m]. {hint}'),
-        velocity=_limit(
-            node, f'{place}.max_velocity', np.inf, f'Highest speed [rad/s or m/s]. {hint}'),
-        acceleration=_limit(
-            node, f'{place}.max_acceleration', np.inf,
-            'Highest acceleration [rad/s^2 or m/s^2]; needed, a URDF has none.'))
-
-
-def _axis_limits(node: ManagedNode, axis: str) -> JointLimits:
-    place = f'twist_limits.{axis}'
-    return JointLimits(
-        velocity=_limit(
-            node, f'{place}.max_velocity', np.inf, 'Highest speed [m/s or rad/s]; needed.'),
-        acceleration=_limit(
-            node, f'{place}.max_acceleration', np.inf,
-            'Highest acceleration [m/s^2 or rad/s^2]; needed.'))
-
-
-def _limit(node: ManagedNode, name: str, unlimited: float, description: str) -> float:
-    if not node.has_parameter(name):
-        node.declare_parameter(name, unlimited, parameters.text(description))
-    return _number(node, name)
+def _declare_limits(node: ManagedNode, robot: Robot) -> None:
+    """Declare those that a robot has, so that they can be listed, described and changed."""
+    told = _TWIST_LIMITS if robot.limits.twist else _LIMITS
+    for names in limit_names(robot.interface, robot.limits.names).values():
+        for field, name in names.items():
+            if not node.has_parameter(name):
+                unlimited, description = told[field]
+                node.declare_parameter(name, unlimited, parameters.text(description))
 
 
 def _number(node: ManagedNode, name: str) -> float:
     return float(node.get_parameter(name).value)
-
-
-def _find(address: str) -> Path:
-    """Return the file that a path or a package:// address means."""
-    if not address.startswith('package://'):
-        return Path(address)
-    package, _, relative = address.removeprefix('package://').partition('/')
-    if package == 'world_model_ros':
-        return resource(relative)
-    return Path(get_package_share_directory(package)) / relative

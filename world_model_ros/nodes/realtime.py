@@ -45,5 +45,6 @@ def run_first(priority: int) -> str:
 
 def settle_memory() -> None:
     """Exempt what exists now from garbage collection: collections become short."""
+    gc.unfreeze()  # what an earlier call exempted may be garbage by now
     gc.collect()
     gc.freeze()
