@@ -225,7 +225,8 @@ def _robot(controller: Parameters, report: Report) -> Robot | None:
     except (ValueError, FileNotFoundError) as error:
         report.findings.append(Finding(
             Grade.UNFIT, 'controller', f'its parameters make no robot: {error}',
-            "correct the robot's YAML; the controller can not be configured with it"))
+            "correct the robot's YAML or what is given beside it: the controller can not be "
+            'configured with these parameters'))
         return None
     limits = robot.limits
     report.sections.append(Section(f'Robot, driven by {robot.interface}', tuple(
