@@ -27,6 +27,13 @@ time from the last thing seen to standstill is bounded by
 
 whatever dies. A robot that begins to brake forgets its plan: leftovers never play after a pause.
 
+Whom setpoints go to decides what is sent at rest. Velocities and twists go out at every tick, since
+those who take them do not know by themselves that they should stand: a forward command controller
+repeats its last command for ever, and a base only stops when commands end. A robot that closes the
+loop on position holds by itself, and what it hears while no plan is followed could only be wrong:
+a position from before it was switched off, or one that interrupts somebody else's motion. It is
+sent setpoints from the first plan on until it has come to rest, and nothing then.
+
 No clock is read in here. ``now`` and stamps are nanoseconds of the ROS clock, ``steady`` those of a
 clock that only runs forward; see :mod:`~world_model_ros.control.clock`.
 """
@@ -35,12 +42,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from world_model_ros.control.clock import ControlClock
+from world_model_ros.control.clock import ControlClock, Tick
 from world_model_ros.control.goals import HeldGoals
 from world_model_ros.control.heartbeat import ModelPulse
 from world_model_ros.control.ladder import Cause, Rung, Setpoint, Settings
 from world_model_ros.control.limits import Limits, Vector
-from world_model_ros.control.motion import Motion, advance, follow, toward
+from world_model_ros.control.motion import Motion, advance, brake, follow, toward
 from world_model_ros.control.proposal import (
     Chunk,
     Contract,
@@ -60,6 +67,9 @@ SETTLING = 5.0
 # A setpoint may travel this part of following_tolerance while the robot reports the very same
 # position: reports that do not change at all are no measurements.
 FROZEN_PART = 0.5
+# A robot that is sent velocities is sent none for so long after activation while it is not seen: it
+# may still move, and to brake it inside its limits takes to know how fast. Then it is zero.
+UNSEEN = 0.25  # s
 
 
 class SafetyController:
@@ -98,6 +108,9 @@ class SafetyController:
         self._enabled = False
         self._mismatch = ''
         self._motion: Motion | None = None
+        self._commanding = False  # whether a robot that holds by itself is on its way by our plans
+        self._unseen = 0.0  # s since activation without a robot that is seen
+        self._turning = False  # whether it brakes in a frame that the announced model does not use
         self._listeners: int | None = None  # to the commands; None: not told
         self._rivals: Cause | None = None  # others that propose
         self._intruders: Cause | None = None  # others that command
@@ -136,7 +149,8 @@ class SafetyController:
         self.refused = Counters(*(reason.value for reason in Reason))
         self._refusal = ''
         if self.standing:  # otherwise it is still braking, and goes on from there
-            self._motion = None
+            self._motion, self._commanding = None, False
+        self._unseen = 0.0
         self._travelled[:] = self._unanswered[:] = 0.0
         self._goals.free()
         self._begin_anew(now, None)
@@ -159,6 +173,7 @@ class SafetyController:
         if not self.standing:
             return 'the robot is still braking: call again when it stands'
         self.emergency.reset()
+        self._motion, self._commanding = self._anchor(), False
         self._travelled[:] = self._unanswered[:] = 0.0
         self._begin_anew(now, None)
         return ''
@@ -206,6 +221,10 @@ class SafetyController:
         """
         if self.contract is None or contract.digest != self.contract.digest:
             self._forget(_WAITING)
+        if self.contract is not None and contract.frame != self.contract.frame:
+            # Numbers of one frame must not run on into those of another. Joints have no frame, and
+            # all kinds of actions are velocities of the same joints or axes by now.
+            self._turning = not self.standing
         self.contract = contract
         self._mismatch = mismatch(contract, self.limits, self._frame)
         return self._mismatch
@@ -219,8 +238,9 @@ class SafetyController:
         now: int,
     ) -> str:
         """Take a joint state (see :meth:`RobotState.observe`); return why it is refused, or ''."""
+        before = self.robot.position
         problem = self.robot.observe(stamp, names, position, velocity, now)
-        if not problem:
+        if not problem and self.robot.position is not before:  # not of other joints alone
             changed = self.robot.changed
             # Which axis of a twist a joint moves is not known here: any of them will do.
             moved = np.any(changed) if self.limits.twist else changed
@@ -262,19 +282,24 @@ class SafetyController:
             if tick.break_.code == 'clock_jump':
                 self.robot.forget()
             self._begin_anew(now, tick.break_)
+        dt = self._catch_up(tick)
         if self.emergency.latched:
             self._goals.hold_pursued()
         rung, cause = self._climb(now)
         if rung >= Rung.DECELERATE:
             self._forget(cause if cause.code in _LATENESS else self._idle)
-        self._move(now, tick.dt)
+        self._move(now, dt)
+        self._turning = self._turning and not self.standing
+        due = self._due(now)
         if self._motion is None:
-            return Setpoint(None, np.zeros(len(self.limits.names)), Rung.HOLD, cause)
+            return Setpoint(None, np.zeros(len(self.limits.names)), Rung.HOLD, cause, due=due)
         position = None if self.limits.twist else self._motion.position
         velocity = self._motion.velocity
         if self._chunk is None:
-            return Setpoint(position, velocity, Rung.HOLD if self.standing else rung, cause)
-        return Setpoint(position, velocity, rung, cause, self._chunk.plan_id, self._chunk.stamp)
+            rung = Rung.HOLD if self.standing else rung
+            return Setpoint(position, velocity, rung, cause, due=due)
+        return Setpoint(
+            position, velocity, rung, cause, self._chunk.plan_id, self._chunk.stamp, due)
 
     def brake(self, why: str) -> Setpoint:
         """Return the setpoint of a tick whose :meth:`step` failed: on the way to rest, no more."""
@@ -290,7 +315,8 @@ class SafetyController:
         )
         position = None if limits.twist else self._motion.position
         rung = Rung.HOLD if self.standing else Rung.DECELERATE
-        return Setpoint(position, self._motion.velocity, rung, cause)
+        due = self._commanding or not settings.closes_position_loop
+        return Setpoint(position, self._motion.velocity, rung, cause, due=due)
 
     def _climb(self, now: int) -> tuple[Rung, Cause]:
         """Return the best rung that is safe at ``now``, DECELERATE standing for HOLD as well."""
@@ -334,6 +360,7 @@ class SafetyController:
             or self._pushed()
             or self._misfit()
             or self.pulse.failure(self._steady)
+            or self._moved_by_others()
             or (self._rivals if self._chunk is None and self.standing else None)
         )
 
@@ -371,7 +398,15 @@ class SafetyController:
     def _misfit(self) -> Cause | None:
         if self.contract is None:
             return Cause('no_model', Level.WARN, 'no model is announced: activate world_model')
-        return Cause('mismatch', Level.ERROR, self._mismatch) if self._mismatch else None
+        if self._mismatch:
+            return Cause('mismatch', Level.ERROR, self._mismatch)
+        return _TURNING if self._turning else None
+
+    def _moved_by_others(self) -> Cause | None:
+        """Return a cause if a robot that holds by itself moves and this is not why."""
+        if self._commanding or not self.settings.closes_position_loop:
+            return None
+        return _MOVED if np.any(self.robot.velocity) else None
 
     def _furthest(self) -> str:
         """Return the joint that is furthest from its setpoint beyond the tolerance, or ''."""
@@ -420,12 +455,53 @@ class SafetyController:
         self._chunk = None
         self._idle = cause
 
+    def _catch_up(self, tick: Tick) -> float:
+        """Return the seconds to move on by, once the setpoint is where the robot is by now.
+
+        A robot that closes the loop on position has gone on along the last trajectory while this
+        process was late, and that brakes. Where it came to rest, the plan is over.
+        """
+        if not self.settings.closes_position_loop or self._motion is None or tick.late == 0.0:
+            return tick.dt
+        before, self._motion = self._motion, brake(self._motion, self.limits, tick.late)
+        self._travelled += self._motion.position - before.position
+        if np.any(before.velocity) and self.standing:
+            self._forget(_STALLED)
+        return min(tick.dt, self.settings.period)
+
+    def _due(self, now: int) -> bool:
+        """Return whether the robot is to be sent this tick's setpoint."""
+        if not self.settings.closes_position_loop:
+            if self._motion is not None or self.limits.twist:
+                return True
+            self._unseen += self.settings.period
+            return self._unseen > UNSEEN
+        due = self._commanding
+        if self._standing is not None:
+            # Nobody knows whether the robot's own clock stands as well. By its own clock it brakes.
+            due = self._commanding = False
+        elif self.standing and self._chunk is None and self._arrived(now):
+            self._commanding = False  # this is the last one
+        return due
+
+    def _arrived(self, now: int) -> bool:
+        """Return whether the robot stands at its setpoint, or nobody can tell."""
+        problem = self.robot.problem(now)
+        if problem is not None and problem.code in ('no_joint_state', 'stale_joint_state'):
+            return True
+        return not self._furthest() and not np.any(self.robot.velocity)
+
     def _move(self, now: int, dt: float) -> None:
         """Move the setpoint by one period toward what the chunk wants, or toward rest."""
         settings, limits = self.settings, self.limits
         seen = self._blindness(now) is None
-        if seen and (self._motion is None or (self.standing and self._furthest())):
+        idle = settings.closes_position_loop and not self._commanding
+        if seen and self._motion is None and not settings.closes_position_loop:
+            self._motion = self._anchor(moving=True)
+        elif seen and self.standing and (idle or self._furthest()):
+            # Idle: it may have been moved since it was last sent anything, or switched off and on.
             self._motion = self._anchor()
+        self._commanding = self._commanding or (idle and self._chunk is not None)
         if self._motion is None:
             return
         measured = self._motion.position
@@ -438,12 +514,18 @@ class SafetyController:
         )
         self._travelled += self._motion.velocity * dt
 
-    def _anchor(self) -> Motion:
-        """Return rest where the robot is: only here, and only at rest, may the position jump."""
-        rest = np.zeros(len(self.limits.names))
-        if self.limits.twist or self.robot.position is None:
+    def _anchor(self, *, moving: bool = False) -> Motion:
+        """Return rest where the robot is: only here, and only at rest, may the position jump.
+
+        With ``moving`` it is as fast as the robot, which somebody else has left in motion: a
+        controller that died, say. It is braked from there.
+        """
+        limits = self.limits
+        rest = np.zeros(len(limits.names))
+        if limits.twist or self.robot.position is None:
             return Motion(rest, rest)
-        return Motion(np.clip(self.robot.position, self.limits.lower, self.limits.upper), rest)
+        speed = np.clip(self.robot.velocity, -limits.velocity, limits.velocity)
+        return Motion(self.robot.position, speed if moving else rest)
 
     def _wanted(self, now: int) -> Vector:
         """Return the velocity [J] that the chunk asks for at ``now``; zero without a chunk."""
@@ -466,6 +548,19 @@ _UNHEARD = Cause(
     'no_listener', Level.WARN,
     "nobody listens to the commands: start the robot's controller (ros2_control), or remap the "
     'command topic to it',
+)
+_STALLED = Cause(
+    'stalled', Level.WARN,
+    'this process stood still for so long that the robot came to rest: waiting for a new plan',
+)
+_TURNING = Cause(
+    'other_frame', Level.OK,
+    'the model that is announced now moves in another frame: it is followed once the robot stands',
+)
+_MOVED = Cause(
+    'moved_by_others', Level.WARN,
+    'the robot moves, and not by this controller: another one, or a hand, moves it; plans are '
+    'followed once it stands',
 )
 _DEACTIVATED = Cause('deactivated', Level.OK, 'the controller is not active')
 _LATENESS = ('plan_ended', 'proposals_stopped')
