@@ -14,11 +14,13 @@
 """The simulator as a real process on real DDS: a robot's topics, and a robot's manners."""
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from builtin_interfaces.msg import Duration
 from dds import Graph, values
 from geometry_msgs.msg import PointStamped
@@ -28,7 +30,10 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from world_model_ros.cli.demo import free_domain
+from world_model_ros.monitor import Level
 from world_model_ros.nodes.convert import to_nanoseconds
+from world_model_ros.nodes.simulator import SimulatorNode, _View
 from world_model_ros.simulation import ArmSimulation
 
 VELOCITY = 'velocity_controller/commands'
@@ -193,3 +198,32 @@ def test_a_deactivated_simulator_publishes_nothing_and_goes_on_where_it_was(
     assert graph.transition('simulator', Transition.TRANSITION_ACTIVATE)
     graph.wait_for(lambda: len(joints) > count + 5, 10, 'joint states again')
     np.testing.assert_allclose(joints[-1].position, before, atol=1e-3)
+
+
+def test_a_world_or_a_camera_that_ends_by_an_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise FloatingPointError('the arm has come apart')
+
+    rclpy.init(domain_id=free_domain())
+    try:
+        node = SimulatorNode()
+        node.configure()
+        monkeypatch.setattr(ArmSimulation, 'step', fail)
+        node.activate()
+        deadline = time.monotonic() + 10.0
+        while (world := node.health()[2]).level is not Level.ERROR:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert 'FloatingPointError: the arm has come apart' in world.message
+        assert node.health()[0].level is Level.OK
+        monkeypatch.setattr(ArmSimulation, 'render_at', fail)
+        node._views.put(_View(0, np.zeros(2)))
+        while (camera := node.health()[0]).level is not Level.ERROR:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert 'the arm has come apart' in camera.message
+        node.deactivate()
+        node.cleanup()
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()

@@ -23,6 +23,7 @@ from world_model_ros.monitor.activity import NO_GOAL, Activity, Sight, assess
 from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion, overdue_after
 from world_model_ros.monitor.execution import Course, Execution, Report, Schedule
 from world_model_ros.monitor.health import Health, Level
+from world_model_ros.monitor.pace import Pace
 from world_model_ros.monitor.reachability import Reachability
 from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
 from world_model_ros.monitor.surprise import Foresight, Judgement, judge
@@ -43,6 +44,7 @@ __all__ = [
     'Judgement',
     'LatencyWindow',
     'Level',
+    'Pace',
     'Rate',
     'Reachability',
     'Report',

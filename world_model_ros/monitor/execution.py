@@ -157,15 +157,15 @@ class Execution:
             self._log.add(course.stamp, course.step_duration, course.actions,
                           course.stamp + round(latency * 1e9))
 
-    def latency(self, stamp: int, percent: float = 90.0) -> float | None:
+    def latency(self, stamp: int) -> float | None:
         """
-        From an observation to the first setpoint of its plan [s], a percentile of recent plans.
+        From an observation to the first setpoint of its plan [s], as nine of ten recent plans had.
 
         None before enough plans were reported.
         """
         with self._lock:
             recent = [seconds for at, seconds in self._latencies if at <= stamp]
-        return float(np.percentile(recent, percent)) if len(recent) >= _LEAST_LATENCIES else None
+        return float(np.percentile(recent, 90.0)) if len(recent) >= _LEAST_LATENCIES else None
 
     def schedule(self, stamp: int, latency: float, patience: float) -> Schedule:
         """

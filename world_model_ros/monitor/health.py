@@ -23,7 +23,6 @@ class Level(IntEnum):
     OK = 0
     WARN = 1
     ERROR = 2
-    STALE = 3
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 _BETTER = 0.98  # of the best so far; less of a change is no progress
 _LEAST_PLANS = 5
+_PATIENCE = 2 * 10**9  # ns without progress
 
 
 @dataclass
@@ -39,9 +40,7 @@ class Reachability:
     the robot moves. So time counts from the last progress on, and only while the robot may move.
     """
 
-    def __init__(self, patience: float = 2.0) -> None:
-        """``patience``: seconds without progress."""
-        self._patience = round(patience * 1e9)
+    def __init__(self) -> None:
         self._attempt: _Attempt | None = None
 
     def best(self) -> float:
@@ -66,4 +65,4 @@ class Reachability:
         if end < _BETTER * attempt.best or not moving:
             attempt.best, attempt.since, attempt.plans = min(end, attempt.best), stamp, 1
         return (attempt.best > reachable and attempt.plans >= _LEAST_PLANS
-                and stamp - attempt.since >= self._patience)
+                and stamp - attempt.since >= _PATIENCE)

@@ -41,6 +41,7 @@ from world_model_ros.monitor import (
     Health,
     LatencyWindow,
     Level,
+    Pace,
     Rate,
     Reachability,
     Schedule,
@@ -104,7 +105,7 @@ class Proposer:
         self._counts, self._troubles = counts, troubles
         self._execution, self._reports = execution, reports
         self._publish, self._adopted, self._log = publish, adopted, log
-        self._due = 0  # stamp [ns] from which on the next plan is wanted
+        self._pace = Pace()
         self._left: _Left | None = None
         self._rate, self._arrivals = Rate(), Arrivals()
         self._reported, self._assumed = False, math.nan
@@ -114,7 +115,8 @@ class Proposer:
 
     def restart(self) -> None:
         """Begin anew after a pause: what was proposed before it is not continued."""
-        self._left, self._due = None, 0
+        self._left = None
+        self._pace.restart()
         self._execution.forget()
         self._arrivals.restart()
         self.watch.succeeded()
@@ -211,14 +213,9 @@ class Proposer:
 
     def _is_due(self, stamp: int) -> bool:
         period = int(NANOSECONDS / self._parameters.real('plan_rate'))
-        if self._due - period > stamp:
-            self._due = 0  # the clock was set back
+        if self._pace.went_back(stamp, period):
             self._arrivals.restart()
-        # Images come with jitter; one that is early by up to 5 ms is not left out.
-        if stamp < self._due - NANOSECONDS // 200:
-            return False
-        self._due = max(self._due, stamp - period // 2) + period
-        return True
+        return self._pace.is_due(stamp, period)
 
     def _imagine(
         self, encoded: Encoded, goal: Goal | None, schedule: Schedule, latency: float,

@@ -19,7 +19,7 @@ from __future__ import annotations
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
-# Joint states and the like: the newest counts, a lost one is not sent again.
+# Poses, camera_info, latents and the like: the newest counts, a lost one is not sent again.
 SENSOR = qos_profile_sensor_data
 
 # Joint states: the same, with room for half a second at 100 Hz: with five, a busy machine lost 12

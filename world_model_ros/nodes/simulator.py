@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+
 """
 The demo arm on topics, as a real robot would be: nothing downstream can tell the difference.
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 import array
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -93,6 +95,7 @@ class SimulatorNode(ManagedNode):
         self._joint_states = 0
         self._image_rate = Rate()
         self._refusal = ''
+        self._dead: dict[str, str] = {}  # threads that ended by an error, and by which
 
     # Lifecycle
 
@@ -119,15 +122,27 @@ class SimulatorNode(ManagedNode):
 
     def activate(self) -> None:
         self._stop.clear()
+        self._dead = {}
         self._views.open()
         # An OpenGL context belongs to its thread; a machine without one is found out here.
         ready: Future[None] = Future()
-        camera = threading.Thread(target=self._take_pictures, args=(ready,), name='camera')
+        camera = threading.Thread(
+            target=self._guard, args=('camera', partial(self._take_pictures, ready)), name='camera')
         camera.start()
         ready.result()
-        world = threading.Thread(target=self._turn_world, name='world')
+        world = threading.Thread(
+            target=self._guard, args=('world', self._turn_world), name='world')
         world.start()
         self._threads = [world, camera]
+
+    def _guard(self, thread: str, work: Callable[[], None]) -> None:
+        """Do a thread's work; an error that ends it is told."""
+        try:
+            work()
+        except Exception as error:  # the border: nobody else would hear of it
+            self._dead[thread] = (f'its thread ended by an unexpected {type(error).__name__}: '
+                                  f'{error}; deactivate and activate the simulator, and report it')
+            self.get_logger().error(f'{thread}: {self._dead[thread]}\n{traceback.format_exc()}')
 
     def deactivate(self) -> None:
         self._stop.set()
@@ -241,17 +256,24 @@ class SimulatorNode(ManagedNode):
     def health(self) -> Sequence[Health]:
         """What `/diagnostics` says: the camera's frames, the drives' commands and real time."""
         rate = self._image_rate.hertz(time.monotonic())
-        camera = Health('camera', Level.OK, 'taking pictures' if self._threads else 'standing by', {
-            **self._frames.values(), 'image_rate_hz': f'{rate:.1f}'})
+        camera = self._told('camera', Level.OK,
+                            'taking pictures' if self._threads else 'standing by', {
+                                **self._frames.values(), 'image_rate_hz': f'{rate:.1f}'})
         drives = Health(
             'drives', Level.WARN if self._refusal else Level.OK,
             self._refusal or 'ready', self._counts.values())
-        world = Health(
+        world = self._told(
             'world', Level.WARN if self._overruns else Level.OK,
             f'fell more than {_LATE} s behind real time: give this machine less to do'
             if self._overruns else 'in real time', {
                 'overruns': str(self._overruns), 'joint_states_published': str(self._joint_states)})
         return (camera, drives, world)
+
+    def _told(self, thread: str, level: Level, text: str, values: dict[str, str]) -> Health:
+        """Health of a thread's work, or why there is none."""
+        if (dead := self._dead.get(thread)) is not None:
+            return Health(thread, Level.ERROR, dead, values)
+        return Health(thread, level, text, values)
 
 
 def _to_trajectory(message: JointTrajectory, joints: Sequence[str]) -> Trajectory:
