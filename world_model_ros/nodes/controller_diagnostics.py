@@ -95,7 +95,8 @@ class ControllerMonitor:
         reports = [
             self._limits(control),
             self._stream('joint_states', self.joint_states, now, {
-                **wiring.values('joint_states'), **control.robot.refused.values('refused_')}),
+                **wiring.values('joint_states'), 'other_joints': str(control.robot.others),
+                **control.robot.refused.values('refused_')}),
             self._proposals(control, wiring, now),
             self._model(control, wiring, now),
             _commands(wiring),

@@ -24,8 +24,6 @@ after a death is never told of the dead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rclpy.node import Node
 
 from world_model_ros.payload import few
@@ -48,7 +46,7 @@ class Rivals:
                 names = self._names(topic)
                 known = {name for name in names if not name.endswith(_UNKNOWN)}
                 if len(known) > 1 or (topic == self._heartbeat and beats > _BEATS):
-                    return (f'{_listed(names)} publish on {topic}: let one world_model propose at '
+                    return (f'{few(names)} publish on {topic}: let one world_model propose at '
                             'a time; one that was killed is forgotten within 20 s')
         return ''
 
@@ -60,14 +58,10 @@ class Rivals:
         own = self._node.get_fully_qualified_name()
         if own in others:
             others.remove(own)
-        return (f'{_listed(others)} may command the robot on {self._command}, too: end it, or let '
+        return (f'{few(others)} may command the robot on {self._command}, too: end it, or let '
                 'it command another topic')
 
     def _names(self, topic: str) -> list[str]:
         return sorted(
             f'{end.node_namespace.rstrip("/")}/{end.node_name}'
             for end in self._node.get_publishers_info_by_topic(topic))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return few(names)
