@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,12 +107,17 @@ def _controller() -> Portrait:
         portrait = portrait or _portrait(node, 'controller')
         _set(node, command_interface=interface, joints=['shoulder'], thread_priority=0,
              robot_description_file='package://world_model_ros/description/reach_arm.urdf', **given)
-        # The names of limits follow from the joints; without an acceleration they are refused.
+        # Limits are declared for a robot that has those which it needs, as if a file had given them
+        # (twists take velocities from nowhere else); by default there is none.
+        place = 'twist_limits.linear.x' if interface == 'twist' else 'joint_limits.shoulder'
+        limits = {f'{place}.max_{name}': 1.0 for name in ('velocity', 'acceleration')}
+        node._parameter_overrides.update(
+            (name, Parameter(name, value=value)) for name, value in limits.items())
         node.trigger_configure()
+        node.trigger_cleanup()
+        _set(node, **dict.fromkeys(limits, math.inf))
         _note_settings(node, portrait)
-        for name in list(_parameters(node)):
-            if name.startswith(('joint_limits.', 'twist_limits.')) and 'position' not in name:
-                _set(node, **{name: 1.0})
+        _set(node, **limits)
         _look_at_configured(node, portrait)
     assert portrait is not None
     return portrait
