@@ -131,6 +131,14 @@ def test_before_the_controller_runs_it_is_told_that_nobody_listens_where_it_will
     assert not list(diagnosis.judge_drive(graph, robot('velocity'), ['a/commands', 'b/commands']))
 
 
+def test_commands_that_go_nowhere_in_a_dry_run_are_no_fault() -> None:
+    graph = healthy()
+    graph['commands'] = drive('/left/controller/dry_run/commands', publishers=['/controller'],
+                              type='std_msgs/msg/Float64MultiArray')['commands']
+    (found,) = diagnosis.judge(graph)
+    assert found.grade is Grade.NOTE and 'a dry run' in found.problem
+
+
 @pytest.mark.parametrize('running', [False, True])
 def test_a_drive_that_repeats_the_last_velocity_for_ever_is_named(running: bool) -> None:
     graph = drive('/velocity_controller/commands', subscribers=['/velocity_controller'],

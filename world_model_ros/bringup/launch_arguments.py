@@ -44,6 +44,9 @@ class Argument:
 
 _BUNDLE = 'Folder of the model bundle.'
 
+DRY_RUN = 'controller/dry_run'
+"""Below it are the topics of commands that go nowhere."""
+
 ROBOT = {
     'nodes': Argument(
         'both', 'What to start here; the other node may run on another machine.',
@@ -125,7 +128,7 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
     Raises ``ValueError`` for cameras that are not given as "NAME:=TOPIC".
     """
     dry = given['dry_run'] == 'true'
-    commands = {name: f'controller/dry_run/{name}' if dry else given[name]
+    commands = {name: f'{DRY_RUN}/{name}' if dry else given[name]
                 for name in ('commands', 'joint_trajectory', 'cmd_vel')}
     cameras = {image_topic(name): topic for name, topic in _cameras(given['cameras']).items()}
     return {

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from world_model_ros.bringup.launch_arguments import DRY_RUN
 from world_model_ros.bringup.robot_file import Robot
 from world_model_ros.bringup.topic_names import kind_of
 from world_model_ros.cli import topics
@@ -192,7 +193,11 @@ def _commands(graph: Graph) -> Iterator[Finding]:
                 Grade.UNFIT, topic, f'{" and ".join(publishers)} command this robot'
                 + (' at the same time' if len(publishers) > 1 else ' already'),
                 'end all but the controller, or remap its commands to a topic of its own')
-        if publishers and not ends['subscribers']:
+        if f'/{DRY_RUN}/' in topic:
+            yield Finding(
+                Grade.NOTE, topic, 'a dry run: the commands go nowhere',
+                'let the robot move: start robot.launch.py without dry_run')
+        elif publishers and not ends['subscribers']:
             yield Finding(
                 Grade.UNFIT, topic, 'nobody listens to the commands',
                 "start the drive's controller (ros2 control list_controllers), or remap the "
