@@ -55,7 +55,8 @@ def test_positions_velocities_and_deltas_arrive_where_they_say(
         robot.announce()
         robot.wanted = np.array(wanted)
         robot.graph.wait_for(
-            lambda velocity=velocity: robot.states[-1].rung == ControllerState.TRACK  # type: ignore[misc]
+            lambda velocity=velocity: bool(robot.states)  # type: ignore[misc]
+            and robot.states[-1].rung == ControllerState.TRACK
             and np.allclose(robot.states[-1].velocity, velocity, atol=0.01),
             10.0, f'{velocity} rad/s by kind {kind}; now {robot.states[-1:]}',
         )  # fmt: skip
