@@ -27,27 +27,18 @@ time from the last thing seen to standstill is bounded by
 
 whatever dies. A robot that begins to brake forgets its plan: leftovers never play after a pause.
 
-Whom setpoints go to decides what is sent at rest. Velocities and twists go out at every tick, since
-those who take them do not know by themselves that they should stand: a forward command controller
-repeats its last command for ever, and a base only stops when commands end. A robot that closes the
-loop on position holds by itself, and what it hears while no plan is followed could only be wrong:
-a position from before it was switched off, or one that interrupts somebody else's motion. It is
-sent setpoints from the first plan on until it has come to rest, and nothing then.
-
 No clock is read in here. ``now`` and stamps are nanoseconds of the ROS clock, ``steady`` those of a
 clock that only runs forward; see :mod:`~world_model_ros.control.clock`.
 """
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from world_model_ros.control.clock import ControlClock, Tick
+from world_model_ros.control.clock import ControlClock
+from world_model_ros.control.drive import Drive
 from world_model_ros.control.goals import HeldGoals
 from world_model_ros.control.heartbeat import ModelPulse
 from world_model_ros.control.ladder import Cause, Rung, Setpoint, Settings
-from world_model_ros.control.limits import Limits, Vector
-from world_model_ros.control.motion import Motion, advance, brake, follow, toward
+from world_model_ros.control.limits import Limits
 from world_model_ros.control.proposal import (
     Chunk,
     Contract,
@@ -62,18 +53,9 @@ from world_model_ros.control.robot import RobotState
 from world_model_ros.control.stop import EmergencyStop
 from world_model_ros.monitor import Activity, Counters, Level
 
-# Settling time of position tracking in control periods.
-SETTLING = 5.0
-# A setpoint may travel this part of following_tolerance while the robot reports the very same
-# position: reports that do not change at all are no measurements.
-FROZEN_PART = 0.5
-# A robot that is sent velocities is sent none for so long after activation while it is not seen: it
-# may still move, and to brake it inside its limits takes to know how fast. Then it is zero.
-UNSEEN = 0.25  # s
-
 
 class SafetyController:
-    """Checks proposals, walks the ladder and moves the setpoint. For one thread.
+    """Checks proposals and walks the ladder. For one thread.
 
     ``accepted`` and ``refused`` count proposals since :meth:`enable`. ``robot`` and ``pulse`` are
     what is known of the robot and of the model; ``emergency`` outlives this object. ``breaks``
@@ -107,16 +89,12 @@ class SafetyController:
         self._standing: Cause | None = None  # why a standing clock forbids to move
         self._enabled = False
         self._mismatch = ''
-        self._motion: Motion | None = None
-        self._commanding = False  # whether a robot that holds by itself is on its way by our plans
-        self._unseen = 0.0  # s since activation without a robot that is seen
+        self._drive = Drive(limits, settings, self.robot)
         self._turning = False  # whether it brakes in a frame that the announced model does not use
         self._listeners: int | None = None  # to the commands; None: not told
         self._rivals: Cause | None = None  # others that propose
         self._intruders: Cause | None = None  # others that command
         self._goals = HeldGoals()
-        self._travelled = np.zeros(len(limits.names))  # by the setpoint since the robot moved
-        self._unanswered = np.zeros(len(limits.names))  # of that, until the last joint state
         self._chunk: Chunk | None = None
         self._newest: tuple[int, str] | None = None  # stamp and id of the last accepted proposal
         self._since = 0  # observations from before are leftovers
@@ -131,7 +109,7 @@ class SafetyController:
     @property
     def standing(self) -> bool:
         """Whether the setpoint is at rest."""
-        return self._motion is None or not np.any(self._motion.velocity)
+        return self._drive.standing
 
     @property
     def bound(self) -> float:
@@ -148,10 +126,7 @@ class SafetyController:
         self.accepted = 0
         self.refused = Counters(*(reason.value for reason in Reason))
         self._refusal = ''
-        if self.standing:  # otherwise it is still braking, and goes on from there
-            self._motion, self._commanding = None, False
-        self._unseen = 0.0
-        self._travelled[:] = self._unanswered[:] = 0.0
+        self._drive.begin()
         self._goals.free()
         self._begin_anew(now, None)
 
@@ -173,8 +148,7 @@ class SafetyController:
         if not self.standing:
             return 'the robot is still braking: call again when it stands'
         self.emergency.reset()
-        self._motion, self._commanding = self._anchor(), False
-        self._travelled[:] = self._unanswered[:] = 0.0
+        self._drive.begin_here()
         self._begin_anew(now, None)
         return ''
 
@@ -185,7 +159,7 @@ class SafetyController:
         restarted controller later than the model.
         """
         if count > (self._listeners or 0):
-            self._travelled[:] = self._unanswered[:] = 0.0
+            self._drive.excuse()
         self._listeners = count
 
     def note_rivals(self, proposing: str, commanding: str) -> None:
@@ -241,11 +215,7 @@ class SafetyController:
         before = self.robot.position
         problem = self.robot.observe(stamp, names, position, velocity, now)
         if not problem and self.robot.position is not before:  # not of other joints alone
-            changed = self.robot.changed
-            # Which axis of a twist a joint moves is not known here: any of them will do.
-            moved = np.any(changed) if self.limits.twist else changed
-            self._travelled = np.where(moved, 0.0, self._travelled)
-            self._unanswered = self._travelled.copy()
+            self._drive.note_answer()
         return problem
 
     def accept(self, proposal: Proposal, now: int) -> Refusal | None:
@@ -282,19 +252,17 @@ class SafetyController:
             if tick.break_.code == 'clock_jump':
                 self.robot.forget()
             self._begin_anew(now, tick.break_)
-        dt = self._catch_up(tick)
+        if self._drive.catch_up(tick.late):
+            self._forget(_STALLED)
         if self.emergency.latched:
             self._goals.hold_pursued()
         rung, cause = self._climb(now)
         if rung >= Rung.DECELERATE:
             self._forget(cause if cause.code in _LATENESS else self._idle)
-        self._move(now, dt)
+        self._drive.move(now, tick, self._chunk, seen=self._blindness(now) is None)
         self._turning = self._turning and not self.standing
-        due = self._due(now)
-        if self._motion is None:
-            return Setpoint(None, np.zeros(len(self.limits.names)), Rung.HOLD, cause, due=due)
-        position = None if self.limits.twist else self._motion.position
-        velocity = self._motion.velocity
+        due = self._drive.due(now, following=self._chunk is not None, clock=tick.standing is None)
+        position, velocity = self._drive.setpoint
         if self._chunk is None:
             rung = Rung.HOLD if self.standing else rung
             return Setpoint(position, velocity, rung, cause, due=due)
@@ -305,18 +273,10 @@ class SafetyController:
         """Return the setpoint of a tick whose :meth:`step` failed: on the way to rest, no more."""
         cause = Cause('failed', Level.ERROR, f'the controller failed: {why}; please report it')
         self._forget(_WAITING)
-        limits, settings = self.limits, self.settings
-        rest = np.zeros(len(limits.names))
-        if self._motion is None:
-            return Setpoint(None, rest, Rung.HOLD, cause)
-        self._motion = advance(
-            self._motion, rest, self._motion.position, limits, settings.period,
-            settings.longest_period,
-        )
-        position = None if limits.twist else self._motion.position
+        due = self._drive.brake()
+        position, velocity = self._drive.setpoint
         rung = Rung.HOLD if self.standing else Rung.DECELERATE
-        due = self._commanding or not settings.closes_position_loop
-        return Setpoint(position, self._motion.velocity, rung, cause, due=due)
+        return Setpoint(position, velocity, rung, cause, due=due)
 
     def _climb(self, now: int) -> tuple[Rung, Cause]:
         """Return the best rung that is safe at ``now``, DECELERATE standing for HOLD as well."""
@@ -356,11 +316,10 @@ class SafetyController:
             or self._blindness(now)
             or (_UNHEARD if self._listeners == 0 else None)
             or self._intruders
-            or self._frozen()
-            or self._pushed()
+            or self._drive.unanswered()
             or self._misfit()
             or self.pulse.failure(self._steady)
-            or self._moved_by_others()
+            or self._drive.moved_by_others()
             or (self._rivals if self._chunk is None and self.standing else None)
         )
 
@@ -370,52 +329,12 @@ class SafetyController:
             return self._break
         return self.robot.problem(now)
 
-    def _frozen(self) -> Cause | None:
-        """Return a cause if the setpoint has travelled and the robot reports no change at all."""
-        tolerance = FROZEN_PART * self.settings.following_tolerance
-        travelled = np.abs(self._unanswered)
-        if np.max(travelled) <= tolerance:
-            return None
-        which = self.limits.names[int(np.argmax(travelled))]
-        return Cause(
-            'frozen_joint_states', Level.ERROR,
-            f'{which} was driven by over {tolerance:g} rad or m, and the measured position has not '
-            'changed at all: its driver repeats itself, or the drive is off or blocked; it goes on '
-            'when the position changes, or after ~/reset or activation',
-        )
-
-    def _pushed(self) -> Cause | None:
-        """Return a cause if a joint is further from its setpoint than the tolerance."""
-        away = self._furthest()
-        if not away:
-            return None
-        return Cause(
-            'pushed', Level.WARN,
-            f'{away} is over {self.settings.following_tolerance:g} rad from its setpoint: '
-            'pushed, blocked, or its drive does not listen; once at rest it goes on from there',
-        )
-
     def _misfit(self) -> Cause | None:
         if self.contract is None:
             return Cause('no_model', Level.WARN, 'no model is announced: activate world_model')
         if self._mismatch:
             return Cause('mismatch', Level.ERROR, self._mismatch)
         return _TURNING if self._turning else None
-
-    def _moved_by_others(self) -> Cause | None:
-        """Return a cause if a robot that holds by itself moves and this is not why."""
-        if self._commanding or not self.settings.closes_position_loop:
-            return None
-        return _MOVED if np.any(self.robot.velocity) else None
-
-    def _furthest(self) -> str:
-        """Return the joint that is furthest from its setpoint beyond the tolerance, or ''."""
-        if self._motion is None or self.robot.position is None or self.limits.twist:
-            return ''
-        error = np.abs(self.robot.position - self._motion.position)
-        if np.max(error) <= self.settings.following_tolerance:
-            return ''
-        return self.limits.names[int(np.argmax(error))]
 
     def _judge(self, proposal: Proposal, now: int) -> Chunk | Refusal:
         obstacle = self._obstacle(now)
@@ -455,90 +374,6 @@ class SafetyController:
         self._chunk = None
         self._idle = cause
 
-    def _catch_up(self, tick: Tick) -> float:
-        """Return the seconds to move on by, once the setpoint is where the robot is by now.
-
-        A robot that closes the loop on position has gone on along the last trajectory while this
-        process was late, and that brakes. Where it came to rest, the plan is over.
-        """
-        if not self.settings.closes_position_loop or self._motion is None or tick.late == 0.0:
-            return tick.dt
-        before, self._motion = self._motion, brake(self._motion, self.limits, tick.late)
-        self._travelled += self._motion.position - before.position
-        if np.any(before.velocity) and self.standing:
-            self._forget(_STALLED)
-        return min(tick.dt, self.settings.period)
-
-    def _due(self, now: int) -> bool:
-        """Return whether the robot is to be sent this tick's setpoint."""
-        if not self.settings.closes_position_loop:
-            if self._motion is not None or self.limits.twist:
-                return True
-            self._unseen += self.settings.period
-            return self._unseen > UNSEEN
-        due = self._commanding
-        if self._standing is not None:
-            # Nobody knows whether the robot's own clock stands as well. By its own clock it brakes.
-            due = self._commanding = False
-        elif self.standing and self._chunk is None and self._arrived(now):
-            self._commanding = False  # this is the last one
-        return due
-
-    def _arrived(self, now: int) -> bool:
-        """Return whether the robot stands at its setpoint, or nobody can tell."""
-        problem = self.robot.problem(now)
-        if problem is not None and problem.code in ('no_joint_state', 'stale_joint_state'):
-            return True
-        return not self._furthest() and not np.any(self.robot.velocity)
-
-    def _move(self, now: int, dt: float) -> None:
-        """Move the setpoint by one period toward what the chunk wants, or toward rest."""
-        settings, limits = self.settings, self.limits
-        seen = self._blindness(now) is None
-        idle = settings.closes_position_loop and not self._commanding
-        if seen and self._motion is None and not settings.closes_position_loop:
-            self._motion = self._anchor(moving=True)
-        elif seen and self.standing and (idle or self._furthest()):
-            # Idle: it may have been moved since it was last sent anything, or switched off and on.
-            self._motion = self._anchor()
-        self._commanding = self._commanding or (idle and self._chunk is not None)
-        if self._motion is None:
-            return
-        measured = self._motion.position
-        if not limits.twist and self.robot.position is not None:
-            measured = self.robot.position
-            if seen and not settings.closes_position_loop:
-                self._motion = follow(self._motion, measured, limits, dt, settings.longest_period)
-        self._motion = advance(
-            self._motion, self._wanted(now), measured, limits, dt, settings.longest_period
-        )
-        self._travelled += self._motion.velocity * dt
-
-    def _anchor(self, *, moving: bool = False) -> Motion:
-        """Return rest where the robot is: only here, and only at rest, may the position jump.
-
-        With ``moving`` it is as fast as the robot, which somebody else has left in motion: a
-        controller that died, say. It is braked from there.
-        """
-        limits = self.limits
-        rest = np.zeros(len(limits.names))
-        if limits.twist or self.robot.position is None:
-            return Motion(rest, rest)
-        speed = np.clip(self.robot.velocity, -limits.velocity, limits.velocity)
-        return Motion(self.robot.position, speed if moving else rest)
-
-    def _wanted(self, now: int) -> Vector:
-        """Return the velocity [J] that the chunk asks for at ``now``; zero without a chunk."""
-        if self._chunk is None or self._motion is None:
-            return np.zeros(len(self.limits.names))
-        wanted = self._chunk.velocity(now)
-        if self._chunk.is_velocity:
-            return wanted
-        settling = SETTLING * self.settings.period
-        goal = self._chunk.position(now)
-        return wanted + toward(self._motion.position, goal, self.limits, settling)
-
-
 _OLD_GOAL = (
     'the robot was stopped on the way to this goal: set a goal again, or deactivate and activate '
     'the controller'
@@ -556,11 +391,6 @@ _STALLED = Cause(
 _TURNING = Cause(
     'other_frame', Level.OK,
     'the model that is announced now moves in another frame: it is followed once the robot stands',
-)
-_MOVED = Cause(
-    'moved_by_others', Level.WARN,
-    'the robot moves, and not by this controller: another one, or a hand, moves it; plans are '
-    'followed once it stands',
 )
 _DEACTIVATED = Cause('deactivated', Level.OK, 'the controller is not active')
 _LATENESS = ('plan_ended', 'proposals_stopped')

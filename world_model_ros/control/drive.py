@@ -1,0 +1,240 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The setpoint and the robot that it moves: where it begins, how it goes on, what is sent of it.
+
+Whom setpoints go to decides what is sent at rest. Velocities and twists go out at every tick, since
+those who take them do not know by themselves that they should stand: a forward command controller
+repeats its last command for ever, and a base only stops when commands end. A robot that closes the
+loop on position holds by itself, and what it hears while no plan is followed could only be wrong:
+a position from before it was switched off, or one that interrupts somebody else's motion. It is
+sent setpoints from the first plan on until it has come to rest, and nothing then.
+"""
+
+import numpy as np
+
+from world_model_ros.control.clock import Tick
+from world_model_ros.control.ladder import Cause, Settings
+from world_model_ros.control.limits import Limits, Vector
+from world_model_ros.control.motion import Motion, advance, brake, follow, toward
+from world_model_ros.control.proposal import Chunk
+from world_model_ros.control.robot import RobotState
+from world_model_ros.monitor import Level
+
+# Settling time of position tracking in control periods.
+SETTLING = 5.0
+# A setpoint may travel this part of following_tolerance while the robot reports the very same
+# position: reports that do not change at all are no measurements.
+FROZEN_PART = 0.5
+# A robot that is sent velocities is sent none for so long after activation while it is not seen: it
+# may still move, and to brake it inside its limits takes to know how fast. Then it is zero.
+UNSEEN = 0.25  # s
+
+
+class Drive:
+    """Moves the setpoint of ``robot``, and knows whether the robot answers. For one thread."""
+
+    def __init__(self, limits: Limits, settings: Settings, robot: RobotState) -> None:
+        self.limits = limits
+        self.settings = settings
+        self.robot = robot
+        self._motion: Motion | None = None
+        self._commanding = False  # whether a robot that holds by itself is on its way by our plans
+        self._unseen = 0.0  # s since activation without a robot that is seen
+        self._travelled = np.zeros(len(limits.names))  # by the setpoint since the robot moved
+        self._unanswered = np.zeros(len(limits.names))  # of that, until the last joint state
+
+    @property
+    def standing(self) -> bool:
+        """Whether the setpoint is at rest."""
+        return self._motion is None or not np.any(self._motion.velocity)
+
+    @property
+    def setpoint(self) -> tuple[Vector | None, Vector]:
+        """Position [J], None until it is known and for twists, and velocity [J]."""
+        if self._motion is None:
+            return None, np.zeros(len(self.limits.names))
+        return None if self.limits.twist else self._motion.position, self._motion.velocity
+
+    def begin(self) -> None:
+        """Begin at activation: where the robot will be seen, or as it brakes still."""
+        if self.standing:
+            self._motion, self._commanding = None, False
+        self._unseen = 0.0
+        self.excuse()
+
+    def begin_here(self) -> None:
+        """Begin at rest where the robot is."""
+        self._motion, self._commanding = self._anchor(), False
+        self.excuse()
+
+    def excuse(self) -> None:
+        """Do not hold against the robot that it has not moved so far."""
+        self._travelled[:] = self._unanswered[:] = 0.0
+
+    def note_answer(self) -> None:
+        """Take note of a new joint state."""
+        changed = self.robot.changed
+        # Which axis of a twist a joint moves is not known here: any of them will do.
+        moved = np.any(changed) if self.limits.twist else changed
+        self._travelled = np.where(moved, 0.0, self._travelled)
+        self._unanswered = self._travelled.copy()
+
+    def unanswered(self) -> Cause | None:
+        """Return a cause if the robot does not do what it is told, or None."""
+        return self._frozen() or self._pushed()
+
+    def moved_by_others(self) -> Cause | None:
+        """Return a cause if a robot that holds by itself moves and this is not why."""
+        if self._commanding or not self.settings.closes_position_loop:
+            return None
+        return _MOVED if np.any(self.robot.velocity) else None
+
+    def catch_up(self, late: float) -> bool:
+        """Put the setpoint where the robot is by now; return whether it has come to rest there.
+
+        A robot that closes the loop on position has gone on along the last trajectory while this
+        process was ``late`` [s], and that brakes.
+        """
+        before = self._motion
+        if not self.settings.closes_position_loop or before is None:
+            return False
+        self._motion = brake(before, self.limits, late)
+        self._travelled += self._motion.position - before.position
+        return bool(np.any(before.velocity)) and self.standing
+
+    def move(self, now: int, tick: Tick, chunk: Chunk | None, *, seen: bool) -> None:
+        """Move the setpoint by one period toward what ``chunk`` wants, or toward rest.
+
+        ``seen``: whether it is known where the robot is.
+        """
+        settings, limits, dt = self.settings, self.limits, tick.dt
+        if settings.closes_position_loop and tick.late > 0.0:
+            dt = min(dt, settings.period)  # the rest has passed, see catch_up
+        idle = settings.closes_position_loop and not self._commanding
+        if seen and self._motion is None and not settings.closes_position_loop:
+            self._motion = self._anchor(moving=True)
+        elif seen and self.standing and (idle or self._furthest()):
+            # Idle: it may have been moved since it was last sent anything, or switched off and on.
+            self._motion = self._anchor()
+        self._commanding = self._commanding or (idle and chunk is not None)
+        if self._motion is None:
+            return
+        measured = self._motion.position
+        if not limits.twist and self.robot.position is not None:
+            measured = self.robot.position
+            if seen and not settings.closes_position_loop:
+                self._motion = follow(self._motion, measured, limits, dt, settings.longest_period)
+        self._motion = advance(
+            self._motion, self._wanted(now, chunk), measured, limits, dt, settings.longest_period
+        )
+        self._travelled += self._motion.velocity * dt
+
+    def due(self, now: int, *, following: bool, clock: bool) -> bool:
+        """Return whether the robot is to be sent this tick's setpoint.
+
+        ``following``: whether it is that of a plan. ``clock``: whether the ROS clock goes.
+        """
+        if not self.settings.closes_position_loop:
+            if self._motion is not None or self.limits.twist:
+                return True
+            self._unseen += self.settings.period
+            return self._unseen > UNSEEN
+        due = self._commanding
+        if not clock:
+            # Nobody knows whether the robot's own clock stands as well. By its own clock it brakes.
+            due = self._commanding = False
+        elif self.standing and not following and self._arrived(now):
+            self._commanding = False  # this is the last one
+        return due
+
+    def brake(self) -> bool:
+        """Brake for one period, knowing nothing; return whether the setpoint is due."""
+        if self._motion is not None:
+            self._motion = advance(
+                self._motion, np.zeros(len(self.limits.names)), self._motion.position, self.limits,
+                self.settings.period, self.settings.longest_period,
+            )
+        return self._commanding or not self.settings.closes_position_loop
+
+    def _frozen(self) -> Cause | None:
+        """Return a cause if the setpoint has travelled and the robot reports no change at all."""
+        tolerance = FROZEN_PART * self.settings.following_tolerance
+        travelled = np.abs(self._unanswered)
+        if np.max(travelled) <= tolerance:
+            return None
+        which = self.limits.names[int(np.argmax(travelled))]
+        return Cause(
+            'frozen_joint_states', Level.ERROR,
+            f'{which} was driven by over {tolerance:g} rad or m, and the measured position has not '
+            'changed at all: its driver repeats itself, or the drive is off or blocked; it goes on '
+            'when the position changes, or after ~/reset or activation',
+        )
+
+    def _pushed(self) -> Cause | None:
+        """Return a cause if a joint is further from its setpoint than the tolerance."""
+        away = self._furthest()
+        if not away:
+            return None
+        return Cause(
+            'pushed', Level.WARN,
+            f'{away} is over {self.settings.following_tolerance:g} rad from its setpoint: '
+            'pushed, blocked, or its drive does not listen; once at rest it goes on from there',
+        )
+
+    def _furthest(self) -> str:
+        """Return the joint that is furthest from its setpoint beyond the tolerance, or ''."""
+        if self._motion is None or self.robot.position is None or self.limits.twist:
+            return ''
+        error = np.abs(self.robot.position - self._motion.position)
+        if np.max(error) <= self.settings.following_tolerance:
+            return ''
+        return self.limits.names[int(np.argmax(error))]
+
+    def _arrived(self, now: int) -> bool:
+        """Return whether the robot stands at its setpoint, or nobody can tell."""
+        problem = self.robot.problem(now)
+        if problem is not None and problem.code in ('no_joint_state', 'stale_joint_state'):
+            return True
+        return not self._furthest() and not np.any(self.robot.velocity)
+
+    def _anchor(self, *, moving: bool = False) -> Motion:
+        """Return rest where the robot is: only here, and only at rest, may the position jump.
+
+        With ``moving`` it is as fast as the robot, which somebody else has left in motion: a
+        controller that died, say. It is braked from there.
+        """
+        limits = self.limits
+        rest = np.zeros(len(limits.names))
+        if limits.twist or self.robot.position is None:
+            return Motion(rest, rest)
+        speed = np.clip(self.robot.velocity, -limits.velocity, limits.velocity)
+        return Motion(self.robot.position, speed if moving else rest)
+
+    def _wanted(self, now: int, chunk: Chunk | None) -> Vector:
+        """Return the velocity [J] that ``chunk`` asks for at ``now``; zero without one."""
+        if chunk is None or self._motion is None:
+            return np.zeros(len(self.limits.names))
+        wanted = chunk.velocity(now)
+        if chunk.is_velocity:
+            return wanted
+        settling = SETTLING * self.settings.period
+        goal = chunk.position(now)
+        return wanted + toward(self._motion.position, goal, self.limits, settling)
+
+
+_MOVED = Cause(
+    'moved_by_others', Level.WARN,
+    'the robot moves, and not by this controller: another one, or a hand, moves it; plans are '
+    'followed once it stands',
+)
