@@ -181,11 +181,8 @@ class SafetyController:
             return ''
         before = self.pulse.activity
         problem = self.pulse.hear(activity, text, steady)
-        if not problem and activity == Activity.IDLE and (
-                self._goals.any or before not in (None, Activity.IDLE)):
-            # What is on its way for that goal comes too late.
-            self._goals.free()
-            self._begin_anew(now, None)
+        if not problem and activity == Activity.IDLE and before not in (None, Activity.IDLE):
+            self._begin_anew(now, None)  # what is on its way for that goal comes too late
         return problem
 
     def announce(self, contract: Contract) -> str:
