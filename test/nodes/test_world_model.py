@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
-from dds import LATCHED, Graph, values
+from dds import LATCHED, RELIABLE, Graph, values
 from lifecycle_msgs.msg import Transition
 from rclpy.action import ActionClient
 from rclpy.qos import qos_profile_sensor_data
@@ -202,6 +202,14 @@ def test_a_goal_picture_that_is_no_camera_picture_is_refused_with_the_reason(
                    'the reason in /diagnostics')
     # What was pursued before, if anything, still is: a bad goal changes nothing.
     assert len({proposal.goal_id for proposal in proposals}) <= 1
+
+
+def test_a_publisher_of_goals_that_is_not_latched_is_told_what_it_lacks(graph: Graph) -> None:
+    health = graph.diagnostics()
+    publisher = graph.publisher(Image, 'goal_image', RELIABLE)
+    graph.wait_for(lambda: 'offers too little (DURABILITY)' in getattr(
+        health('world_model: goal'), 'message', ''), 10, 'what is wrong with it')
+    graph.node.destroy_publisher(publisher)
 
 
 def test_reach_goal_succeeds_once_the_robot_is_there_and_then_proposes_no_more(

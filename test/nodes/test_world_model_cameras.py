@@ -149,6 +149,21 @@ def test_a_goal_picture_of_each_camera_makes_a_goal_and_one_alone_makes_none(
         health('world_model: goal'), 'message', ''), 5, 'the reason in /diagnostics')
 
 
+def test_goal_pictures_of_one_moment_are_a_goal_where_no_skew_is_allowed(
+    graph: Graph, robot: Robot,
+) -> None:
+    robot.lag = 0.0
+    assert graph.set_parameter('world_model', 'max_camera_skew', 0.0).successful
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    for camera, position in (('overhead', [1.1, 1.0]), ('wrist', [-1.0, 0.0])):
+        image = picture(position)
+        image.header.stamp = to_stamp(1_795_306_802_123_456_144)  # the nearest float is more
+        graph.publisher(Image, f'{camera}/goal_image', LATCHED).publish(image)
+    graph.wait_for(lambda: any(it.goal_distance == pytest.approx(1.1, abs=0.02)
+                               for it in proposals), 10, 'proposals for this goal')
+    assert graph.set_parameter('world_model', 'max_camera_skew', 0.02).successful
+
+
 def test_an_action_without_a_picture_takes_those_that_come_after_it(
     graph: Graph, robot: Robot,
 ) -> None:
