@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from control_bench import CONTRACT, PERIOD, SECOND, TWIST, Bench
+from control_bench import CONTRACT, LIMITS, PERIOD, SECOND, TWIST, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -181,8 +181,10 @@ class Story(Bench):
 def story(kind: Kind, loop: bool) -> Story:
     if kind in (Kind.TWIST, Kind.POSE_DELTA):
         contract = replace(CONTRACT, kind=kind, names=TWIST.names, frame='base')
-        return Story(Settings(), contract, TWIST)
-    return Story(Settings(closes_position_loop=loop), replace(CONTRACT, kind=kind))
+        return Story(Settings(), contract, replace(TWIST))
+    # A copy of the limits, since the last test spoils them.
+    return Story(
+        Settings(closes_position_loop=loop), replace(CONTRACT, kind=kind), replace(LIMITS))
 
 
 @pytest.fixture(scope='module', autouse=True)
