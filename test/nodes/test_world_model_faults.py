@@ -157,7 +157,7 @@ def test_joint_states_that_stop_make_it_blind_and_are_named(
 ) -> None:
     pulse.wait_for(Heartbeat.IDLE)
     robot.spoil_joints = lambda joints: setattr(joints, 'name', ['a', 'b', 'c'])
-    pulse.wait_for(Heartbeat.BLIND, 'lacks')
+    pulse.wait_for(Heartbeat.BLIND, 'come of "a", "b", "c" alone')
     robot.spoil_joints = sound
     pulse.wait_for(Heartbeat.IDLE)
 
