@@ -232,8 +232,12 @@ def test_trajectories_have_two_points_in_strict_order_and_end_at_rest(begin: Beg
     )  # fmt: skip
     robot.wanted = None
     robot.wait_for_rung(ControllerState.HOLD)
+    robot.graph.listen_for(0.3)  # until the robot has settled
+    sent, said = len(robot.trajectories), len(robot.states)
+    robot.graph.wait_for(lambda: len(robot.states) > said + 10, 5.0, 'states at rest')
+    assert len(robot.trajectories) == sent, 'joint_trajectory_controller holds by itself'
     assert robot.graph.end(process) == 0
-    assert len(robot.trajectories) > 20
+    assert len(robot.trajectories) == sent > 20
     for message in robot.trajectories:
         times = [point.time_from_start.sec + 1e-9 * point.time_from_start.nanosec
                  for point in message.points]  # fmt: skip
