@@ -117,8 +117,7 @@ class ControllerNode(ManagedNode):
         self._inboxes: dict[str, tuple[Inbox[Any], Callable[[Any], None]]] = {
             'model_info': (
                 Inbox(self, ModelInfo, 'model_info', LATCHED, _KEPT), self._on_model_info),
-            'heartbeat': (
-                self._hear_heartbeats(), self._on_heartbeat),
+            'heartbeat': (self._hear_heartbeats(), self._on_heartbeat),
             'joint_states': (
                 Inbox(self, JointState, 'joint_states', JOINTS, _KEPT), self._on_joint_state),
             'proposal': (
