@@ -25,7 +25,8 @@ time from the last thing seen to standstill is bounded by
 
     late_after + finish_duration + max(velocity / acceleration) + one control period
 
-whatever dies. A robot that begins to brake forgets its plan: leftovers never play after a pause.
+whatever dies but this process. A robot that begins to brake forgets its plan: leftovers never play
+after a pause.
 
 No clock is read in here. ``now`` and stamps are nanoseconds of the ROS clock, ``steady`` those of a
 clock that only runs forward; see :mod:`~world_model_ros.control.clock`.
