@@ -22,9 +22,10 @@ period of the acceleration limit allows:
     position  |q' - q - (v + v') / 2 dt| <= a dt^2
 
 What is allowed is never less than in one nominal period. After a tick that the machine delayed
-beyond two periods (they are counted) the setpoint goes on from where it was: dt is two periods, and
-the position may lag behind uniform motion. At rest it may be anchored anew where the robot is,
-which is counted as well.
+beyond two periods (they are counted) a velocity goes on from where it was: dt is two periods, and
+the position may lag behind uniform motion. A trajectory goes on from where the last one has led the
+robot meanwhile, so that dt stays what it was. At rest a setpoint may be anchored anew where the
+robot is, which is counted as well.
 
     python benchmarks/chunk_boundaries.py --boundaries 1000 --json chunk_boundaries.json
     python benchmarks/chunk_boundaries.py --interface trajectory --kind position
@@ -137,12 +138,13 @@ def analyse(robot: Robot) -> dict[str, Any]:
     q = np.array([state.position for state in states])
     v = np.array([state.velocity for state in states])
     elapsed = np.diff(times)[:, None]
-    dt = np.minimum(elapsed, STRETCH * CONTROL_PERIOD)
+    is_velocity = robot.interface == 'velocity'
+    dt = np.minimum(elapsed, STRETCH * CONTROL_PERIOD) if is_velocity else elapsed
     boundary = np.array([is_boundary(*pair) for pair in pairwise(states)])
     velocity_jump = np.abs(np.diff(v, axis=0))
     moved, uniform = np.diff(q, axis=0), (v[1:] + v[:-1]) / 2.0 * dt
     late = elapsed > STRETCH * CONTROL_PERIOD
-    expected = np.where(late, np.clip(moved, np.minimum(uniform, 0.0), np.maximum(uniform, 0.0)),
+    expected = np.where(late & is_velocity, np.clip(moved, np.minimum(uniform, 0.0), np.maximum(uniform, 0.0)),
                         uniform)
     position_jump = np.abs(moved - expected)
     period = np.maximum(dt, CONTROL_PERIOD)
