@@ -144,8 +144,8 @@ def analyse(robot: Robot) -> dict[str, Any]:
     velocity_jump = np.abs(np.diff(v, axis=0))
     moved, uniform = np.diff(q, axis=0), (v[1:] + v[:-1]) / 2.0 * dt
     late = elapsed > STRETCH * CONTROL_PERIOD
-    expected = np.where(late & is_velocity, np.clip(moved, np.minimum(uniform, 0.0), np.maximum(uniform, 0.0)),
-                        uniform)
+    between = np.clip(moved, np.minimum(uniform, 0.0), np.maximum(uniform, 0.0))
+    expected = np.where(late & is_velocity, between, uniform)
     position_jump = np.abs(moved - expected)
     period = np.maximum(dt, CONTROL_PERIOD)
     allowed = {'velocity': ACCELERATION * period, 'position': ACCELERATION * period * period}
