@@ -57,9 +57,9 @@ Budget = tuple[int, int, int]
 """Sequences of an iteration, iterations, rounds of refinement."""
 
 # Cheapest first.
-WARM = ((64, 3, 0), (4, 1, 1), (4, 1, 2), (4, 1, 3), (8, 1, 4))
+WARM = ((64, 3, 0), (8, 1, 1), (8, 1, 2), (8, 1, 3), (8, 1, 4))
 COLD = ((128, 8, 0), (24, 1, 1), (24, 1, 2), (24, 1, 3), (32, 1, 4), (32, 2, 6))
-DRIVER = (4, 1, 3)
+DRIVER = (8, 1, 3)
 """The budget whose warm-started plans are executed."""
 
 LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -389,8 +389,8 @@ def main() -> int:
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
     parser.add_argument('--episodes', type=int, default=100, help='of part reach')
     parser.add_argument('--duration', type=float, default=5.0, help='seconds of those episodes')
-    parser.add_argument('--lewm-episodes', type=int, default=3)
-    parser.add_argument('--lewm-plans', type=int, default=4, help='plans in each of them')
+    parser.add_argument('--lewm-episodes', type=int, default=6)
+    parser.add_argument('--lewm-plans', type=int, default=3, help='plans in each of them')
     parser.add_argument('--latency-episodes', type=int, default=20)
     parser.add_argument('--threads', type=int, default=1, help='of torch and of the runtime')
     parser.add_argument('--seed', type=int, default=0)

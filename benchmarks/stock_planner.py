@@ -46,8 +46,6 @@ from torch import Tensor
 
 from world_model_ros.bundle import Manifest
 from world_model_ros.inference import Context, InferenceError, WorldModel
-from world_model_ros.inference.context import idle_row
-from world_model_ros.inference.dynamics import window_of
 from world_model_ros.learning.export.checkpoint import load_stable_worldmodel
 from world_model_ros.planning import Plan, WarmStart
 
@@ -85,20 +83,17 @@ class LeWMCost:
     @torch.inference_mode()
     def __call__(self, context: Context, goal: Float, actions: Float) -> Float:
         """See `Cost`."""
-        manifest = self._manifest
-        oldest = idle_row(manifest, None)
-        full = window_of(context, manifest.history, oldest, manifest.action.rows_per_step)
-        rows = np.concatenate([
-            np.broadcast_to(full.past_actions, (len(actions), *full.past_actions.shape)), actions],
-            axis=1)
-        count, history = len(actions), manifest.history
-        pictures = torch.zeros(1, count, history, 1, 1, 1)  # counted, never looked at
+        past, count = context.past_actions, len(actions)
+        rows = np.concatenate([np.broadcast_to(past, (count, *past.shape)), actions], axis=1)
+        # Counted, never looked at.
+        pictures = torch.zeros(1, count, len(context.latents), 1, 1, 1)
         info = {
             'pixels': pictures, 'goal': pictures,
-            'emb': torch.from_numpy(full.latents).expand(1, count, -1, -1),
+            'emb': torch.from_numpy(context.latents).expand(1, count, -1, -1),
             'goal_emb': torch.from_numpy(goal).expand(1, count, 1, -1),
         }
-        costs: Float = self.module.get_cost(info, steps_of(manifest, rows)[None])[0].numpy()
+        steps = steps_of(self._manifest, rows)
+        costs: Float = self.module.get_cost(info, steps[None])[0].numpy()
         return costs
 
 

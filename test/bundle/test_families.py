@@ -97,11 +97,12 @@ MISFITS: dict[str, tuple[str, Callable[[Data], object], str, str]] = {
         'joints', lambda d: d['graphs']['rollout'].update(length=3), 'graphs.rollout.length',
         'remove it'),
     'a window without length': (
-        'lewm', lambda d: d['graphs']['rollout'].pop('length'), 'graphs.rollout.length', 'add it'),
+        'lewm', lambda d: d['graphs']['predictor'].pop('length'), 'graphs.predictor.length',
+        'add it'),
     'a growing rollout': (
-        'lewm', lambda d: d['graphs']['rollout'].update(kind='growing'), 'graphs.rollout.kind',
+        'joints', lambda d: d['graphs']['rollout'].update(kind='growing'), 'graphs.rollout.kind',
         'correct the value'),
-    'no kind': ('lewm', lambda d: d['graphs']['rollout'].pop('kind'), 'graphs.rollout.kind',
+    'no kind': ('lewm', lambda d: d['graphs']['predictor'].pop('kind'), 'graphs.predictor.kind',
                 'add it'),
     'recurrent without states': (
         'eb_jepa', lambda d: d['graphs']['predictor'].pop('states'), 'graphs.predictor.states',
@@ -111,7 +112,7 @@ MISFITS: dict[str, tuple[str, Callable[[Data], object], str, str]] = {
         'graphs.predictor.history', 'history <= length'),
     'rollout and predictor': ('tdmpc2', both_dynamics, 'graphs.rollout', 'give one of them'),
     'neither rollout nor predictor': (
-        'lewm', lambda d: d['graphs'].pop('rollout'), 'graphs.rollout', 'give one of them'),
+        'lewm', lambda d: d['graphs'].pop('predictor'), 'graphs.rollout', 'give one of them'),
     'sees nothing': ('tdmpc2', lambda d: d.pop('proprioception'), 'image', 'at least one'),
     'joint fields for a pose': (
         'vjepa2_ac', lambda d: d['proprioception'].update(fields=['position']),
@@ -182,7 +183,7 @@ MISFITS: dict[str, tuple[str, Callable[[Data], object], str, str]] = {
     'a return without value': (
         'tdmpc2', lambda d: d['graphs'].pop('value'), 'graphs.value', 'export it'),
     'a reward beside a goal': (
-        'lewm', lambda d: d['graphs'].update(reward={'file': 'rollout.onnx'}), 'graphs.reward',
+        'lewm', lambda d: d['graphs'].update(reward={'file': 'predictor.onnx'}), 'graphs.reward',
         'remove it'),
     'a goal beside a return': (
         'tdmpc2', lambda d: d.update(goal={'source': 'all', 'metric': 'l2', 'reduction': 'sum',

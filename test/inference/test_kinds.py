@@ -26,6 +26,9 @@ import numpy as np
 import onnx
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from small_models import HORIZON, KINDS, STEP, Kind, Reference, write_small_bundle
 
 from world_model_ros.bundle import BundleError, write_manifest
@@ -36,7 +39,7 @@ from world_model_ros.inference import (
     WorldModel,
     golden_start,
 )
-from world_model_ros.inference.dynamics import RecurrentLoop
+from world_model_ros.inference.dynamics import RecurrentLoop, beginnings
 
 Array = np.ndarray[Any, Any]
 Small = tuple[WorldModel, Reference]
@@ -114,6 +117,55 @@ def test_fewer_steps_than_the_horizon_are_imagined_alike(small: Small, steps: in
     context, _ = observed(reference, max(1, reference.kind.history), seed=30)
     rows = reference.actions(2, steps, seed=31)
     close(model.imagine(context, rows), [imagined(reference, context, it) for it in rows])
+
+
+def test_what_sequences_have_in_common_changes_nothing_of_what_they_lead_to(small: Small) -> None:
+    model, reference = small
+    context, _ = observed(reference, max(1, reference.kind.history), seed=32)
+    actions = reference.actions(9, seed=33)
+    rows = reference.kind.rows
+    actions[1:6, :rows] = actions[0, :rows]
+    actions[2:4, :-1] = actions[0, :-1]
+    actions[7] = actions[4]
+    close(model.imagine(context, actions), [imagined(reference, context, it) for it in actions])
+
+
+def test_a_loop_imagines_once_what_sequences_have_in_common(
+    smalls: dict[str, Small], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ('window', 'growing with twists', 'markov', 'recurrent, joints integrated'):
+        model, reference = smalls[name]
+        context, _ = observed(reference, max(1, reference.kind.history), seed=34)
+        actions = np.repeat(reference.actions(1, seed=35), 1 + HORIZON, axis=0)
+        for step in range(HORIZON):  # one that differs from each step on
+            actions[1 + step, step * reference.kind.rows] += 0.01
+        sizes: list[int] = []
+        run = model._graphs.run
+
+        def counted(graph: str, feeds: dict[str, Any], run: Any = run, sizes: list[int] = sizes,
+                    ) -> dict[str, Any]:
+            sizes.append(len(next(iter(feeds.values()))))
+            return dict(run(graph, feeds))
+
+        monkeypatch.setattr(model._graphs, 'run', counted)
+        model.imagine(context, actions)
+        assert sizes == [2 + step for step in range(HORIZON)]
+
+
+@given(arrays(np.float32, array_shapes(min_dims=3, max_dims=3, max_side=6),
+              elements=st.sampled_from([0.0, 1.0])))
+def test_beginnings_are_told_apart_by_every_number_so_far(actions: Array) -> None:
+    last = np.zeros(len(actions), int)
+    every = np.arange(len(actions))
+    steps = list(beginnings(actions))
+    assert len(steps) == actions.shape[1]
+    for step, (before, example, which) in enumerate(steps):
+        so_far = actions[:, :step + 1]
+        now = every[which]
+        np.testing.assert_array_equal(so_far[example][now], so_far)
+        assert len(so_far[example]) == len({it.tobytes() for it in so_far})
+        np.testing.assert_array_equal(np.arange(last.max() + 1)[before][now], last)
+        last = now
 
 
 def test_the_thirty_best_of_300_sequences_are_those_of_the_reference(small: Small) -> None:
@@ -307,7 +359,7 @@ def long_call(tmp_path: Path) -> Iterator[tuple[WorldModel, threading.Thread, li
     """A model in the middle of scoring for many seconds, in another thread."""
     model, reference = big(tmp_path, memory=4)
     context, goal = observed(reference, 1, seed=1)
-    actions = np.tile(reference.actions(1, seed=2), (100_000, 1, 1))
+    actions = reference.actions(100_000, seed=2)
     raised: list[Any] = []
 
     def run() -> None:

@@ -90,15 +90,15 @@ def test_a_round_changes_nothing_that_is_committed(tmp_path: Path, committed: in
     np.testing.assert_array_equal(plan.actions[:committed], rows)
 
 
-def test_a_round_imagines_one_sequence_for_each_action_and_six_for_its_steps(
+def test_a_round_imagines_one_sequence_for_each_action_and_twelve_for_its_steps(
     tmp_path: Path,
 ) -> None:
     model = WorldModel(write_small_bundle(tmp_path, KINDS['markov rollout']))
     context, goal = golden_start(model.bundle)
     plans = [refining(model, rounds=rounds).plan(context, goal, seed=0, deadline=NEVER)
              for rounds in (1, 2)]
-    assert plans[0].samples == 32 * 3 + (1 + HORIZON * 2 + 6)
-    assert plans[1].samples - plans[0].samples == HORIZON * 2 + 6
+    assert plans[0].samples == 32 * 3 + (1 + HORIZON * 2 + 12)
+    assert plans[1].samples - plans[0].samples == HORIZON * 2 + 12
     refinement = Refinement(rounds=2, knots=tuple(range(HORIZON)))
     assert refinement.sequences(2) == plans[1].samples - 32 * 3
 

@@ -35,7 +35,7 @@ _USUAL = {'noise_exponent': '2', 'decay': '1.25', 'kept_elites': 'a third of the
           'temperature': "a tenth of the costs' spread"}
 
 
-REFINEMENT_STEPS = 6
+REFINEMENT_STEPS = 12
 """Sequences of a round that the local model asks for."""
 
 

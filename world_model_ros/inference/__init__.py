@@ -18,7 +18,7 @@ from world_model_ros.inference.costs import Scores
 from world_model_ros.inference.errors import InferenceError
 from world_model_ros.inference.joint_target import JointTarget
 from world_model_ros.inference.model import WorldModel
-from world_model_ros.inference.proof import golden_start
+from world_model_ros.inference.proof import golden_sequences, golden_start
 from world_model_ros.inference.providers import RuntimeSettings
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     'RuntimeSettings',
     'Scores',
     'WorldModel',
+    'golden_sequences',
     'golden_start',
 ]

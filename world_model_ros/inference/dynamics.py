@@ -16,6 +16,9 @@
 All take a context and normalised actions of B sequences, and yield blocks of latents [B, h, *S],
 oldest first: the whole horizon at once where one graph imagines it, one step at a time where the
 runtime loops, so that whoever adds up costs never needs all latents of all sequences.
+
+Where the runtime loops, what sequences have in common is imagined once: the steps that a robot is
+committed to, or those before the one action in which the sequences of a refinement differ.
 """
 
 from __future__ import annotations
@@ -41,7 +44,10 @@ from world_model_ros.inference.interface import state_size
 from world_model_ros.inference.open_graphs import OpenGraphs
 
 Float = NDArray[np.float32]
+Index = NDArray[np.intp] | slice
 FLOAT_BYTES = 4
+
+_ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -152,19 +158,20 @@ class ContextLoop:
         """See `Dynamics`."""
         batch, steps = actions.shape[:2]
         observed = len(start.latents)
-        context = _repeat(start.latents, batch)
-        actions = np.concatenate([_repeat(start.past, batch), actions], axis=1)
+        context = start.latents[None]
+        rows = np.concatenate([_repeat(start.past, batch), actions], axis=1)
         states = None
         if start.states is not None and start.past_states is not None:
             states = np.concatenate([_repeat(start.past_states, batch), start.states], axis=1)
-        for step in range(steps):
+        for step, (before, example, which) in enumerate(beginnings(actions)):
+            context = context[before]
             end = observed + step
             window = slice(end - context.shape[1], end)
-            feeds = {'context': context, 'actions': actions[:, window]}
+            feeds = {'context': context, 'actions': rows[example, window]}
             if states is not None:
-                feeds['states'] = states[:, window]
+                feeds['states'] = states[example, window]
             latents = self._graphs.run('predictor', feeds)['next_latent'][:, None]
-            yield latents
+            yield latents[which]
             if step + 1 < steps:
                 kept = min(context.shape[1], self._length - 1)
                 context = np.concatenate([context[:, context.shape[1] - kept:], latents], axis=1)
@@ -195,34 +202,67 @@ class RecurrentLoop:
 
     def blocks(self, start: Start, actions: Float) -> Iterator[Float]:
         """See `Dynamics`."""
-        for values in self.steps(start, actions):
-            yield _fetched(values['next_latent'])[:, None]
+        for values, which in self._steps(start, actions):
+            yield _fetched(values['next_latent'])[which, None]
 
-    def steps(self, start: Start, actions: Float) -> Iterator[Mapping[str, Any]]:
-        """Outputs of each step: arrays, or tensors on the device."""
-        batch, steps = actions.shape[:2]
+    def _steps(self, start: Start, actions: Float) -> Iterator[tuple[Mapping[str, Any], Index]]:
+        """Outputs of each step, arrays or tensors on the device, and which of them a sequence has.
+
+        What is on the device is not taken apart there: each sequence is imagined on its own.
+        """
         run = self._graphs.run_bound if self._bound else self._graphs.run
-        carried: dict[str, Any] = {'latent': _repeat(start.latents[-1], batch)}
-        carried |= {f'state.{name}': _repeat(start.recurrent[name], batch) for name in self._names}
-        for step in range(steps):
-            feeds = {**carried, 'action': actions[:, step]}
+        carried: dict[str, Any] = {'latent': start.latents[-1][None]}
+        carried |= {f'state.{name}': start.recurrent[name][None] for name in self._names}
+        parting = _apart(actions) if self._bound else beginnings(actions)
+        for step, (before, example, which) in enumerate(parting):
+            feeds = {name: value if before is _ALL else value[before]
+                     for name, value in carried.items()}
+            feeds['action'] = actions[example, step]
             if self._takes_state and start.states is not None:
-                feeds['proprioception'] = start.states[:, step]
+                feeds['proprioception'] = start.states[example, step]
             values: Mapping[str, Any] = run('predictor', feeds)
-            yield values
+            yield values, which
             carried = {'latent': values['next_latent'],
                        **{f'state.{name}': values[f'next.{name}'] for name in self._names}}
 
     def last_states(self, start: Start, actions: Float) -> dict[str, Float]:
         """State tensors [*shape] behind actions [1, H, K]."""
         values: Mapping[str, Any] = {f'next.{n}': v[None] for n, v in start.recurrent.items()}
-        for step in self.steps(start, actions):
+        for step, _ in self._steps(start, actions):
             values = step
         return {name: _fetched(values[f'next.{name}'])[0] for name in self._names}
 
     def bytes_per_sequence(self, steps: int) -> int:
         """Latent and states before and after a step, and the difference to the goal."""
         return FLOAT_BYTES * 3 * self._numbers
+
+
+def beginnings(actions: Float) -> Iterator[tuple[Index, Index, Index]]:
+    """What sequences [B, H, K] have in common, for each step.
+
+    Of each of the n different beginnings up to the step: where it is among those of the step before
+    (one, before the first), and a sequence that begins so; and which of them each of the B has.
+    """
+    batch, steps = actions.shape[:2]
+    which = np.zeros(batch, np.intp)
+    for step in range(steps):
+        # Equal to the last bit.
+        seen = np.ascontiguousarray(actions[:, :step + 1]).reshape(batch, -1)
+        keys = seen.view(np.dtype((np.void, seen.strides[0]))).ravel()
+        _, example, now = np.unique(keys, return_index=True, return_inverse=True)
+        if len(example) == batch:  # for good
+            yield which, _ALL, _ALL
+            yield from [(_ALL, _ALL, _ALL)] * (steps - step - 1)
+            return
+        yield which[example], example, now
+        which = now
+
+
+def _apart(actions: Float) -> Iterator[tuple[Index, Index, Index]]:
+    """As `beginnings`, of sequences that have nothing in common."""
+    yield np.zeros(len(actions), np.intp), _ALL, _ALL
+    for _ in range(1, actions.shape[1]):
+        yield _ALL, _ALL, _ALL
 
 
 def _fetched(value: Any) -> Float:

@@ -30,7 +30,7 @@ import numpy as np
 from world_model_ros.bundle import Bundle, BundleError
 from world_model_ros.inference.measurements import Measurement
 from world_model_ros.inference.model import WorldModel
-from world_model_ros.inference.proof import golden_start
+from world_model_ros.inference.proof import golden_sequences, golden_start
 from world_model_ros.inference.providers import RuntimeSettings, available, precisions
 from world_model_ros.inference.sessions import Precision, Progress, Provider
 
@@ -138,7 +138,7 @@ def _calls(model: WorldModel, samples: int) -> tuple[Callable[[], object], Calla
     """What encodes one observation, and what judges so many action sequences."""
     golden = model.bundle.golden
     context, goal = golden_start(model.bundle)
-    actions = np.resize(golden.actions, (samples, *golden.actions.shape[1:]))
+    actions = golden_sequences(model.bundle, samples)
     image = None if golden.image is None else golden.image[0]
     state = None if golden.proprioception is None else golden.proprioception[0]
     return (lambda: model.encode(image, state)), (lambda: model.score(context, goal, actions))

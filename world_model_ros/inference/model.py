@@ -53,7 +53,7 @@ from world_model_ros.inference.joint_target import (
 )
 from world_model_ros.inference.memory import resident_bytes, sequences_within
 from world_model_ros.inference.open_graphs import OpenGraphs
-from world_model_ros.inference.proof import golden_start, prove
+from world_model_ros.inference.proof import golden_sequences, golden_start, prove
 from world_model_ros.inference.providers import RuntimeSettings, choose
 from world_model_ros.inference.sessions import Progress, ProviderError, announcing
 from world_model_ros.inference.units import ActionUnits, Affine, image_for_graph
@@ -355,7 +355,7 @@ class WorldModel:
 
     def _fit_memory(self) -> int:
         """Sequences of a batch; a model that fails here is left to its proof."""
-        planner, golden = self.manifest.planner, self.bundle.golden
+        planner = self.manifest.planner
         tensors = self._dynamics.bytes_per_sequence(planner.horizon)
         tensors += FLOAT_BYTES * 2 * planner.horizon * self.manifest.action.step_size
         if planner.refinement is not None and isinstance(self.manifest.cost, DistanceCost):
@@ -366,9 +366,8 @@ class WorldModel:
         context, goal = golden_start(self.bundle)
 
         def imagine(count: int) -> None:
-            actions = np.resize(golden.actions, (count, *golden.actions.shape[1:]))
             with self._graphs.call():
-                self._score_chunk(context, goal, actions)
+                self._score_chunk(context, goal, golden_sequences(self.bundle, count))
 
         try:
             return sequences_within(planner, tensors, imagine, resident_bytes)
@@ -377,9 +376,8 @@ class WorldModel:
 
     def _warm_up(self) -> None:
         """Run a plan's batch once: some providers compile for each size."""
-        actions = self.bundle.golden.actions
         self.score(*golden_start(self.bundle),
-                   np.resize(actions, (self.manifest.planner.samples, *actions.shape[1:])))
+                   golden_sequences(self.bundle, self.manifest.planner.samples))
 
 
 def _finite(graph: str, values: Float) -> Float:

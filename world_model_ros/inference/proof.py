@@ -49,6 +49,17 @@ def golden_context(manifest: Manifest, golden: GoldenVectors) -> Context:
     return Context(golden.latent[:history], past, state, first.states)
 
 
+def golden_sequences(bundle: Bundle, count: int) -> Float:
+    """Actions [count, H * rows_per_step, A] like the golden ones, for what is measured.
+
+    No two begin alike, for what sequences have in common is imagined once.
+    """
+    actions = bundle.golden.actions
+    factors = np.linspace(1.0, 0.5, count, dtype=np.float32)
+    sequences: Float = np.resize(actions, (count, *actions.shape[1:])) * factors[:, None, None]
+    return sequences
+
+
 def prove(model: WorldModel) -> dict[str, float]:
     """Largest deviation of each golden vector, as a fraction of its largest number.
 

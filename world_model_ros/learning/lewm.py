@@ -21,7 +21,8 @@ can plan with the same weights. The recipe is made for haste, which is all it is
    (PatchDropout: Liu et al., 2023, arXiv:2208.07220), most of them where a picture differs from
    the batch's mean, that is where the arm is: a picture costs a fifth. Then a few steps with all.
 2. The predictor alone on embeddings that stand still: single steps, then rollouts of the planner's
-   horizon.
+   horizon. Every position of every window is taught, as LeWM does: a robot starts with one latent,
+   so the first position must predict as well as the last.
 
 Training goes on where it was cut off. All randomness is torch's global generator, which is saved.
 """
@@ -70,8 +71,7 @@ class Stage:
 
     patches: how many the encoder sees of each picture; 0: it stands still, and so do embeddings
     steps, windows: updates, and windows of an update
-    horizon: model steps that are imagined from a window; 1: every position of the window predicts
-        its next, as LeWM is trained
+    horizon: model steps that are imagined from a window; 1 is how LeWM is trained
     """
 
     name: str
@@ -92,7 +92,7 @@ class Recipe:
         Stage('telling patches', 48, 160, 8, 1, 8e-4),
         Stage('all patches', 256, 8, 8, 1, 2e-4),
         Stage('predictor', 0, 300, 48, 1, 5e-4),
-        Stage('rollouts', 0, 40, 24, 5, 2e-4),
+        Stage('rollouts', 0, 120, 24, 5, 2e-4),
     )
     weight_regularization: float = 0.9
     weight_anchor: float = 1.0
@@ -180,13 +180,19 @@ class Encoder(nn.Module):
 
 
 def rollout(model: Any, context: Tensor, actions: Tensor) -> Tensor:
-    """Imagine [B, H, D] from `context` [B, WINDOW, D] under `actions` [B, WINDOW - 1 + H, K]."""
+    """Imagine from `context` [B, WINDOW, D] under `actions` [B, WINDOW - 1 + H, K].
+
+    Returns [B, H, WINDOW, D]: of each window, what every position predicts to follow it. The last
+    one is imagined further.
+    """
     embedded = model.action_encoder(actions)
     latents = list(context.unbind(dim=1))
+    predicted = []
     for step in range(actions.shape[1] - WINDOW + 1):
-        window = torch.stack(latents[-WINDOW:], dim=1)
-        latents.append(model.predict(window, embedded[:, step:step + WINDOW])[:, -1])
-    return torch.stack(latents[WINDOW:], dim=1)
+        window = torch.stack(latents[step:], dim=1)
+        predicted.append(model.predict(window, embedded[:, step:step + WINDOW]))
+        latents.append(predicted[-1][:, -1])
+    return torch.stack(predicted, dim=1)
 
 
 class Training:
@@ -305,12 +311,9 @@ class Training:
         frames = first + torch.arange(length)
         truth = latents[episode, frames]
         actions = experience.actions[episode, frames[:, :-1]]
-        if stage.horizon == 1:
-            imagined = self.model.predict(truth[:, :-1], self.model.action_encoder(actions))
-            loss = rollout_loss(imagined, truth[:, 1:])
-        else:
-            loss = rollout_loss(rollout(self.model, truth[:, :WINDOW], actions), truth[:, WINDOW:])
-        return {f'refined over {stage.horizon}': loss}
+        follows = truth[:, 1:].unfold(1, WINDOW, 1).transpose(2, 3)  # [B, H, WINDOW, D]
+        predicted = rollout(self.model, truth[:, :WINDOW], actions)
+        return {f'refined over {stage.horizon}': rollout_loss(predicted, follows)}
 
     def _embeddings(self, experience: Experience) -> Tensor:
         """Latents [E, F, D] of all pictures, kept in the folder: they take minutes."""

@@ -49,7 +49,7 @@ PLANNER: dict[str, Any] = {
     # rows that the published one has.
     'horizon': 5, 'knots': [0, 3, 6, 10, 15, 20], 'interpolation': 'hold', 'sampler': 'icem',
     'samples': 32, 'iterations': 2, 'elites': 8, 'kept_elites': 4, 'noise_exponent': 2.0,
-    'decay': 1.0, 'sigma': 0.8, 'sigma_min': 0.05, 'momentum': 0.1, 'constant_grid': 0,
+    'decay': 1.0, 'sigma': 0.8, 'sigma_min': 0.05, 'momentum': 0.1, 'constant_grid': 3,
     'refinement': {'rounds': 4, 'knots': list(range(25))},
 }
 
@@ -121,7 +121,7 @@ def evaluate(run: Training, held_out: Experience, spread: Floats) -> Evaluation:
     fit = np.linalg.solve(half.T @ half + 1e-1 * np.eye(half.shape[1]), half.T @ truth[::2])
     residual = (design @ fit - truth)[1::2]
     imagined = rollout(run.model, latents[:, :WINDOW],
-                       held_out.actions[:, :WINDOW - 1 + horizon])[:, -1]
+                       held_out.actions[:, :WINDOW - 1 + horizon])[:, -1, -1]
     last = WINDOW - 1 + horizon
     error = (imagined - latents[:, last]).square().mean()
     still = (latents[:, WINDOW - 1] - latents[:, last]).square().mean()

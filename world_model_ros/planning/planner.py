@@ -28,7 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import PlannerSettings
-from world_model_ros.inference import Context, JointTarget, WorldModel, golden_start
+from world_model_ros.inference import (
+    Context,
+    JointTarget,
+    WorldModel,
+    golden_sequences,
+    golden_start,
+)
 from world_model_ros.planning.pace import Pace
 from world_model_ros.planning.refinement import Refinement
 from world_model_ros.planning.samplers import Sampler, sampler
@@ -252,7 +258,8 @@ class Planner:
         batch = max(2, min(self._settings.samples, self._model.chunk_size()))
         times: dict[int, float] = {}
         for size in (1, batch, 1, batch):
-            actions = np.tile(self._sequences.middle(), (size, self._sequences.rows, 1))
+            actions = self._sequences.inside(
+                golden_sequences(self._model.bundle, size)[:, :self._sequences.rows])
             started = self._clock()
             self._model.score(context, goal, actions)
             times[size] = min(self._clock() - started, times.get(size, math.inf))

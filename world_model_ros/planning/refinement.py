@@ -37,8 +37,8 @@ Double = NDArray[np.float64]
 
 # Share of the first standard deviation by which an action is changed to see what follows.
 _STRIDE = 0.1
-# Of the mean curvature: one bold step, one usual, one careful.
-_DAMPINGS = np.array([0.01, 0.1, 1.0])
+# Of the mean curvature, from a bold step to a careful one. Half as many need a third more rounds.
+_DAMPINGS = np.geomspace(0.003, 1.0, 6)
 # Steps with one local model, the second with secants through what the first has found.
 _STEPS = REFINEMENT_STEPS // len(_DAMPINGS)
 # Fewer actions than this are not worth a round.

@@ -125,10 +125,6 @@ class Sequences:
         actions[:, self._driven] = list(product(*axes))
         return self.constant(self.inside(actions))
 
-    def middle(self) -> Float:
-        """The row [A] that normalises to 0, as far as the bounds allow."""
-        return self.inside(self._mean)
-
     def normalize(self, actions: Float) -> Float:
         """Rows [..., A] as graphs see them."""
         normal: Float = (actions - self._mean) / self._std

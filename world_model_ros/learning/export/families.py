@@ -50,7 +50,7 @@ def _joint_embedding(kind: str) -> Callable[[Request, Robot], ModelSource]:
     def read(request: Request, robot: Robot) -> ModelSource:
         path = _needed(request.checkpoint, '--checkpoint')
         model = load_stable_worldmodel(path, kind, request.trust)
-        return joint_embedding.build(model, path.name, robot.horizon or joint_embedding.HORIZON)
+        return joint_embedding.build(model, path.name)
     return read
 
 

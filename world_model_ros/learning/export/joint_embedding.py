@@ -28,8 +28,7 @@ from world_model_ros.learning.export.graphs import ExportError, GraphSource
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
-HORIZON = 5  # model steps; both publish it
-PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30}
+PLANNER: dict[str, Any] = {'horizon': 5, 'samples': 300, 'iterations': 30, 'elites': 30}
 
 
 class Encoder(nn.Module):
@@ -45,25 +44,21 @@ class Encoder(nn.Module):
         return encoded[:, 0]
 
 
-class Rollout(nn.Module):
-    """`context [B, n, D]`, `past_actions [B, n-1, K]`, `actions [B, H, K]` to `[B, H, D]`."""
+class Predictor(nn.Module):
+    """`context [B, T, D]`, `actions [B, T, K]` to `next_latent [B, D]`."""
 
-    def __init__(self, model: Any, window: int) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model: Any = model
-        self.window = window
 
-    def forward(self, context: Tensor, past_actions: Tensor, actions: Tensor) -> Tensor:
-        embedded = self.model.action_encoder(torch.cat([past_actions, actions], dim=1))
-        latents = list(context.unbind(dim=1))
-        for step in range(actions.shape[1]):
-            frames = torch.stack(latents[-self.window:], dim=1)
-            action = embedded[:, step:step + self.window]
-            latents.append(self.model.predict(frames, action)[:, -1])
-        return torch.stack(latents[self.window:], dim=1)
+    def forward(self, context: Tensor, actions: Tensor) -> Tensor:
+        predicted = self.model.predictor(context, self.model.action_encoder(actions))
+        # As the model's own `predict`, but for the last position alone.
+        projected: Tensor = self.model.pred_proj(predicted[:, -1])
+        return projected
 
 
-def build(model: Any, name: str, horizon: int) -> ModelSource:
+def build(model: Any, name: str) -> ModelSource:
     """Graphs of a LeWM or PLDM; raises ExportError if the model lacks their parts."""
     try:
         window = int(model.predictor.num_frames)
@@ -77,8 +72,9 @@ def build(model: Any, name: str, horizon: int) -> ModelSource:
     image = torch.randint(0, 256, (2, side, side, 3), generator=generator, dtype=torch.uint8)
     with torch.no_grad():
         latent = Encoder(model).eval()(image)
-    context = latent[:, None] + 0.1 * torch.randn(2, window, width, generator=generator)
-    actions = torch.randn(2, window - 1 + horizon, step_size, generator=generator)
+    frames = min(2, window)
+    context = latent[:, None] + 0.1 * torch.randn(2, frames, width, generator=generator)
+    actions = torch.randn(2, frames, step_size, generator=generator)
     distance = {'source': 'all', 'metric': 'squared_l2', 'reduction': 'sum'}
     return ModelSource(
         identity={'source': f'stable-worldmodel, {type(model).__name__}'},
@@ -87,12 +83,11 @@ def build(model: Any, name: str, horizon: int) -> ModelSource:
         latent={'shape': [width], 'parts': {'all': {'start': 0, 'stop': width}}},
         graphs={
             'encoder': GraphSource(Encoder(model), {'image': image}, ['latent']),
-            'rollout': GraphSource(
-                Rollout(model, window),
-                {'context': context, 'past_actions': actions[:, :window - 1],
-                 'actions': actions[:, window - 1:]}, ['latents']),
+            'predictor': GraphSource(
+                Predictor(model), {'context': context, 'actions': actions}, ['next_latent'],
+                frames={'context': window, 'actions': window}),
         },
-        entries={'rollout': {'kind': 'window', 'length': window}},
+        entries={'predictor': {'kind': 'window', 'length': window}},
         cost={'objective': 'goal', 'terms': [{**distance, 'steps': 'last', 'weight': 1.0}]},
         goal=distance, planner=PLANNER,
     )
