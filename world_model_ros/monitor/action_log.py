@@ -75,10 +75,9 @@ class ActionLog:
         None where some of the time from ``start`` to ``end`` had no plan.
         """
         # From the start on, because nanoseconds since the epoch are more than a float64 resolves.
-        bounds = start + np.linspace(0, end - start, count + 1).round().astype(np.int64)
+        bounds = [start + round((end - start) * part / count) for part in range(count + 1)]
         with self._lock:
-            means = [self._mean(int(low), int(high))
-                     for low, high in pairwise(bounds)]
+            means = [self._mean(low, high) for low, high in pairwise(bounds)]
         found = [mean for mean in means if mean is not None]
         return np.array(found, np.float32) if len(found) == count else None
 

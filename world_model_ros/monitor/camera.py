@@ -26,7 +26,7 @@ import numpy.typing as npt
 _INTERVALS = 31  # of which the median is taken
 _JUMP = 5.0  # rad/s or m/s from which on a joint that reports no speed has jumped
 _LEAST = 0.1  # s: a hiccup of the machine is not an unplugged camera, however fast that is
-_ROWS_APART = 16  # of those that are compared first
+_ROWS_APART = 64  # of those that are compared first
 
 
 class Arrivals:

@@ -231,6 +231,8 @@ class Observer:
         return self._sets.setdefault(cameras, PictureSets(cameras))
 
     def _forget_other_times(self) -> None:
+        if all(len(sets.cameras) == 1 for sets in tuple(self._sets.values())):
+            return
         now = self._clock.now().nanoseconds
         if now < self._clock_seen:  # the clock was set back, and with it the stamps
             for sets in tuple(self._sets.values()):
@@ -243,7 +245,7 @@ class Observer:
         """Add a picture to those of other cameras; what it completes, or the reason is noted."""
         stamp = to_nanoseconds(shot.message.header.stamp)
         if len(sets.cameras) > 1:
-            if not self._is_recent(stamp, called(camera)):
+            if not self._is_recent(stamp, self._clock.now().nanoseconds, called(camera)):
                 return None
             if sets.is_late(camera, stamp):
                 self._troubles.note(
@@ -297,7 +299,8 @@ class Observer:
     def _robot_at(self, stamp: int, pictures: Mapping[str, Picture]) -> RobotState | None:
         """Find the robot's state of a moment; None and a reason if it cannot be trusted."""
         what, who = OCCASIONS[self.model.occasion]
-        if not (self._is_recent(stamp, f'the {who}', what) and self._is_newer(stamp)):
+        now = self._clock.now().nanoseconds
+        if not (self._is_recent(stamp, now, f'the {who}', what) and self._is_newer(stamp, now)):
             return None
         robot = self.robot.at(stamp, self._parameters.real('max_skew'), self.model)
         if robot is None:
@@ -319,8 +322,7 @@ class Observer:
             'frozen_camera_motion if this camera cannot see the robot)')
         return True
 
-    def _is_newer(self, stamp: int) -> bool:
-        now = self._clock.now().nanoseconds
+    def _is_newer(self, stamp: int, now: int) -> bool:
         if now < self._clock_read:
             self._stamp = 0  # the clock was set back, and with it the stamps
         self._clock_read = now
@@ -333,8 +335,8 @@ class Observer:
         self._stamp = stamp
         return True
 
-    def _is_recent(self, stamp: int, who: str, what: str = 'image') -> bool:
-        age = (self._clock.now().nanoseconds - stamp) / NANOSECONDS
+    def _is_recent(self, stamp: int, now: int, who: str, what: str = 'image') -> bool:
+        age = (now - stamp) / NANOSECONDS
         if abs(age) > self._parameters.real('max_age'):
             self._troubles.note(
                 'stale', f'{what} is {age:.2f} s old: {who} lags, or its clock differs from '

@@ -239,8 +239,11 @@ class Proposer:
                   else np.empty((0, *course.actions.shape), np.float32))
         rest = WarmStart(course.actions, elites).after(
             (encoded.stamp - course.stamp) / NANOSECONDS, course.step_duration)
-        # From one model to another, rows may last longer or be fewer.
-        times = np.arange(model.rows) * model.manifest.action.step_duration
+        step = model.manifest.action.step_duration
+        if (step, model.rows) == (course.step_duration, len(course.actions)):
+            return rest
+        # Those of another model may last longer or be fewer.
+        times = np.arange(model.rows) * step
         rows = np.minimum((times / course.step_duration + 1e-6).astype(int), len(rest.actions) - 1)
         return WarmStart(rest.actions[rows], rest.elites[:, rows])
 

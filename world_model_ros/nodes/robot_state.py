@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -73,7 +74,8 @@ class RobotStates:
         self._joints: StampedBuffer[JointState] = StampedBuffer(_KEPT, _MOST)
         self._poses: StampedBuffer[PoseStamped] = StampedBuffer(_KEPT, _MOST)
         self._clock_read = 0
-        self._joints_problem = self._pose_problem = self._others = ''
+        self._joints_problem = self._pose_problem = ''
+        self._others: Sequence[str] = ()  # joints that came instead of the model's
         self.joint_rate, self.pose_rate = Rate(), Rate()
 
     def store_joints(self, joints: JointState, model: LoadedModel) -> bool:
@@ -86,10 +88,7 @@ class RobotStates:
         self._counts.add('joint_states_received')
         if 0 < len(joints.name) <= payload.JOINTS and not model.shares_joints(joints):
             self._counts.add('joint_states_of_others')
-            self._others = (
-                f'joint states come of {payload.few(joints.name)} alone, the model reads '
-                f'{payload.few(model.joints)}: remap "joint_states" to the robot that the model '
-                'was trained for')
+            self._others = joints.name
             return False
         self.joint_rate.tick(monotonic())
         stamp = to_nanoseconds(joints.header.stamp)
@@ -100,7 +99,7 @@ class RobotStates:
             self._joints_problem = str(error)
             self._troubles.note('joint_states_refused', self._joints_problem)
             return False
-        self._joints_problem = self._others = ''
+        self._joints_problem, self._others = '', ()
         with self._lock:
             self._joints.add(stamp, joints)
         return True
@@ -128,8 +127,8 @@ class RobotStates:
             joints = self._joints.nearest(stamp, tolerance)
             pose = self._poses.nearest(stamp, tolerance) if model.reads_pose else None
         for missing, problem, what, topic in (
-            (model.reads_joints and joints is None, self._joints_problem or self._others,
-             'joint state', 'joint_states'),
+            (model.reads_joints and joints is None,
+             self._joints_problem or self._only_others(model), 'joint state', 'joint_states'),
             (model.reads_pose and pose is None, self._pose_problem, 'pose', 'pose'),
         ):
             if missing:
@@ -142,17 +141,26 @@ class RobotStates:
 
     def silence(self, now: float, limit: float, model: LoadedModel) -> str:
         """Which of what ``model`` reads has not come for longer than ``limit`` [s], if any."""
-        for reads, rate, others, what, topic in (
-            (model.reads_joints, self.joint_rate, self._others, 'joint state', 'joint_states'),
-            (model.reads_pose, self.pose_rate, '', 'pose', 'pose'),
+        for reads, rate, what, topic in (
+            (model.reads_joints, self.joint_rate, 'joint state', 'joint_states'),
+            (model.reads_pose, self.pose_rate, 'pose', 'pose'),
         ):
             if reads and (age := rate.age(now)) > limit:
-                if others:
+                if rate is self.joint_rate and (others := self._only_others(model)):
                     return others
                 since = 'so far' if math.isinf(age) else f'for {age:.1f} s'
                 return (f"no {what} {since}: is the robot's driver running, and \"{topic}\" "
                         'remapped to its topic?')
         return ''
+
+    def _only_others(self, model: LoadedModel) -> str:
+        """What is wrong if joint states come, but none of them is of the model's robot."""
+        others = self._others
+        if not others:
+            return ''
+        return (f'joint states come of {payload.few(others)} alone, the model reads '
+                f'{payload.few(model.joints)}: remap "joint_states" to the robot that the model '
+                'was trained for')
 
     def _check_time(self, what: str, topic: str, stamp: int) -> None:
         now = self._clock.now().nanoseconds

@@ -55,5 +55,6 @@ def _shifted(actions: Float, steps: float) -> Float:
     fraction = np.float32(min(steps, last) - whole)
     rows = np.minimum(np.arange(last + 1) + whole, last)
     following = np.minimum(rows + 1, last)
-    shifted: Float = (1 - fraction) * actions[..., rows, :] + fraction * actions[..., following, :]
+    shifted: Float = ((1 - fraction) * actions.take(rows, axis=-2)
+                      + fraction * actions.take(following, axis=-2))
     return shifted
