@@ -232,7 +232,7 @@ class Observer:
 
     def _forget_other_times(self) -> None:
         if all(len(sets.cameras) == 1 for sets in tuple(self._sets.values())):
-            return
+            return  # no picture waits for another one
         now = self._clock.now().nanoseconds
         if now < self._clock_seen:  # the clock was set back, and with it the stamps
             for sets in tuple(self._sets.values()):

@@ -141,12 +141,13 @@ class RobotStates:
 
     def silence(self, now: float, limit: float, model: LoadedModel) -> str:
         """Which of what ``model`` reads has not come for longer than ``limit`` [s], if any."""
-        for reads, rate, what, topic in (
-            (model.reads_joints, self.joint_rate, 'joint state', 'joint_states'),
-            (model.reads_pose, self.pose_rate, 'pose', 'pose'),
+        for reads, rate, others, what, topic in (
+            (model.reads_joints, self.joint_rate, self._only_others(model), 'joint state',
+             'joint_states'),
+            (model.reads_pose, self.pose_rate, '', 'pose', 'pose'),
         ):
             if reads and (age := rate.age(now)) > limit:
-                if rate is self.joint_rate and (others := self._only_others(model)):
+                if others:
                     return others
                 since = 'so far' if math.isinf(age) else f'for {age:.1f} s'
                 return (f"no {what} {since}: is the robot's driver running, and \"{topic}\" "
