@@ -43,6 +43,24 @@ class Clumsy(ManagedNode):
 raise SystemExit(run_node(Clumsy))
 """
 
+STUCK = """
+import time
+from world_model_ros.nodes import process
+
+process._LEAVE_WITHIN = 1.0
+
+class Stuck(process.ManagedNode):
+    def __init__(self):
+        super().__init__('stuck')
+        self.create_timer(0.05, self.wait_for_ever)
+
+    def wait_for_ever(self):
+        print('stuck', flush=True)
+        time.sleep(1000.0)
+
+raise SystemExit(process.run_node(Stuck))
+"""
+
 WORKER = """
 from rclpy.action import ActionServer
 from world_model_interfaces.action import ReachGoal
@@ -99,6 +117,16 @@ def test_a_thread_that_never_ends_does_not_keep_a_process_from_ending_cleanly(
         process = spawn(graph, tmp_path, NODE.format(stuck=True))
         graph.wait_until('clumsy', 'unconfigured')
         assert graph.end(process, signal.SIGTERM, within=5) == 0
+
+
+def test_a_callback_that_never_returns_keeps_no_process_from_ending_and_the_log_says_where_it_was(
+    tmp_path: Path,
+) -> None:
+    with Graph(tmp_path) as graph:
+        process = spawn(graph, tmp_path, STUCK)
+        graph.wait_for(lambda: 'stuck' in graph.output(process), 20, 'the callback')
+        assert graph.end(process, within=5) == 1
+        assert 'in wait_for_ever' in graph.output(process)
 
 
 def test_who_waits_for_an_action_gets_its_result_when_the_node_is_told_to_end(

@@ -22,6 +22,7 @@ swallowed (rclpy #1673), and health goes to ``/diagnostics`` once a second in ev
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -45,6 +46,9 @@ from world_model_ros.monitor import Health, Level
 from world_model_ros.nodes.diagnostics import to_diagnostic_array
 
 SIGNAL_LATENCY = 0.1  # s until a signal is noticed
+# s from a signal to the end, come what may. A node that has two threads stuck inside its model
+# takes 6 s, and ros2 launch kills 10 s after SIGINT, without a word where it was stuck.
+_LEAVE_WITHIN = 8.0
 # What deactivation leaves to the executor, such as results of actions: rounds, and s for each.
 _LAST_ROUNDS, _LAST_ROUND = 5, 0.02
 DIAGNOSTICS_PERIOD = 1.0  # s, the customary rate of /diagnostics
@@ -170,11 +174,12 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
     Signals only end the loop, so that the node can walk down its lifecycle while it is still on the
     graph (the controller's last command is a standstill, a client of an action gets its result).
+    What is stuck on its way out, in a callback or in the middleware, ends with exit code 1 and the
+    stacks of its threads on stderr.
     """
     os.environ.setdefault(TRANSPORTS, FAST_DDS_TRANSPORTS)
     stop = threading.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda *_: stop.set())
+    _on_signals(stop)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
@@ -198,6 +203,23 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _on_signals(stop: threading.Event) -> None:
+    """Let SIGINT and SIGTERM set an event, and limit how long the process lives from then on."""
+    # Handlers in Python run between two steps of the main thread: one that is stuck never hears.
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        os.read(read, 1)
+        faulthandler.dump_traceback_later(_LEAVE_WITHIN, exit=True)  # does not need the interpreter
+        stop.set()
+
+    threading.Thread(target=wait, name='signals', daemon=True).start()
 
 
 def _spin_once(node: Node, executor: Executor, timeout: float) -> None:
