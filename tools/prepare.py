@@ -36,6 +36,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Sequence
@@ -206,12 +207,21 @@ def set_up(goal: str, home: Home) -> None:
     origin = f'ROS 2 {home.distro}' if home.distro else 'ROS wheels'
     step(f'virtual environment ({origin}, {home.python})', 'venv', [home.python, origin, ROOT],
          make_venv)
-    for layer in LAYERS[goal]:
-        step(f'packages for {layer}', layer, requirement_files(layer, home), install_packages)
+
+    def install(*layers: str) -> None:
+        for layer in layers:
+            step(f'packages for {layer}', layer, requirement_files(layer, home), install_packages)
+
+    first, *others = LAYERS[goal]
+    install(first)
     step('ROS prefix', 'prefix', [STAMPS / 'venv', STAMPS / 'demo'], make_prefix)
-    step('world_model_interfaces', 'interfaces',
-         [STAMPS / 'prefix', *sorted(p for p in INTERFACES.rglob('*') if p.is_file())],
-         build_interfaces)
+    # One waits for the network, the other for the compiler.
+    with ThreadPoolExecutor() as beside:
+        installed = beside.submit(install, *others)
+        step('world_model_interfaces', 'interfaces',
+             [STAMPS / 'prefix', *sorted(p for p in INTERFACES.rglob('*') if p.is_file())],
+             build_interfaces)
+        installed.result()
     step('world_model_ros', 'package',
          [STAMPS / 'venv', *(ROOT / name for name in ('setup.py', 'setup.cfg', 'package.xml'))],
          install_package)
