@@ -71,6 +71,11 @@ class TwoCameras(Encoder):
         return super().forward(first) + 0.3 * super().forward(second)
 
 
+class StateEncoder(Encoder):
+    def forward(self, image: Tensor, proprioception: Tensor) -> Tensor:
+        return super().forward(image) + proprioception.mean(-1, keepdim=True)
+
+
 class MarkovPredictor(nn.Module):
     def __init__(self, extra: int = 0) -> None:
         super().__init__()

@@ -212,6 +212,38 @@ def test_wrong_values_are_refused_before_anything_is_exported(tmp_path: Path) ->
     assert not (tmp_path / 'bundle').exists()
 
 
+@pytest.mark.parametrize(('encoder', 'predictor', 'rule', 'said'), [
+    ('StateEncoder', 'MarkovPredictor', 'integrate_joints',
+     r"is given the robot's state, but its forward takes latent, action: set the rule to none "
+     r'.*one more argument, proprioception$'),
+    ('StateEncoder', 'WindowPredictor', 'hold', r'takes context, actions: .*argument, states$'),
+    ('StateEncoder', 'WindowStatesPredictor', 'none',
+     r"is not given the robot's state, but its forward takes context, actions, states: set the "
+     r'rule to hold or integrate_joints$'),
+    ('Encoder', 'MarkovPredictor', 'none', 'neither the encoder nor the predictor takes it'),
+])
+def test_a_rule_for_the_state_that_does_not_fit_what_forward_takes_is_refused_before_the_export(
+    tmp_path: Path, encoder: str, predictor: str, rule: str, said: str,
+) -> None:
+    path = robot_file(tmp_path, change={'proprioception': {**PROPRIOCEPTION, 'rule': rule}})
+    source = module_source(path, predictor, encoder=encoder)
+    lines: list[str] = []
+    with pytest.raises(ExportError, match=said):
+        assemble(source, read_robot(path, None), tmp_path / 'bundle', lines.append)
+    assert not lines
+
+
+@pytest.mark.parametrize(('encoder', 'warnings'), [('StateEncoder', 1), ('Encoder', 0)])
+def test_who_compares_the_robots_state_of_now_with_a_goals_is_warned(
+    tmp_path: Path, encoder: str, warnings: int,
+) -> None:
+    path = robot_file(tmp_path, change={'proprioception': {**PROPRIOCEPTION, 'rule': 'hold'}})
+    source = module_source(path, 'WindowStatesPredictor', encoder=encoder)
+    lines: list[str] = []
+    assemble(source, read_robot(path, None), tmp_path / 'bundle', lines.append)
+    assert sum('pull the robot to where it is' in line for line in lines) == warnings
+
+
 def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
     path = robot_file(tmp_path)
     with pytest.raises(ExportError, match='holds other things'):

@@ -39,12 +39,13 @@ from world_model_ros.bundle import (
     write_manifest,
 )
 from world_model_ros.bundle.inputs import PoseProprioception
+from world_model_ros.bundle.latent import DistanceCost
 from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.bundle.manifest import SCHEMA_VERSION
 from world_model_ros.learning.export.graphs import ExportError, GraphSource, write_graph
 from world_model_ros.learning.export.reference import Reference
 from world_model_ros.learning.export.robot import Robot, assumed_planner, manifest_sections
-from world_model_ros.learning.export.source import ModelSource
+from world_model_ros.learning.export.source import ModelSource, StateIgnored
 
 TOLERANCE = 1e-4
 """Of golden vectors, as the manifest records it: other processors round otherwise."""
@@ -67,12 +68,15 @@ def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) ->
                for name in source.graphs}
     sections = manifest_sections(source, robot)
     manifest = draft_manifest(folder, {**sections, 'graphs': entries})
+    check_state(source, manifest)
     partial = folder.with_name(f'.{folder.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        if assumed := assumed_planner(robot, sections['planner']):
-            report(assumed)
+        for line in (assumed_planner(robot, sections['planner']),
+                     state_in_goals(source, manifest)):
+            if line:
+                report(line)
         write_graphs(source.graphs, partial, report)
         golden = golden_vectors(Reference(source.graphs, manifest), manifest,
                                 *example_inputs(manifest))
@@ -90,6 +94,44 @@ def draft_manifest(folder: Path, sections: Mapping[str, Any]) -> Manifest:
     draft = {'schema_version': SCHEMA_VERSION, **sections, 'files': {**files, _GOLDEN: '0' * 64},
              'golden': {'file': _GOLDEN, 'tolerance': TOLERANCE}}
     return parse_manifest(folder, json.dumps(draft).encode())  # JSON is YAML
+
+
+def check_state(source: ModelSource, manifest: Manifest) -> None:
+    """Hold what modules take against how the robot's state goes on; raises ExportError."""
+    state = manifest.proprioception
+    if state is None:
+        return
+    name = 'rollout' if 'rollout' in source.graphs else 'predictor'
+    takes = list(source.graphs[name].inputs)
+    reads = not {'proprioception', 'states'}.isdisjoint(takes)
+    if reads != state.is_input:
+        rules = 'hold or integrate_joints' if reads else 'none (only the encoder reads the state)'
+        more = '' if reads else (
+            ', or predicted (it is a part of the latent), or give forward one more argument, '
+            f'{"states" if "actions" in takes else "proprioception"}')
+        raise ExportError(
+            f'proprioception.rule is {state.rule}, with which the {name} is '
+            f'{"given" if state.is_input else "not given"} the robot\'s state, but its forward '
+            f'takes {", ".join(takes)}: set the rule to {rules}{more}')
+    if not reads and isinstance(source.graphs['encoder'].module, StateIgnored):
+        raise ExportError('proprioception: neither the encoder nor the '
+                          f'{name} takes it: leave the section out of the robot file')
+
+
+def state_in_goals(source: ModelSource, manifest: Manifest) -> str:
+    """A warning where goals hold the robot's state of the moment in which they are set."""
+    encoder = source.graphs['encoder']
+    cost = manifest.cost
+    if ('proprioception' not in encoder.inputs or isinstance(encoder.module, StateIgnored)
+            or 'goal_encoder' in source.graphs or not isinstance(cost, DistanceCost)):
+        return ''
+    whole = slice(0, manifest.latent.shape[-1])
+    if all(manifest.latent.parts[term.source].indices != whole for term in cost.terms):
+        return ''
+    return ("warning: a picture does not tell the robot's state at the goal, so goals are encoded "
+            'with the state of the moment in which they are set, and pull the robot to where it '
+            'is: give --goal-encoder, and the cost the part of the latent that it gives '
+            '(docs/export.md#your-own-model)')
 
 
 def write_graphs(graphs: Mapping[str, GraphSource], folder: Path, report: Report) -> None:
