@@ -26,6 +26,7 @@ import argparse
 import array
 import contextlib
 import math
+import os
 import signal
 import sys
 import time
@@ -42,6 +43,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 
 from world_model_interfaces.action import ReachGoal
+from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.observation import decode_image
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -176,6 +178,7 @@ def command_line() -> argparse.ArgumentParser:
 def main() -> int:
     """Do what the command line says."""
     args = command_line().parse_args(remove_ros_args(sys.argv)[1:])
+    os.environ.setdefault(TRANSPORTS, FAST_DDS_TRANSPORTS)  # or else pictures of 0.9 MB are lost
     # rclpy's own handlers shut the context down: nothing could be called off any more.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

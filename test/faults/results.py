@@ -22,12 +22,11 @@ from pathlib import Path
 
 from faults.trial import REACTION, Result, Step
 
-BEGIN = '<!-- written by: python -m pytest test/faults --write-docs -->'
+BEGIN = '<!-- written by: .venv/bin/python -m pytest test/faults --write-docs -->'
 END = '<!-- end of what is written -->'
-_HEAD = (
-    'Fault', 'How it was injected', 'Noticed when', 'The robot',
-    'Brakes after', 'of that, after noticeable', 'At rest after', 'Goes on after',
-    'Setpoints outside limits', 'A person reads')
+_HEARD = ('Fault', 'The robot', 'Brakes after', 'At rest after', 'Goes on after', 'A person reads')
+_TRIED = ('Fault', 'How it was injected', 'Noticed when', 'Brakes after noticeable',
+          'Setpoints outside limits')
 
 
 def write_table(results: Sequence[Result], known: int, page: Path) -> None:
@@ -61,13 +60,17 @@ def summary(results: Sequence[Result], known: int) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return the results as a Markdown table."""
-    rows = [_HEAD, ('---',) * len(_HEAD), *(_row(result) for result in results)]
+    """Return the results as two Markdown tables: what one sees, and how it was tried."""
+    return (f'{_markdown(_HEARD, [_heard(result) for result in results])}\n\n'
+            f'How each was tried:\n\n{_markdown(_TRIED, [_tried(result) for result in results])}')
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return '\n'.join('| ' + ' | '.join(cell.replace('|', '/') for cell in row) + ' |'
-                     for row in rows)
+                     for row in (head, ('---',) * len(head), *rows))
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _heard(result: Result) -> tuple[str, ...]:
     fault = result.fault
     since_fault = (None if result.noticed_after is None or result.braking_after is None
                    else result.noticed_after + result.braking_after)
@@ -75,11 +78,14 @@ def _row(result: Result) -> tuple[str, ...]:
     robot = ('**FAILED**: ' + '; '.join(result.complaints) if result.complaints
              else fault.step.value)
     cured = '' if fault.step is Step.TRACK else _ms(result.recovered_after) + restarted
-    return (
-        f'**{fault.name}**', fault.how, fault.noticed, robot, _ms(since_fault),
-        _ms(result.braking_after), _ms(result.rest_after), cured,
-        f'{result.violations.count} of {result.violations.checked}',
-        f'`{result.said.name}`: {result.said.message}' if result.said else '')
+    return (f'**{fault.name}**', robot, _ms(since_fault), _ms(result.rest_after), cured,
+            f'`{result.said.name}`: {result.said.message}' if result.said else '')
+
+
+def _tried(result: Result) -> tuple[str, ...]:
+    fault = result.fault
+    return (f'**{fault.name}**', fault.how, fault.noticed, _ms(result.braking_after),
+            f'{result.violations.count} of {result.violations.checked}')
 
 
 def _ms(seconds: float | None) -> str:
