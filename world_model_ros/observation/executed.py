@@ -14,6 +14,7 @@
 
 """What a controller sent to the robot, in the units in which a model knows its actions."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from world_model_ros import payload
 from world_model_ros.bundle import ActionContract
+from world_model_ros.observation.pose import roll_pitch_yaw
 
 
 class SetpointError(ValueError):
@@ -76,10 +78,7 @@ def _to_euler(row: npt.NDArray[np.float64], names: Sequence[str]) -> None:
     angle = float(np.linalg.norm(vector))
     # The unit quaternion; sin(a / 2) / a tends to 1 / 2.
     x, y, z = vector * (np.sin(angle / 2) / angle if angle > 1e-9 else 0.5)
-    w = np.cos(angle / 2)
-    euler = (np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y)),
-             np.arcsin(np.clip(2 * (w * y - z * x), -1.0, 1.0)),
-             np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+    euler = roll_pitch_yaw(float(x), float(y), float(z), math.cos(angle / 2))
     for axis, value in zip(axes, euler, strict=True):
         if axis in names:
             row[names.index(axis)] = value

@@ -56,10 +56,14 @@ def pose_proprioception(
         raise PoseError(f'the pose {[round(number, 3) for number in numbers]} is no position and '
                         'unit quaternion: fix the publisher')
     x, y, z, w = (number / length for number in orientation)
-    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-    pitch = math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
-    yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    return np.array([*position, roll, pitch, yaw], np.float32)
+    return np.array([*position, *roll_pitch_yaw(x, y, z, w)], np.float32)
+
+
+def roll_pitch_yaw(x: float, y: float, z: float, w: float) -> tuple[float, float, float]:
+    """Angles [rad] about fixed axes of a unit quaternion: R = Rz(yaw) Ry(pitch) Rx(roll)."""
+    return (math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y)),
+            math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x)))),
+            math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
 
 
 def gripper_fraction(
