@@ -61,7 +61,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS, discovery_profile
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.monitor import Counters, WorkerWatch

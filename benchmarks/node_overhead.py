@@ -65,8 +65,9 @@ from sensor_msgs.msg import Image, JointState
 
 from world_model_interfaces.msg import ActionProposal, Latent
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS, discovery_profile
+from world_model_ros.bringup.defaults import PLAN_DEADLINE, PLAN_RATE
 from world_model_ros.bundle import load_bundle
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.cli.processes import Children
 from world_model_ros.demo import graph
 from world_model_ros.inference import WorldModel
@@ -80,7 +81,6 @@ from world_model_ros.simulation import ArmSimulation
 
 WIDTH, HEIGHT, IMAGE_RATE, JOINT_RATE = 640, 480, 30.0, 100.0
 START, GOAL = (0.3, 0.4), (1.0, -0.7)
-PLAN_RATE, DEADLINE = 10.0, 0.05  # Hz and s, the node's defaults of plan_rate and plan_deadline
 WARM_UP = 20  # proposals
 TRANSPORT = 10.0  # s for which pictures alone are heard
 MEDIAN, HIGHEST, SHARE = 3e-3, 8e-3, 0.95  # s, s, of pictures and of proposals
@@ -173,7 +173,7 @@ def measure_model() -> dict[str, float]:
     for seed in range(40):
         inside = 0.0
         plan = planner.plan(model.context(latent, state), goal, warm_start=warm_start, seed=seed,
-                            deadline=time.monotonic() + DEADLINE)
+                            deadline=time.monotonic() + PLAN_DEADLINE)
         warm_start = plan.warm_start
         beside.append(plan.planning_time - inside)
     return {'encoder': encoding(100, IMAGE_RATE), 'tight_loop': encoding(200, math.inf),

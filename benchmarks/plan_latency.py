@@ -55,7 +55,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from world_model_interfaces.msg import ActionProposal
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.cli.processes import Children
 from world_model_ros.demo import graph
 

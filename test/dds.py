@@ -47,7 +47,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph as demo_graph
 
 RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)

@@ -56,17 +56,19 @@ def nan_image(position: Any) -> NDArray[np.uint8]:
 
 def write_faulty_bundle(
     folder: Path, change: Callable[[dict[str, Any]], None] = lambda manifest: None, *,
-    slow_rollout: float = 0.0, drift: float = 0.0,
+    slow_rollout: float = 0.0, drift: float = 0.0, goals: bool = False,
 ) -> Bundle:
     """Write a toy that fails on demand.
 
     slow_rollout: seconds that each call of the rollout takes, at least, where joint 0 is racing
     drift: what is added to every imagined latent (the golden vectors know it): a worse model
+    goals: whether a goal picture decides, too
     """
     write_toy_bundle(folder, change)
-    encoder = onnx.load(folder / 'encoder.onnx')
-    _fail_on_demand(encoder)
-    onnx.save(encoder, folder / 'encoder.onnx')
+    for name, output in (('encoder', 'latent'), ('goal_encoder', 'goal'))[:1 + goals]:
+        encoder = onnx.load(folder / f'{name}.onnx')
+        _fail_on_demand(encoder, output)
+        onnx.save(encoder, folder / f'{name}.onnx')
     rollout = onnx.load(folder / 'rollout.onnx')
     turns = round(slow_rollout / _seconds_per_turn()) if slow_rollout else 0
     _spoil_futures(rollout, turns, drift)
@@ -83,9 +85,9 @@ def write_faulty_bundle(
     return write_manifest(folder, manifest)
 
 
-def _fail_on_demand(encoder: onnx.ModelProto) -> None:
+def _fail_on_demand(encoder: onnx.ModelProto, output: str) -> None:
     node = helper.make_node
-    _wrap(encoder, 'latent', [
+    _wrap(encoder, output, [
         node('Slice', ['image', 'f_from', 'f_to', 'f_axes'], ['f_first']),
         node('Cast', ['f_first'], ['f_pixel'], to=TensorProto.FLOAT),
         node('ReduceMax', ['f_pixel'], ['f_colour'], axes=[0, 1, 2], keepdims=0),
@@ -98,7 +100,7 @@ def _fail_on_demand(encoder: onnx.ModelProto) -> None:
         node('Greater', ['f_green', 'f_nearly'], ['f_spoils']),
         node('Where', ['f_spoils', 'f_nan', 'f_zero'], ['f_poison']),
         node('Add', ['sound', 'f_nothing'], ['f_late']),
-        node('Add', ['f_late', 'f_poison'], ['latent']),
+        node('Add', ['f_late', 'f_poison'], [output]),
     ], {
         'f_from': np.array([0, 0]), 'f_to': np.array([1, 1]), 'f_axes': np.array([1, 2]),
         'f_ones': np.array([1, 1, 1]), 'f_minutes': np.array(_FOR_MINUTES),

@@ -93,7 +93,8 @@ def _world_model() -> Portrait:
     node = WorldModelNode()
     portrait = _portrait(node, 'world_model')
     # Any machine is fast enough for this, however busy.
-    _set(node, bundle=str(graph.default_bundle()), provider='cpu', plan_rate=0.1, plan_deadline=9.0)
+    _set(node, bundle=str(graph.default_bundle()), provider='cpu', plan_rate=0.1, hung_after=60.0,
+         plan_deadline=9.0)
     _look_at_configured(node, portrait)
     return portrait
 

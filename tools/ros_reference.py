@@ -39,8 +39,8 @@ import rclpy
 from node_portraits import SPACE, Portrait, Setting, Topic, portraits
 
 from world_model_ros.bringup.launch_arguments import LAUNCH_FILES, ROBOT, robot_remappings
-from world_model_ros.cli.demo import free_domain
 from world_model_ros.cli.main import SUBCOMMANDS, Subcommand
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -50,7 +50,8 @@ from world_model_ros.bundle import (
     Proprioception,
     load_manifest,
 )
-from world_model_ros.cli.topics import ProbeError, needed
+from world_model_ros.cli.probes import ProbeError
+from world_model_ros.cli.topics import needed
 from world_model_ros.monitor import ActionLog
 from world_model_ros.nodes.cameras import pixels_of
 from world_model_ros.nodes.convert import to_nanoseconds
@@ -183,7 +184,7 @@ def _execute(found: Recording, manifest: Manifest, state: ControllerState, until
         action = executed_action(state.names, state.position, state.velocity, manifest.action)
     except SetpointError as error:
         raise EpisodeError(str(error)) from error
-    found.actions.add(start, duration, action[None], start)
+    found.actions.add(start, duration, action[None], start, manifest.action.meaning)
     if np.abs(state.velocity).max(initial=0.0) > STILL:
         found.moved.append(start)
 
@@ -209,7 +210,8 @@ def runs(found: Recording, manifest: Manifest, pause: float) -> Iterator[Run]:
                 stamp = nearest(lead, looks[0] + len(looks) * step, round(OFF * step))
                 if stamp is None or not is_whole(stamp) or not moves(stamp - rest, stamp):
                     break
-                between = found.actions.rows(looks[-1], stamp, manifest.action.rows_per_step)
+                between = found.actions.rows(
+                    looks[-1], stamp, manifest.action.rows_per_step, manifest.action.meaning)
                 if between is None:
                     break
                 looks.append(stamp)

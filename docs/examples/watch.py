@@ -69,7 +69,7 @@ class Watch(Node):
         if time.monotonic() < self._forecast_due or not forecast.cost:
             return
         self._forecast_due = time.monotonic() + FORECAST_PERIOD
-        ahead = len(forecast.cost) * forecast.step_duration
+        ahead = len(forecast.cost) * forecast.model_step
         self._say('forecast', f'in {ahead:.1f} s at distance {forecast.cost[-1]:.3f} from the goal')
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -348,6 +349,22 @@ def test_a_damaged_bundle_is_refused_naming_field_and_cure(bundle: Path, damage:
     assert 'Cure: ' in message
     assert cure in message
     assert str(bundle) in message
+
+
+@pytest.mark.parametrize('name', ['bundle.yaml', 'rollout.onnx', 'golden.npz'])
+def test_a_file_that_may_not_be_read_is_refused_with_the_reason(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    read = Path.open
+
+    def forbidden(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return read(path, *args, **options)
+
+    monkeypatch.setattr(Path, 'open', forbidden)  # root, who may run this test, may read it all
+    with pytest.raises(BundleError, match=rf'{name}: cannot be read \(Permission denied\)'):
+        load_bundle(bundle)
 
 
 def test_every_fault_of_a_manifest_is_named_at_once(bundle: Path) -> None:

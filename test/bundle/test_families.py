@@ -196,6 +196,8 @@ MISFITS: dict[str, tuple[str, Callable[[Data], object], str, str]] = {
         'lewm', lambda d: d['graphs'].update(goal_encoder={
             'file': 'encoder.onnx', 'parts': ['all'], 'proprioception': True}),
         'graphs.goal_encoder.proprioception', 'false'),
+    'a plan of more rows than the controller takes': (
+        'lewm', lambda d: d['planner'].update(horizon=256), 'planner.horizon', 'horizon <= 200'),
     'knots beyond the rows': (
         'lewm', lambda d: d['planner'].update(knots=[0, 25]), 'planner.knots', 'stay below 25'),
     'a grid that no batch holds': (

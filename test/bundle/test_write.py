@@ -52,8 +52,25 @@ def test_a_wrong_number_is_refused_when_the_exporter_writes_it(tmp_path: Path) -
     assert not (tmp_path / 'bundle.yaml').exists()
 
 
+def test_a_manifest_that_may_not_be_written_is_an_error_of_the_bundle(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path)
+    (tmp_path / 'bundle.yaml').unlink()
+    (tmp_path / 'bundle.yaml').mkdir()
+    with pytest.raises(BundleError, match=r'bundle\.yaml: cannot be written'):
+        write_manifest(tmp_path, toy_manifest())
+
+
 def test_numbers_with_exponents_read_as_yaml_1_2_has_them(tmp_path: Path) -> None:
     write_toy_bundle(tmp_path)
     file = tmp_path / 'bundle.yaml'
     file.write_text(file.read_text().replace('tolerance: 0.0001', 'tolerance: 1e-4'))
     assert load_bundle(tmp_path).manifest.golden.tolerance == 1e-4
+
+
+def test_a_version_that_looks_like_a_date_is_a_text(tmp_path: Path) -> None:
+    write_toy_bundle(tmp_path, lambda manifest: manifest['model'].update(version='VERSION'))
+    file = tmp_path / 'bundle.yaml'
+    text = file.read_text()
+    for version in ('2024-05-01', '2024-13-45'):
+        file.write_text(text.replace('VERSION', version))
+        assert load_bundle(tmp_path).manifest.model.version == version

@@ -283,6 +283,17 @@ def test_positions_and_deltas_arrive_where_they_say(kind: Kind) -> None:
     np.testing.assert_allclose(setpoint.position, goal, atol=0.01)
 
 
+def test_positions_are_reached_when_their_rows_end() -> None:
+    rows = [[0.0, 0.0], [0.03, 0.0], [0.08, -0.02], [0.12, -0.05], [0.14, -0.08], [0.14, -0.1]]
+    bench = Bench(Settings(late_after=5.0), replace(CONTRACT, kind=Kind.JOINT_POSITION))
+    bench.tick()
+    bench.robot = np.zeros(2)
+    bench.tick()
+    assert bench.accept(bench.proposal(rows, age=0.0)) is None
+    reached = [bench.tick(10).position for _ in rows]
+    np.testing.assert_allclose(np.array(reached, float), rows, atol=0.01)
+
+
 GOOD = [[0.5, 0.5]] * 8
 NAN = [[0.5, math.nan]] * 8
 REFUSED: dict[str, tuple[Reason, dict[str, object], str]] = {

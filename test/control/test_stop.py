@@ -20,6 +20,7 @@ import pytest
 from control_bench import LIMITS, SETTINGS, Bench
 
 from world_model_ros.control import EmergencyStop, Proposal, Rung, SafetyController
+from world_model_ros.control.goals import HeldGoals
 from world_model_ros.monitor import Activity, Level
 
 
@@ -90,6 +91,62 @@ def test_a_reset_lets_no_goal_of_before_be_pursued_whatever_the_model_does() -> 
     assert bench.tick(10).rung is Rung.TRACK
     refusal = bench.accept(goal(bench, 'old'))
     assert refusal is not None and refusal.reason.value == 'old_goal'
+
+
+def assert_held(bench: Bench, *names: str) -> None:
+    for name in names:
+        refusal = bench.accept(goal(bench, name))
+        assert refusal is not None and refusal.reason.value == 'old_goal', name
+        assert bench.tick().rung is Rung.HOLD
+
+
+def test_a_goal_of_before_is_known_by_what_it_shows_and_asked_for_again_it_is_followed() -> None:
+    bench = Bench()
+    bench.run(0.3)
+    assert bench.accept(goal(bench, 'picture.18c0')) is None
+    bench.control.emergency.stop('test')
+    bench.tick(30)
+    assert bench.control.reset('the area is clear, A. Person', bench.now) == ''
+    bench.tick(15)
+    # A model that is started again has heard of no stop, another one perhaps of an earlier one.
+    assert_held(bench, 'picture', 'picture.9', 'picture.18c0')
+    assert bench.accept(goal(bench, 'picture.18c1')) is None
+    assert bench.tick(15).rung is Rung.TRACK
+    assert bench.accept(goal(bench, 'picture')) is None, 'it dies on the way, and is started again'
+
+
+@pytest.mark.parametrize('activate', [True, False])
+def test_a_goal_of_before_stays_held_where_the_process_or_the_activation_is_a_new_one(
+    activate: bool,
+) -> None:
+    bench = Bench()
+    emergency = bench.control.emergency
+    emergency.goals.pursue('picture.18c0')  # as the record of the stop has it
+    emergency.stop('test')
+    if activate:
+        bench.control.enable(bench.now)
+    bench.tick(30)
+    assert bench.control.reset('the area is clear, A. Person', bench.now) == ''
+    bench.tick(15)
+    assert_held(bench, 'picture', 'picture.18c0')
+
+
+def test_a_flood_of_goals_while_stopped_takes_no_memory_and_hides_none_of_before() -> None:
+    bench = Bench()
+    stopped_and_reset(bench, *(f'goal {number}' for number in range(1000)))
+    assert_held(bench, 'old', 'goal 999')
+    goals = HeldGoals()
+    for length in (256, 257):
+        goals.hold('x' * length)
+    assert goals.holds('x' * 256) and not goals.holds('x' * 257), 'no proposal may have that name'
+
+
+@pytest.mark.parametrize(
+    'name', ['', '.', 'a.', '.a', 'a.b.c', 'a.-1', 'a.0x', 'a.\u0663', 'a.' + 'f' * 254])
+def test_a_goal_may_have_any_name(name: str) -> None:
+    bench = Bench()
+    stopped_and_reset(bench, name)
+    assert_held(bench, name)
 
 
 def test_activation_lets_a_model_without_goals_go_on_after_a_reset() -> None:

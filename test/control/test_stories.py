@@ -76,6 +76,7 @@ class Story(Bench):
         if self.stopped:
             self.let_tick(20)
             self.reset('safe')
+            self.enable()  # which alone lets it go on to the goal of before
         if self.control.contract is None or self.control.contract.names != self.limits.names:
             self.announce(self.limits.names)
         self.control.pulse.hear(1, '', self.steady)
@@ -226,10 +227,10 @@ def test_after_every_story_the_robot_goes_on_when_all_is_well_again(
     bench = tell(seed, length, kind, loop)
     bench.robot = np.zeros(2)
     bench.let_tick(150)
-    bench.enable()
     bench.announce(bench.limits.names)
     bench.control.pulse.hear(1, '', bench.steady)
     bench.reset('the story is over')
+    bench.enable()
     bench.let_tick(5)
     refusal = bench.accept(bench.made([[0.01, 0.01]] * 8))
     assert refusal is None, refusal

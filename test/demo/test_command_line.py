@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from world_model_ros.cli import demo
+from world_model_ros.cli import probes
+from world_model_ros.cli.main import main
 from world_model_ros.demo import graph
 
 
@@ -77,16 +78,14 @@ def test_what_is_wrong_with_an_option_is_said_in_one_line(
     assert 'Traceback' not in answer.stderr
 
 
-def test_a_domain_that_somebody_uses_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    ninth = range(7400 + 250 * 9, 7400 + 250 * 10)
-    monkeypatch.setattr(demo, '_is_free', lambda port: port in ninth)
-    assert demo.free_domain() == 9
-
-
-def test_no_free_domain_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, '_is_free', lambda port: False)
-    with pytest.raises(demo.DemoError, match='set ROS_DOMAIN_ID'):
-        demo.free_domain()
+def test_no_free_domain_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv('ROS_DOMAIN_ID', raising=False)
+    monkeypatch.setattr(probes, '_is_free', lambda port: False)
+    assert main(['demo', '--out', str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        'wmros demo: every ROS domain of this machine is taken: set ROS_DOMAIN_ID\n')
 
 
 def test_the_parameters_name_only_nodes_of_the_graph() -> None:

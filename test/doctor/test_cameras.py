@@ -128,7 +128,7 @@ def test_a_camera_that_the_bundle_does_not_have_is_named(bundle: Bundle) -> None
     given = argparse.Namespace(bundle=bundle.path, image_topic=['front:=/hand/image_raw'])
     command._cameras(given, report)
     (found,) = report.findings
-    assert '"front:=/hand/image_raw" is no camera of toy: give shelf:=TOPIC, wrist:=TOPIC' in (
-        found.problem)
+    assert found.problem == '"front:=/hand/image_raw" is no camera of toy'
+    assert found.cure == 'give shelf:=TOPIC, wrist:=TOPIC'
     given = argparse.Namespace(bundle=None, image_topic=['shelf:=/top/image_raw'])
     assert command._cameras(given, report) == {'image.shelf': '/top/image_raw'}

@@ -23,7 +23,7 @@ import pytest
 from toy_bundle import JOINTS
 
 from world_model_ros.bringup.robot_file import Robot, read_robot
-from world_model_ros.cli import diagnosis, middleware
+from world_model_ros.cli import diagnosis, middleware, probes
 from world_model_ros.inference.findings import Grade
 
 Graph = dict[str, Any]
@@ -189,6 +189,20 @@ def test_other_middlewares_have_cures_of_their_own(
     monkeypatch.delenv(middleware.TRANSPORTS, raising=False)
     (found,) = middleware.judge_images(middleware.Delivery(rmw, 30, 3, 5.0))
     assert found.grade is Grade.UNFIT and cure in found.cure
+
+
+def test_a_cure_that_can_not_be_tried_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_: Any) -> middleware.Delivery:
+        raise probes.ProbeError('no multicast', 'open the firewall')
+
+    monkeypatch.setenv(middleware.RANGE, 'LOCALHOST')
+    monkeypatch.setattr(middleware, 'try_images', refused)
+    (found,) = middleware.judge_images(middleware.Delivery('rmw_fastrtps_cpp', 30, 3, 5.0))
+    assert found.grade is Grade.UNFIT and found.about == f'{middleware.RANGE}=LOCALHOST'
+    assert 'tried just now' not in found.cure
+    assert found.cure.endswith('could not be tried: no multicast; open the firewall)')
 
 
 def test_transports_that_hide_nodes_from_others_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from toy_bundle import JOINTS, write_toy_bundle
 
 from world_model_ros.bringup.fit import judge_limits, judge_timing
 from world_model_ros.bringup.robot_file import RobotFileError, read_parameters, read_robot
+from world_model_ros.cli import doctor
 from world_model_ros.control import LimitsError
+from world_model_ros.inference.findings import Grade
+from world_model_ros.inference.report import Report
 from world_model_ros.resources import resource
 
 URDF = 'package://world_model_ros/description/reach_arm.urdf'
@@ -130,6 +134,25 @@ def test_a_model_plans_positions_inside_those_of_the_robot(tmp_path: Path) -> No
     bundle = write_toy_bundle(tmp_path, positions)
     (found,) = judge_limits(bundle, read_robot(parameters()))
     assert 'elbow' in found.about and 'the robot may go from -2.4 to 2.4' in found.problem
+
+
+@pytest.mark.parametrize(('node', 'name', 'value'), [
+    ('world_model', 'plan_rate', 0.0), ('world_model', 'plan_rate', -10.0),
+    ('world_model', 'plan_rate', 10), ('world_model', 'plan_rate', math.nan),
+    ('world_model', 'plan_deadline', 'soon'), ('controller', 'late_after', None)])
+def test_a_time_or_a_rate_that_is_none_is_named(node: str, name: str, value: Any) -> None:
+    given = {'controller': {}, 'world_model': {}, node: {name: value}}
+    (found,) = judge_timing(given['controller'], given['world_model'])
+    assert (found.grade, found.about) == (Grade.UNFIT, name)
+    assert found.problem == f'it is {value!r}' and 'with a point in it' in found.cure
+
+
+@pytest.mark.parametrize('threads', ['auto', 1.0, True])
+def test_threads_that_are_no_number_are_named(threads: Any) -> None:
+    report = Report()
+    doctor._runtime(None, {'threads': threads}, report)
+    (found,) = (one for one in report.findings if one.about == 'provider')
+    assert found.problem == f'threads is {threads!r}' and '0: as measured' in found.cure
 
 
 def test_a_robot_that_brakes_between_two_plans_is_named() -> None:

@@ -26,7 +26,6 @@ from dds import Graph
 from toy_bundle import toy_golden, toy_manifest, write_toy_bundle
 
 from world_model_ros.bundle import load_bundle, write_manifest
-from world_model_ros.cli.check import DEADLINE
 from world_model_ros.cli.main import main
 from world_model_ros.inference import RuntimeSettings, WorldModel
 from world_model_ros.inference.findings import Finding, Grade
@@ -187,8 +186,3 @@ def test_the_worst_comes_first_and_the_verdict_last() -> None:
                               Finding(Grade.UNFIT, 'd', 'e', 'f')])
     assert [line.strip() for line in report.lines()] == [
         'To do', 'unfit: d: e. Cure: f.', 'warning: a: b. Cure: c.', 'Verdict: unfit, for 1 reason']
-
-
-def test_the_deadline_is_the_nodes() -> None:
-    node = Path(__file__).parents[2] / 'world_model_ros' / 'nodes' / 'world_model_parameters.py'
-    assert f"declare('plan_deadline', {DEADLINE}, " in node.read_text()

@@ -31,7 +31,7 @@ from sensor_msgs.msg import CompressedImage
 
 from world_model_ros.bundle import ImageContract, Manifest, load_bundle
 from world_model_ros.bundle.load import parse_manifest
-from world_model_ros.cli import topics
+from world_model_ros.cli import probes, topics
 from world_model_ros.inference.findings import Grade
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.observation import Calibration, Window
@@ -148,6 +148,20 @@ def test_what_lacks_is_named_with_its_cure(lack: str) -> None:
     assert all(topics.describe(found))
 
 
+@pytest.mark.parametrize(('rate', 'known'), [(5.0, 1), (9.4, 8), (10.0, 16), (15.0, 16)])
+def test_a_rate_that_leaves_gaps_in_what_a_model_looks_back_on_is_named(
+    rate: float, known: int,
+) -> None:
+    image = ImageContract.model_validate({
+        **REACH.image.model_dump(), 'frames': 16})  # type: ignore[union-attr]
+    found = heard()
+    found['image']['rate'] = rate
+    findings = topics.judge(REACH.model_copy(update={'image': image}), found)
+    assert [it.problem for it in findings] == [
+        f'{rate:.1f} Hz where the model asks for 10.0, one for each of its steps: it knows {known} '
+        'of the 16 observations that it looks back on'] * (known < 16)
+
+
 def joints(*names: str) -> dict[str, Any]:
     """What the probe says of a joint state."""
     return {'frame_id': '', 'names': list(names), 'position': len(names), 'velocity': len(names)}
@@ -205,7 +219,7 @@ def test_each_camera_of_a_model_is_judged_on_its_own_topic() -> None:
                       'joint_states': 'joint_states'}
     assert topics.topic_options(wanted)[:4] == [
         '--image', 'overhead:=overhead/image_raw', '--image', 'wrist:=/hand/color']
-    with pytest.raises(topics.ProbeError, match='give overhead:=TOPIC, wrist:=TOPIC'):
+    with pytest.raises(probes.ProbeError, match='give overhead:=TOPIC, wrist:=TOPIC'):
         topics.needed(manifest, ('image',), 'joint_states', 'pose')
     found = heard()
     one = found.pop('image')
@@ -328,5 +342,5 @@ def test_a_camera_that_sends_compressed_pictures_only_is_heard_as_the_node_would
 def test_a_machine_without_ros_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / 'rclpy.py').write_text('raise ImportError("no ROS here")')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    with pytest.raises(topics.ProbeError, match='cannot listen: ImportError: no ROS here'):
+    with pytest.raises(probes.ProbeError, match='cannot listen: ImportError: no ROS here'):
         topics.listen(TOPICS, 1.0, use_sim_time=False)

@@ -39,7 +39,7 @@ from world_model_ros.inference import (
     WorldModel,
     golden_start,
 )
-from world_model_ros.inference.dynamics import RecurrentLoop, beginnings
+from world_model_ros.inference.dynamics import StepLoop, beginnings
 
 Array = np.ndarray[Any, Any]
 Small = tuple[WorldModel, Reference]
@@ -301,6 +301,38 @@ def test_recurrent_states_move_on_with_what_was_done(smalls: dict[str, Small]) -
         close(model.advance(context, rows).states['memory'], memory)
 
 
+def test_a_context_moves_on_with_one_call_of_the_predictor_for_each_step(
+    smalls: dict[str, Small], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ('markov', 'recurrent', 'recurrent, joints integrated', 'window'):
+        model, reference = smalls[name]
+        context, _ = observed(reference, max(1, reference.kind.history), seed=92)
+        calls: list[str] = []
+        run = model._graphs.run
+
+        def counted(graph: str, feeds: Any, run: Any = run, calls: list[str] = calls) -> Any:
+            calls.append(graph)
+            return run(graph, feeds)
+
+        monkeypatch.setattr(model._graphs, 'run', counted)
+        model.advance(context, reference.actions(1, 3, seed=93)[0])
+        assert calls == ['predictor'] * 3
+
+
+def test_plans_may_be_shorter_than_what_a_graph_imagines(small: Small) -> None:
+    model, reference = small
+    context, goal = observed(reference, max(1, reference.kind.history), seed=94)
+    for steps in range(1, HORIZON):
+        actions = reference.actions(5, steps, seed=95)
+        scores = model.score(context, goal, actions)
+        expected = [reference.cost(context.latent, goal, rows, imagined(reference, context, rows))
+                    for rows in actions]
+        close(scores.costs, expected)
+        assert scores.steps.shape == (5, steps)
+        if scores.latents is not None:
+            close(scores.latents, imagined(reference, context, actions[int(np.argmin(expected))]))
+
+
 def test_a_loop_that_leaves_tensors_where_they_are_gives_the_same(
     smalls: dict[str, Small],
 ) -> None:
@@ -311,10 +343,16 @@ def test_a_loop_that_leaves_tensors_where_they_are_gives_the_same(
         shapes = getattr(predictor, 'states', {})
         context, _ = observed(reference, 1, seed=100)
         start, steps = model._start(context, reference.actions(20, seed=101))
-        free, bound = (np.concatenate(list(RecurrentLoop(
-            model.manifest, model._graphs, shapes, bound=bound).blocks(start, steps)), axis=1)
-            for bound in (False, True))
-        np.testing.assert_array_equal(free, bound)
+        free, bound = (StepLoop(model.manifest, model._graphs, shapes, bound=bound)
+                       for bound in (False, True))
+        np.testing.assert_array_equal(*(
+            np.concatenate(list(loop.blocks(start, steps)), axis=1) for loop in (free, bound)))
+        one = model._start(context, reference.actions(1, seed=102))
+        (latents, states), (again, kept) = (loop.path(*one) for loop in (free, bound))
+        np.testing.assert_array_equal(latents, again)
+        assert states.keys() == kept.keys() == shapes.keys()
+        for state in shapes:
+            np.testing.assert_array_equal(states[state], kept[state])
 
 
 def big(folder: Path, memory: int) -> tuple[WorldModel, Reference]:
@@ -421,6 +459,9 @@ def test_inputs_that_do_not_fit_are_refused_with_what_would(smalls: dict[str, Sm
         model.imagine(context, np.concatenate([rows, rows], axis=1))
     with pytest.raises(InferenceError, match='whole model steps'):
         model.score(context, goal, rows[:0])
+    for wrong in (rows[0, :7], np.concatenate([rows[0], rows[0]]), rows[0, :0]):
+        with pytest.raises(InferenceError, match='whole model steps'):
+            model.advance(context, wrong)
     for wrong in (None, np.zeros(3, np.float32), np.full(model.manifest.goal_shape, np.nan)):
         with pytest.raises(InferenceError, match=r'goal must be \[4, 5\] finite'):
             model.score(context, wrong, rows)

@@ -44,7 +44,7 @@ from std_msgs.msg import Float64MultiArray, Header
 from toy_bundle import JOINTS, SIZE, toy_image, write_toy_bundle
 
 from launch import LaunchDescription
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 from world_model_ros.nodes.qos import LATCHED
 

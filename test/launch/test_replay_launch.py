@@ -66,7 +66,7 @@ from toy_bundle import JOINTS, toy_image, write_toy_bundle
 
 from launch import LaunchDescription
 from world_model_interfaces.msg import ActionProposal, ControllerState, Latent
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_stamp
 from world_model_ros.nodes.qos import COMMAND, SETPOINT

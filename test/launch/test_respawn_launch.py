@@ -36,7 +36,7 @@ from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 from launch import LaunchDescription
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'demo.launch.py'
 DOMAIN = free_domain()

@@ -42,7 +42,7 @@ from sensor_msgs.msg import Image
 
 from launch import LaunchDescription
 from world_model_interfaces.msg import ControllerState
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 from world_model_ros.nodes.qos import LATCHED
 

@@ -76,6 +76,21 @@ class StateEncoder(Encoder):
         return super().forward(image) + proprioception.mean(-1, keepdim=True)
 
 
+class StateFirstEncoder(StateEncoder):
+    def forward(self, proprioception: Tensor, image: Tensor) -> Tensor:
+        return super().forward(image, proprioception)
+
+
+class BlindEncoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(STATES, WIDTH)
+        _seeded(self)
+
+    def forward(self, proprioception: Tensor) -> Tensor:
+        return self.out(proprioception)
+
+
 class MarkovPredictor(nn.Module):
     def __init__(self, extra: int = 0) -> None:
         super().__init__()
@@ -132,6 +147,27 @@ class RecurrentPredictor(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         memory = self.cell(torch.cat([latent, action], -1), state_memory)
         return latent + self.out(memory), memory
+
+
+class MemoryBeforeActionPredictor(RecurrentPredictor):
+    def forward(
+        self, latent: Tensor, state_memory: Tensor, action: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().forward(latent, action, state_memory)
+
+
+class RecurrentRollout(RecurrentPredictor):
+    def forward(
+        self, latent: Tensor, actions: Tensor, state_memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().forward(latent, actions[:, 0], state_memory)
+
+
+class OneFramePredictor(MarkovPredictor):
+    longest = 1
+
+    def forward(self, context: Tensor, actions: Tensor) -> Tensor:
+        return super().forward(context[:, -1], actions[:, -1])
 
 
 class Misnamed(nn.Module):

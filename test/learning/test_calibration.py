@@ -165,11 +165,26 @@ def test_few_or_short_episodes_calibrate_nothing(bundle: Bundle) -> None:
             calibrate(bundle, few)
 
 
+@pytest.mark.parametrize('words', [['--simulate', '0'], ['--simulate', '9', '--seed', '-1']])
+def test_numbers_that_make_no_episodes_are_refused_by_the_command(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        main(['calibrate', 'models/reach', *words])
+    assert f'argument {words[-2]}: {words[-1]} is' in capsys.readouterr().err
+
+
 def test_a_file_that_is_no_data_is_refused_in_words(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / 'text.npz').write_text('no archive')
     np.savez(tmp_path / 'other.npz', rows=np.zeros(3))
     np.savez(tmp_path / 'pickle.npz', actions=np.array([{}], object))
+    np.savez_compressed(tmp_path / 'whole.npz', actions=np.arange(999.0))
+    whole = (tmp_path / 'whole.npz').read_bytes()
+    (tmp_path / 'cut.npz').write_bytes(whole[:300])
+    (tmp_path / 'scrambled.npz').write_bytes(whole[:90] + bytes(40) + whole[130:])
+    (tmp_path / 'empty.npz').touch()
     for name, said in (('text', r'no \.npz'), ('other', 'lacks the array "actions"'),
-                       ('pickle', r'no \.npz'), ('missing', r'no \.npz')):
+                       ('pickle', r'no \.npz'), ('missing', r'no \.npz'), ('cut', r'no \.npz'),
+                       ('scrambled', r'no \.npz'), ('empty', r'no \.npz')):
         with pytest.raises(CalibrationError, match=said):
             read_experience(tmp_path / f'{name}.npz', bundle.manifest)

@@ -17,6 +17,8 @@ import json
 import re
 import shlex
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,9 @@ from world_model_ros.learning.export import (  # noqa: E402
     compare_ranking,
     graphs,
     read_robot,
+    tdmpc2,
 )
-from world_model_ros.learning.export.assemble import random_actions  # noqa: E402
+from world_model_ros.learning.export.assemble import draft_manifest, random_actions  # noqa: E402
 from world_model_ros.learning.export.checkpoint import instantiate, read_tensors  # noqa: E402
 from world_model_ros.learning.export.graphs import GraphSource, write_graph  # noqa: E402
 from world_model_ros.learning.export.module import make  # noqa: E402
@@ -101,6 +104,35 @@ def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
     assert lines[0].startswith('planner: sampler cem, samples 300, iterations 30, sigma 1.0, 3 '
                                'rounds of refinement, since the robot file does not say; plan_dead')
     assert not list(tmp_path.glob('.*partial'))
+
+
+def test_an_encoder_may_take_the_state_before_the_picture(tmp_path: Path) -> None:
+    path = robot_file(tmp_path, change={'proprioception': {**PROPRIOCEPTION, 'rule': 'none'}})
+    latents = []
+    for encoder in ('StateEncoder', 'StateFirstEncoder'):
+        source = module_source(path, 'MarkovPredictor', encoder=encoder)
+        bundle = assemble(source, read_robot(path, None), tmp_path / encoder, print)
+        latents.append(bundle.golden.latent)
+    np.testing.assert_array_equal(*latents)
+
+
+@pytest.mark.parametrize('predictor', ['MemoryBeforeActionPredictor', 'RecurrentRollout'])
+def test_states_that_do_not_follow_one_latent_and_action_are_refused(
+    tmp_path: Path, predictor: str
+) -> None:
+    with pytest.raises(ExportError, match=r'forward takes .*in this order'):
+        module_source(robot_file(tmp_path), predictor)
+
+
+def test_a_context_of_one_latent_is_told_to_be_markov(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r'single latent is forward\(self, latent, action\)'):
+        module_source(robot_file(tmp_path), 'OneFramePredictor')
+
+
+def test_a_picture_for_an_encoder_that_takes_none_is_refused(tmp_path: Path) -> None:
+    path = robot_file(tmp_path, change={'proprioception': {**PROPRIOCEPTION, 'rule': 'none'}})
+    with pytest.raises(ExportError, match='forward takes no image: leave the section'):
+        module_source(path, 'MarkovPredictor', encoder='BlindEncoder')
 
 
 def test_cameras_of_a_model_that_sees_with_one_are_refused(tmp_path: Path) -> None:
@@ -160,6 +192,18 @@ def test_an_export_that_its_check_finds_unfit_does_not_end_with_success(
     assert code == 1
 
 
+def test_a_sampler_of_the_robot_file_comes_without_the_settings_of_the_published_one(
+    tmp_path: Path
+) -> None:
+    source = replace(module_source(robot_file(tmp_path), 'MarkovPredictor'),
+                     planner=tdmpc2.PLANNER)
+    settings = manifest_sections(source, read_robot(robot_file(tmp_path), None))['planner']
+    assert (settings['sampler'], settings['temperature']) == ('mppi', 2.0)
+    path = robot_file(tmp_path, change={'planner': {'sampler': 'cem'}})
+    settings = manifest_sections(source, read_robot(path, None))['planner']
+    assert (settings['sampler'], settings.get('temperature')) == ('cem', None)
+
+
 def test_whatever_is_missing_is_asked_for_by_name_with_the_text_to_write(tmp_path: Path) -> None:
     path = robot_file(tmp_path, without='action.normalization')
     source = module_source(path, 'MarkovPredictor')
@@ -212,6 +256,54 @@ def test_wrong_values_are_refused_before_anything_is_exported(tmp_path: Path) ->
     assert not (tmp_path / 'bundle').exists()
 
 
+def test_a_robot_file_is_read_as_the_manifest_is(tmp_path: Path) -> None:
+    path = robot_file(tmp_path)
+    source = module_source(path, 'MarkovPredictor')
+    for written, meant in (('2024-05-01', '2024-05-01'), ('2024-13-45', '2024-13-45'),
+                           ('1e-3', 0.001), ('1:30', '1:30'), ('010', '010')):
+        path.write_text(f'model: {{version: {written}}}')
+        assert read_robot(path, None).sections['model']['version'] == meant
+    sections = {**ROBOT, 'model': {**ROBOT['model'], 'version': 'DATE'}}
+    path.write_text(json.dumps(sections).replace('"DATE"', '2024-05-01'))
+    drafted = draft_manifest(tmp_path, {
+        **manifest_sections(source, read_robot(path, None)),
+        'graphs': {'encoder': {'file': 'encoder.onnx'},
+                   'predictor': {'file': 'predictor.onnx', 'kind': 'markov'}}})
+    assert drafted.model.version == '2024-05-01'
+
+
+@pytest.mark.parametrize('text', ['model: {name: a, name: b}', 'model: &a {}\ngoal: *a', '\xff',
+                                  'model: !!python/object/apply:os.abort []', '- a', 'a: ]'])
+def test_a_robot_file_that_is_no_plain_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / 'robot.yaml'
+    path.write_bytes(text.encode('latin-1'))
+    with pytest.raises(ExportError, match=r'robot\.yaml: '):
+        read_robot(path, None)
+
+
+@pytest.mark.parametrize('horizon', ['3', 3.0, 0, None])
+def test_a_horizon_that_is_no_number_of_steps_is_refused(tmp_path: Path, horizon: object) -> None:
+    path = robot_file(tmp_path, change={'planner': {'horizon': horizon}})
+    with pytest.raises(ExportError, match=r'planner\.horizon is .* number of model steps'):
+        read_robot(path, None)
+
+
+@pytest.mark.parametrize('sigma', [1, 1.0, [1.0, 1.0]])
+def test_one_deviation_stands_for_all_numbers_of_an_action(tmp_path: Path, sigma: object) -> None:
+    path = robot_file(tmp_path, change={'planner': {'sigma': sigma}})
+    source = module_source(path, 'MarkovPredictor')
+    assert manifest_sections(source, read_robot(path, None))['planner']['sigma'] == [1.0, 1.0]
+
+
+def test_bounds_of_another_length_are_left_to_the_manifests_check(tmp_path: Path) -> None:
+    source = replace(module_source(robot_file(tmp_path), 'MarkovPredictor'), largest_action=1.0)
+    for lower in ([-1.0], [-1.0] * 3, -1.0):
+        path = robot_file(tmp_path, change={'action': {
+            **ROBOT['action'], 'lower': lower, 'upper': lower,
+            'normalization': {'mean': 0.0, 'std': 2.0}}})
+        assert manifest_sections(source, read_robot(path, None))['action']['lower'] == lower
+
+
 @pytest.mark.parametrize(('encoder', 'predictor', 'rule', 'said'), [
     ('StateEncoder', 'MarkovPredictor', 'integrate_joints',
      r"is given the robot's state, but its forward takes latent, action: set the rule to none "
@@ -250,6 +342,32 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
         assemble(module_source(path, 'MarkovPredictor'), read_robot(path, None), tmp_path, print)
 
 
+def test_a_bundle_has_no_place_where_a_file_or_the_user_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = robot_file(tmp_path)
+    source, robot = module_source(path, 'MarkovPredictor'), read_robot(path, None)
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    for out, said in (('.', 'is where you are'), ('..', 'is where you are'),
+                      (path, 'is a file'), (path / 'bundle', 'cannot write .*robot.yaml')):
+        with pytest.raises(ExportError, match=said):
+            assemble(source, robot, Path(out), lambda _: pytest.fail('exported already'))
+
+
+def test_a_bundle_is_replaced_where_a_link_leads(tmp_path: Path) -> None:
+    path = robot_file(tmp_path)
+    source, robot = module_source(path, 'MarkovPredictor'), read_robot(path, None)
+    assemble(source, robot, tmp_path / 'bundle', print)
+    marker = tmp_path / 'bundle' / 'old'
+    marker.touch()
+    link = tmp_path / 'link'
+    link.symlink_to('bundle')
+    assert assemble(source, robot, link, print).path == link
+    assert link.is_symlink()
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize('suffix', ['.json', '.yaml', '.npz', '.npy', '.csv'])
 def test_statistics_come_from_numbers_or_from_the_data(tmp_path: Path, suffix: str) -> None:
     rows = np.random.default_rng(0).normal([0.2, -0.1], [0.5, 2.0], (400, 2))
@@ -284,6 +402,15 @@ def test_statistics_given_twice_or_of_numbers_that_never_change_are_refused(
     np.savez(path, action=np.ones((9, 2)))
     with pytest.raises(ExportError, match='never change'):
         read_robot(robot, path)
+
+
+@pytest.mark.parametrize('length', [0, 300])
+def test_statistics_from_a_file_that_was_cut_off_are_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / 'stats.npz'
+    np.savez(path, action=np.zeros((99, 2)))
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ExportError, match=r'stats\.npz: '):
+        read_robot(None, path)
 
 
 @pytest.mark.parametrize('kind', ['pose_delta', 'twist', 'joint_position', 'joint_velocity'])
@@ -348,6 +475,21 @@ def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path: Path) -> Non
     request = Request(encoder='export_modules:Encoder', predictor='export_modules:MarkovPredictor',
                       checkpoint=tmp_path / 'weights.pt')
     with pytest.raises(ExportError, match=r'predictor.*mix\.weight.*another configuration'):
+        build('module', request, robot)
+
+
+@pytest.mark.parametrize(('weights', 'said'), [
+    (export_modules.Encoder(), ''), ([1.0], 'encoder: holds a list, not a state_dict'),
+])
+def test_a_trusted_checkpoint_may_hold_modules_and_nothing_stranger(
+    tmp_path: Path, weights: object, said: str
+) -> None:
+    torch.save({'encoder': weights, 'predictor': export_modules.MarkovPredictor()},
+               tmp_path / 'whole.pt')
+    request = Request(encoder='export_modules:Encoder', predictor='export_modules:MarkovPredictor',
+                      checkpoint=tmp_path / 'whole.pt', trust=True)
+    robot = read_robot(robot_file(tmp_path), None)
+    with pytest.raises(ExportError, match=said) if said else nullcontext():
         build('module', request, robot)
 
 

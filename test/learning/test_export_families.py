@@ -23,6 +23,7 @@ import importlib.util
 import json
 import os
 import sys
+import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ from world_model_ros.learning.export.checkpoint import load_stable_worldmodel  #
 from world_model_ros.learning.export.graphs import relative_error  # noqa: E402
 from world_model_ros.learning.export.pixels import Pixels  # noqa: E402
 from world_model_ros.learning.export.reference import Reference  # noqa: E402
+from world_model_ros.planning import Planner  # noqa: E402
 
 Float = NDArray[np.float32]
 CANDIDATES, ELITES = 300, 30
@@ -210,9 +212,22 @@ def test_tdmpc2_chooses_as_its_own_planner(tmp_path: Path, encoding: dict[str, i
         info['pixels'] = pixels(images[:1])
     with torch.no_grad():
         expected = model.get_cost(info, normalized(bundle, actions)[None])[0].numpy()
-        guess = model.pi(model.encode(info)).chunk(2, -1)[0].tanh().numpy()[0]
+        guesses, dreamt = [], model.encode(info)
+        for _ in range(bundle.manifest.planner.horizon):
+            guesses.append(model.pi(dreamt).chunk(2, -1)[0].tanh())
+            dreamt = model.dynamics(torch.cat([dreamt, guesses[-1]], -1))
+        guessed = model.get_cost(info, torch.stack(guesses, 1)[None]).item()
     assert_same_choice(scored.costs, expected)
-    np.testing.assert_allclose(runtime.policy(latent)[0], 1.5 * guess, atol=1e-5)
+    np.testing.assert_allclose(runtime.policy(latent)[0], 1.5 * guesses[0][0], atol=1e-5)
+
+    # The published search: it begins with what the policy drives.
+    settings = bundle.manifest.planner
+    assert (settings.sampler, settings.temperature, settings.policy_samples) == ('mppi', 2.0, 24)
+    plan = Planner(runtime, settings).plan(
+        runtime.context(latent, states[0]), None, seed=0, deadline=time.monotonic() + 3600.0)
+    assert plan.iterations == 6
+    assert plan.cost <= guessed + 1e-5
+    assert plan.cost < expected.min()
 
 
 @stable_worldmodel

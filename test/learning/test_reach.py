@@ -25,7 +25,7 @@ pytest.importorskip('onnxscript', reason='needs the train extra')
 from world_model_ros.bundle import Bundle, load_bundle  # noqa: E402
 from world_model_ros.inference import WorldModel as Runtime  # noqa: E402
 from world_model_ros.learning import dataset  # noqa: E402
-from world_model_ros.learning.export import export  # noqa: E402
+from world_model_ros.learning.export import export_reach  # noqa: E402
 from world_model_ros.learning.losses import sigreg  # noqa: E402
 from world_model_ros.learning.model import Sizes, WorldModel  # noqa: E402
 from world_model_ros.learning.reach import (  # noqa: E402
@@ -66,7 +66,7 @@ def bundle(
     contract = joint_contract(arm)
     reached = reached_distance(model, arm, episodes)
     manifest = manifest_of(model, arm, image_contract(32), contract, reached, seed=5)
-    return export(model, episodes, contract, manifest, tmp_path_factory.mktemp('bundle'))
+    return export_reach(model, episodes, contract, manifest, tmp_path_factory.mktemp('bundle'))
 
 
 def test_the_data_show_the_arm_all_over_its_range_and_inside_its_limits(

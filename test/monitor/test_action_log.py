@@ -16,9 +16,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from world_model_ros.bundle.action import Meaning
 from world_model_ros.monitor import ActionLog
 
 S = 10**9
+MS = 10**6
+VELOCITY = Meaning('joint_velocity', ('a',), ('rad/s',), None, (), None)
+POSITION = Meaning('joint_position', ('a',), ('rad',), None, (), None)
 
 
 def rows(*values: float) -> np.ndarray:
@@ -39,6 +43,36 @@ def test_a_newer_plan_replaces_the_rest_of_the_older_one_from_when_it_takes_effe
     log.add(11 * S, 1.0, rows(5, 7, 7), effective=11 * S + S // 2)
     np.testing.assert_allclose(log.rows(10 * S, 12 * S, 2), rows(1, 3))
     np.testing.assert_allclose(log.rows(12 * S, 14 * S, 1), rows(7))
+
+
+def test_of_positions_it_gives_those_at_the_end_of_each_part() -> None:
+    log = ActionLog(60.0)
+    log.add(10 * S, 1.0, rows(1, 2, 4, 4), 10 * S, POSITION)
+    np.testing.assert_allclose(log.rows(10 * S, 13 * S, 3, POSITION), rows(1, 2, 4))
+    # On the way from each to the next, and at rest until the first one.
+    np.testing.assert_allclose(
+        log.rows(10 * S, 12 * S + S // 2, 5, POSITION), rows(1, 1, 1.5, 2, 3))
+    # The next plan replaces it on the way.
+    log.add(11 * S, 1.0, rows(7, 8), 12 * S + S // 2, POSITION)
+    np.testing.assert_allclose(log.rows(11 * S, 13 * S, 4, POSITION), rows(1.5, 2, 3, 8))
+
+
+def test_of_positions_that_were_sent_it_gives_the_last_one_of_each_part() -> None:
+    log = ActionLog(60.0)
+    for tick in range(100):
+        log.add(10 * S + tick * 10 * MS, 0.1, rows(tick), 10 * S + tick * 10 * MS, POSITION)
+    np.testing.assert_allclose(log.rows(10 * S, 11 * S, 4, POSITION), rows(24, 49, 74, 99))
+
+
+def test_what_was_noted_for_a_model_whose_actions_mean_something_else_is_not_known() -> None:
+    log = ActionLog(60.0)
+    log.add(10 * S, 1.0, rows(1, 1, 1), 10 * S, VELOCITY)
+    log.add(11 * S, 1.0, rows(2, 2), 11 * S, POSITION)
+    assert log.rows(10 * S, 11 * S, 1, POSITION) is None
+    assert log.rows(10 * S, 12 * S, 2, VELOCITY) is None
+    assert log.rows(10 * S, 12 * S, 2, POSITION) is None
+    np.testing.assert_allclose(log.rows(10 * S, 11 * S, 1, VELOCITY), rows(1))
+    np.testing.assert_allclose(log.rows(11 * S, 12 * S, 1, POSITION), rows(2))
 
 
 def test_time_without_a_plan_is_not_known() -> None:

@@ -17,12 +17,15 @@
 import numpy as np
 import pytest
 
+from world_model_ros.bundle.action import Meaning
 from world_model_ros.monitor import ActionLog, Course, Execution, Report, Schedule
 
 S = 10**9
 MS = 10**6
 STEP = 0.1
 IDLE = np.zeros(1, np.float32)
+VELOCITY = Meaning('joint_velocity', ('a',), ('rad/s',), None, (), None)
+POSITION = Meaning('joint_position', ('a',), ('rad',), None, (), None)
 
 
 def course(name: str, stamp: int, *values: float) -> Course:
@@ -33,6 +36,7 @@ class Controller:
     """Reports at 100 Hz what a test says."""
 
     def __init__(self) -> None:
+        self.meaning = VELOCITY
         self.log = ActionLog(60.0)
         self.execution = Execution(self.log)
         self.accepted = self.refused = 0
@@ -42,13 +46,13 @@ class Controller:
         for now in range(stamp, until, 10 * MS):
             self.execution.report(Report(
                 now, plan.id if plan else '', plan.stamp if plan else 0,
-                np.array([action], np.float32), stopped, self.accepted, self.refused))
+                np.array([action], np.float32), stopped, self.accepted, self.refused, VELOCITY))
 
     def propose(self, plan: Course) -> None:
         self.execution.propose(plan, self.schedule(plan.stamp), 0.1)
 
     def schedule(self, stamp: int, latency: float = 0.1) -> Schedule:
-        return self.execution.schedule(stamp, latency, patience=0.3)
+        return self.execution.schedule(stamp, latency, 0.3, self.meaning)
 
     def committed(self, stamp: int, rows: int, latency: float = 0.1) -> list[float]:
         actions = self.schedule(stamp, latency).actions(rows, STEP, IDLE)
@@ -65,7 +69,7 @@ def test_what_was_sent_is_remembered_and_not_what_was_proposed(controller: Contr
     plan = course('a', 11 * S, 9, 9, 9, 9)
     controller.propose(plan)
     controller.send(11 * S, 12 * S, 0.5, plan)
-    rows = controller.log.rows(10 * S + S // 2, 11 * S + S // 2, 2)
+    rows = controller.log.rows(10 * S + S // 2, 11 * S + S // 2, 2, VELOCITY)
     np.testing.assert_allclose(rows, [[0.0], [0.5]], atol=1e-6)
 
 
@@ -140,6 +144,34 @@ def test_a_plan_of_someone_else_goes_on_as_it_is(controller: Controller) -> None
     assert controller.execution.latency(11 * S) is None
 
 
+def test_a_plan_of_the_model_before_is_nothing_to_one_whose_actions_mean_something_else(
+    controller: Controller,
+) -> None:
+    before = course('a', 10 * S, 0.8, 0.8, 0.8)
+    controller.propose(before)
+    controller.send(10 * S, 10 * S + 50 * MS, 0.8, before)
+    controller.execution.forget()
+    controller.send(10 * S + 50 * MS, 10 * S + 70 * MS, 0.8, before)  # a report on its way
+    controller.meaning = POSITION
+    schedule = controller.schedule(10 * S + 60 * MS)
+    assert schedule.reported and schedule.course is None
+    idle = np.array([0.1, 0.2], np.float32)  # nor does it have as many numbers
+    np.testing.assert_array_equal(schedule.actions(2, STEP, idle), [idle, idle])
+    # Its own plan is on its way all the same.
+    controller.propose(course('b', 10 * S + 60 * MS, 0.3, 0.4, 0.5))
+    assert controller.committed(10 * S + 65 * MS, 2) == [0.305, 0.405]
+    assert controller.log.rows(10 * S + 50 * MS, 10 * S + 70 * MS, 1, POSITION) is None
+
+
+def test_positions_of_a_plan_that_is_followed_are_those_at_the_end_of_each_row(
+    controller: Controller,
+) -> None:
+    controller.meaning = POSITION
+    controller.propose(course('a', 10 * S, 1, 2, 4, 4))
+    assert controller.committed(10 * S + 100 * MS, 2) == [2, 4]
+    assert controller.committed(10 * S + 150 * MS, 2) == [3, 4]
+
+
 def test_the_latency_is_the_ninetieth_percentile_of_what_was_reported_up_to_then(
     controller: Controller,
 ) -> None:
@@ -173,9 +205,9 @@ def test_where_nobody_reports_proposals_count_as_followed_until_they_are_overdue
     assert not schedule.reported and schedule.course is plan
     assert controller.committed(10 * S + 150 * MS, 2) == [2.5, 3.5]
     np.testing.assert_allclose(
-        controller.log.rows(10 * S + 200 * MS, 10 * S + 400 * MS, 2), [[3], [4]])
+        controller.log.rows(10 * S + 200 * MS, 10 * S + 400 * MS, 2, VELOCITY), [[3], [4]])
     assert not controller.schedule(10 * S + 310 * MS).moving
-    assert controller.log.rows(10 * S + 200 * MS, 10 * S + 400 * MS, 2) is None
+    assert controller.log.rows(10 * S + 200 * MS, 10 * S + 400 * MS, 2, VELOCITY) is None
 
 
 def test_a_controller_that_falls_silent_is_no_longer_believed(controller: Controller) -> None:

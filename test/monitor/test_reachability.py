@@ -21,8 +21,9 @@ S = 10**9
 
 def verdicts(ends: list[float], moving: bool = True, period: float = 0.1) -> list[bool]:
     judge = Reachability()
-    return [judge.is_out_of_reach('goal', 100 * S + round(index * period * S), end, 1.0, moving)
-            for index, end in enumerate(ends)]
+    return [judge.is_out_of_reach(
+        'goal', 100 * S + round(index * period * S), end, 1.0, moving, 3 * period)
+        for index, end in enumerate(ends)]
 
 
 def test_plans_that_end_far_from_the_goal_for_two_seconds_are_a_verdict() -> None:
@@ -46,10 +47,18 @@ def test_seldom_plans_are_waited_for() -> None:
     assert verdicts([3.0] * 6, period=1.5) == [False] * 4 + [True] * 2
 
 
+def test_time_without_plans_says_nothing_about_the_goal() -> None:
+    judge = Reachability()
+    stamps = [0, 1, 2, 3, 4, 5, *range(30, 50)]  # tenths of a second
+    assert not any(judge.is_out_of_reach('goal', stamp * S // 10, 3.0, 1.0, True, 0.3)
+                   for stamp in stamps)
+    assert judge.is_out_of_reach('goal', 50 * S // 10, 3.0, 1.0, True, 0.3)
+
+
 def test_another_goal_and_a_clock_set_back_start_afresh() -> None:
     judge = Reachability()
     for index in range(19):
-        assert not judge.is_out_of_reach('a', index * S // 10, 3.0, 1.0, True)
-    assert not judge.is_out_of_reach('b', 2 * S, 3.0, 1.0, True)
+        assert not judge.is_out_of_reach('a', index * S // 10, 3.0, 1.0, True, 0.3)
+    assert not judge.is_out_of_reach('b', 2 * S, 3.0, 1.0, True, 0.3)
     for index in range(5):
-        assert not judge.is_out_of_reach('b', index * S // 10, 3.0, 1.0, True)
+        assert not judge.is_out_of_reach('b', index * S // 10, 3.0, 1.0, True, 0.3)

@@ -15,21 +15,28 @@
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from controller_robot import (
+    JOINTS,
     Robot,
     assert_commands_are_continuous,
     assert_limits_held,
     parameters_of,
     seconds,
 )
-from dds import values
+from dds import LATCHED, Graph, values
 from lifecycle_msgs.msg import Transition
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image, JointState
+from test_world_model import picture
+from toy_bundle import write_toy_bundle
 
-from world_model_interfaces.msg import ControllerState, Heartbeat
+from world_model_interfaces.msg import ActionProposal, ControllerState, Heartbeat
 from world_model_interfaces.srv import Reset, Stop
+from world_model_ros.nodes.convert import to_stamp
 
 Begin = Callable[..., tuple[Robot, Any]]
 
@@ -117,6 +124,91 @@ def test_a_stop_is_latched_in_every_state_of_the_lifecycle_until_a_reset(begin: 
     graph.wait_for(lambda: reset(robot, 'no smoke, says A. Person').success, 5.0, 'the reset')
     assert not list((graph.directory / 'ros_home' / 'world_model_ros').iterdir())
     assert graph.end(process) == 0
+
+
+def test_a_controller_that_is_started_again_while_stopped_knows_the_goal_of_before(
+    begin: Begin,
+) -> None:
+    robot, process = begin(idle=True)
+    graph, wanted = robot.graph, np.array([1.0, -0.5])
+    robot.goal, robot.wanted = 'picture.18c0', wanted
+    robot.wait_for_rung(ControllerState.TRACK)
+    assert stop(robot, 'smoke').success
+    robot.wanted = None
+    graph.end(process, signal.SIGKILL)
+    since = len(robot.velocities)
+    process = graph.spawn('controller', parameters=parameters_of())
+    graph.wait_until_active('controller')
+    graph.wait_for(lambda: reset(robot, 'no smoke, says A. Person').success, 5.0, 'the reset')
+    # The model comes later, was started again as well, and finds the goal still asked for.
+    robot.goal, robot.wanted = 'picture', wanted
+    robot.wait_for_count('refused_old_goal')
+    assert not any(any(command.data) for command in robot.velocities[since:])
+    robot.goal = 'picture.18c1'
+    robot.wait_for_rung(ControllerState.TRACK)
+    assert graph.end(process) == 0
+
+
+def test_a_model_that_is_started_again_after_a_second_stop_moves_nothing(tmp_path: Path) -> None:
+    bundle = write_toy_bundle(tmp_path / 'toy')
+    with Graph(tmp_path) as graph:
+        robot = Robot(graph)
+        robot.wanted = None
+        images = graph.publisher(Image, 'image', qos_profile_sensor_data)
+        goals = graph.publisher(Image, 'goal_image', LATCHED)
+        proposals = graph.listen(ActionProposal, 'world_model/proposal')
+
+        def move() -> None:
+            velocity = list(robot.velocities[-1].data) if robot.velocities else [0.0, 0.0]
+            robot.position = robot.position + 0.01 * np.array(velocity)
+            state = JointState(name=JOINTS, position=robot.position.tolist(), velocity=velocity)
+            state.header.stamp = to_stamp(graph.now())
+            robot.joint_states.publish(state)
+
+        def look() -> None:
+            image = picture(robot.position)
+            image.header.stamp = to_stamp(graph.now())
+            images.publish(image)
+
+        def start_model() -> Any:
+            del proposals[:]
+            process = graph.spawn(
+                'world_model', remap={'controller_state': 'controller/state'}, parameters={
+                    'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.03})
+            graph.wait_until_active('world_model')
+            return process
+
+        def end_stop() -> None:
+            graph.wait_for(lambda: reset(robot, 'safe, says A. Person').success, 5.0, 'the reset')
+
+        with graph.every(0.01, move), graph.every(0.05, look):
+            controller = graph.spawn('controller', parameters=parameters_of(), remap={
+                it: f'world_model/{it}' for it in ('proposal', 'heartbeat', 'model_info')})
+            graph.wait_until_active('controller')
+            model = start_model()
+            graph.wait_for(
+                lambda: float(values(robot.diagnostic('world_model: planning')).get(
+                    'controller_state_rate_hz', '0')) > 0.0, 10.0, 'the model to hear of stops')
+            stop(robot, 'smoke')
+            robot.wait_for_rung(ControllerState.HOLD, 'smoke')
+            end_stop()
+            goals.publish(picture([2.0, -2.0]))
+            robot.wait_for_rung(ControllerState.TRACK)
+            shown, _, asked = proposals[-1].goal_id.partition('.')
+            assert asked, 'the model has heard of the first stop'
+            stop(robot, 'smoke again')
+            robot.wait_for_rung(ControllerState.HOLD, 'smoke again')
+            graph.end(model, signal.SIGKILL)
+            end_stop()
+            since = len(robot.velocities)
+            model = start_model()
+            graph.wait_for(lambda: bool(proposals), 10.0, 'proposals for the picture that is there')
+            robot.wait_for_count('refused_old_goal')
+            assert proposals[-1].goal_id == shown, 'it has heard of none'
+            assert not any(any(command.data) for command in robot.velocities[since:])
+            goals.publish(picture([-1.0, 1.0]))
+            robot.wait_for_rung(ControllerState.TRACK)
+            assert graph.end(model) == 0 and graph.end(controller) == 0
 
 
 def test_a_goal_that_ends_a_model_that_fails_and_one_that_dies_are_told_apart(

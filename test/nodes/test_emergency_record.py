@@ -23,23 +23,34 @@ import pytest
 from world_model_ros.nodes.emergency_record import StopRecord
 
 
-def keep(record: StopRecord, reason: str) -> int:
+def keep(record: StopRecord, reason: str, goal: str | None = None) -> int:
     """Keep a stop; return how often it looked after the robot meanwhile."""
     ticks: list[None] = []
-    record.keep(reason, lambda: ticks.append(None), 0.01)
+    record.keep(reason, goal, lambda: ticks.append(None), 0.01)
     return len(ticks)
 
 
 def test_a_stop_is_read_back_with_its_reason_and_time_until_it_is_deleted(tmp_path: Path) -> None:
     file = tmp_path / 'ros' / 'world_model_ros' / 'domain_0.left.controller.stop'
     record = StopRecord(file)
-    assert record.read() == '' and record.delete() == ''
-    for reason in ('smoke', 'Rauch "überall" \\ 煙' * 400):
-        keep(record, reason)
+    assert record.read() is None and record.delete() == ''
+    long = 'Rauch "überall" \\ 煙' * 400
+    for reason, goal in (('smoke', None), (long, 'picture.18c0'), ('', '')):
+        keep(record, reason, goal)
         assert record.problem == ''
-        assert StopRecord(file).read().startswith(f'{reason} (since 20')
+        left = StopRecord(file).read()
+        assert left is not None and left.reason.startswith(f'{reason} (since 20')
+        assert left.goal == goal
     assert [entry.name for entry in file.parent.iterdir()] == [file.name], 'nothing is left over'
-    assert record.delete() == '' and StopRecord(file).read() == ''
+    assert record.delete() == '' and StopRecord(file).read() is None
+
+
+@pytest.mark.parametrize('goal', ['', ', "goal": 7', ', "goal": null'])
+def test_a_file_without_a_goal_is_read_all_the_same(tmp_path: Path, goal: str) -> None:
+    file = tmp_path / 'controller.stop'
+    file.write_text(f'{{"reason": "smoke", "since": "2026-01-01"{goal}}}')
+    left = StopRecord(file).read()
+    assert left is not None and left.reason.startswith('smoke') and left.goal is None
 
 
 @pytest.mark.parametrize(
@@ -50,8 +61,9 @@ def test_a_damaged_file_is_a_stop_all_the_same_and_a_reset_removes_it(
     file = tmp_path / 'controller.stop'
     file.write_bytes(content)
     record = StopRecord(file)
-    assert 'was stopped, but cannot be read' in record.read()
-    assert record.delete() == '' and record.read() == ''
+    left = record.read()
+    assert left is not None and 'was stopped, but cannot be read' in left.reason
+    assert record.delete() == '' and record.read() is None
 
 
 def test_a_stop_that_cannot_be_written_says_so_and_holds_nobody_up(tmp_path: Path) -> None:
@@ -59,7 +71,7 @@ def test_a_stop_that_cannot_be_written_says_so_and_holds_nobody_up(tmp_path: Pat
     record = StopRecord(tmp_path / 'file' / 'controller.stop')
     keep(record, 'smoke')
     assert 'cannot be written (File exists)' in record.problem
-    assert record.read() == '' and record.delete() == '' and record.problem == ''
+    assert record.read() is None and record.delete() == '' and record.problem == ''
 
 
 def test_a_slow_disk_holds_up_neither_the_ticks_nor_the_answer_and_a_reset_wins(
@@ -82,4 +94,4 @@ def test_a_slow_disk_holds_up_neither_the_ticks_nor_the_answer_and_a_reset_wins(
     goes_on.set()
     for writer in writers:
         writer.join(5.0)
-    assert record.read() == '' and not list(tmp_path.iterdir())
+    assert record.read() is None and not list(tmp_path.iterdir())

@@ -29,7 +29,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from world_model_ros.cli.demo import free_domain
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.monitor import Level
 from world_model_ros.nodes.convert import to_nanoseconds
 from world_model_ros.nodes.simulator import SimulatorNode, _View

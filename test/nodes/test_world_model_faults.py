@@ -360,3 +360,14 @@ def test_what_a_model_was_loaded_with_cannot_change_under_it(graph: Graph) -> No
     assert 'longer than the 0.1 s between plans' in graph.set_parameter(
         'world_model', 'plan_deadline', 0.5).reason
     assert graph.set_parameter('world_model', 'plan_deadline', 0.03).successful
+
+
+def test_a_deadline_at_which_every_plan_would_count_as_a_hang_is_refused(graph: Graph) -> None:
+    assert graph.set_parameter('world_model', 'plan_rate', 2.0).successful
+    refused = graph.set_parameter('world_model', 'plan_deadline', HUNG_AFTER)
+    assert 'hung_after 0.3 s' in refused.reason and 'raise hung_after to 0.375 s' in refused.reason
+    assert not graph.set_parameter('world_model', 'plan_deadline', 0.9 * HUNG_AFTER).successful
+    assert graph.set_parameter('world_model', 'plan_deadline', 0.7 * HUNG_AFTER).successful
+    assert not graph.set_parameter('world_model', 'hung_after', 0.2).successful
+    assert graph.set_parameter('world_model', 'plan_deadline', 0.03).successful
+    assert graph.set_parameter('world_model', 'plan_rate', 10.0).successful

@@ -76,6 +76,26 @@ def test_a_goal_that_no_plan_comes_near_is_given_up_with_the_reason(
     assert not proposals, 'what cannot be reached is not approached'
 
 
+def test_a_goal_is_not_reached_on_one_sight_of_it_by_a_camera_that_dies_in_passing(
+    graph: Graph,
+) -> None:
+    robot = Robot(graph)
+    feedback: list[Any] = []
+    with graph.every(0.05, robot.publish):
+        handle = reach(graph, ReachGoal.Goal(image=picture([0.3, -0.2]), tolerance=0.05), feedback)
+        graph.wait_for(lambda: any(it.distance > 0.1 for it in feedback), 10, 'feedback')
+    graph.listen_for(0.3)  # so that a plan is due
+    end = handle.get_result_async()
+    robot.position = np.array([0.3, -0.2])
+    robot.publish()
+    graph.wait_for(lambda: feedback[-1].distance <= 0.05, 5, 'the distance of that picture')
+    graph.listen_for(1.0)
+    assert not end.done(), 'nobody knows where the robot is'
+    with graph.every(0.05, robot.publish):
+        graph.wait_for(end.done, 10, 'the result')
+    assert end.result().status == GoalStatus.STATUS_SUCCEEDED
+
+
 def test_a_goal_in_reach_is_not_given_up_however_long_it_takes(
     graph: Graph, robot: Robot,
 ) -> None:
@@ -148,6 +168,7 @@ def test_who_reports_is_told_and_a_report_of_other_joints_is_named(
         names[:] = ['left_wheel', 'right_wheel']
         graph.wait_for(lambda: 'does not drive "shoulder"' in said(), 10, 'the wrong controller')
     graph.wait_for(handle.cancel_goal_async().done, 10, 'the cancel request')
+    assert outcome(graph, handle).status == GoalStatus.STATUS_CANCELED
 
 
 def test_a_goal_that_was_cancelled_before_the_camera_showed_anything_moves_nothing(
@@ -220,6 +241,8 @@ def test_a_stop_ends_the_goal_and_nothing_moves_until_one_is_set_after_the_reset
             state.stopped = False
             nothing_is_proposed_for_half_a_second()
         assert ids[0] != ids[1], 'the same picture after a stop is another goal'
+        shown, asked = zip(*(it.split('.') for it in ids), strict=True)
+        assert shown[0] == shown[1] and int(asked[0], 16) < int(asked[1], 16) < graph.now()
 
 
 def test_a_joint_target_is_planned_toward_and_reached(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from small_models import HORIZON, JOINTS, KINDS, Kind, write_small_bundle
 from test_world_model_faults import Pulse
 from test_world_model_swap import load
 
-from world_model_interfaces.msg import ActionProposal, Heartbeat, ModelInfo, Surprise
+from world_model_interfaces.msg import ActionProposal, Forecast, Heartbeat, ModelInfo, Surprise
 from world_model_ros.nodes.convert import from_tensor, to_stamp
 
 MODELS = {
@@ -102,6 +102,7 @@ def test_a_model_of_any_kind_is_loaded_fed_and_proposes_what_it_drives(
         tmp_path / 'bundle', kind, lambda manifest: manifest['model'].update(version=name))
     infos = graph.listen(ModelInfo, 'world_model/model_info', LATCHED)
     proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    forecasts = graph.listen(Forecast, 'world_model/forecast')
     surprises = graph.listen(Surprise, 'world_model/surprise', qos_profile_sensor_data)
     answer = load(graph, bundle.path)
     assert answer.success, answer.message
@@ -121,6 +122,14 @@ def test_a_model_of_any_kind_is_loaded_fed_and_proposes_what_it_drives(
     assert infos[-1].action_frame == ('base' if kind.action in ('pose_delta', 'twist') else '')
     assert proposal.header.frame_id == infos[-1].action_frame
     assert (proposal.goal_id == '') == (kind.discount is not None)
+    graph.wait_for(lambda: any(it.plan_id == proposal.plan_id for it in forecasts), 10,
+                   'its forecast')
+    forecast = next(it for it in forecasts if it.plan_id == proposal.plan_id)
+    rows, latents = from_tensor(forecast.actions), from_tensor(forecast.latents)
+    assert len(rows) == len(values) and len(latents) == len(forecast.cost) == HORIZON
+    # The last latent is expected when the last row ends.
+    assert forecast.model_step * HORIZON == pytest.approx(forecast.step_duration * len(rows))
+    assert forecast.step_duration == proposal.step_duration == infos[-1].step_duration
 
 
 def test_a_pose_in_another_frame_makes_a_model_that_reads_it_blind_and_is_named(

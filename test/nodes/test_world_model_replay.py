@@ -108,7 +108,8 @@ class Player:
         self._process = graph.spawn(
             'world_model', parameters={
                 'autostart': True, 'use_sim_time': True, 'max_age': 5.0, 'plan_rate': 1 / PERIOD,
-                'plan_deadline': PERIOD, 'bundle': str(demo_graph.default_bundle())})
+                'plan_deadline': PERIOD, 'hung_after': 5 * PERIOD,
+                'bundle': str(demo_graph.default_bundle())})
         graph.wait_until_active('world_model')
         self._parameters = graph.node.create_client(GetParameters, 'world_model/get_parameters')
         graph.wait_for(self._parameters.service_is_ready, 10, 'the parameter service')

@@ -81,10 +81,16 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
         manifest['model']['version'] = 'another contract'
         manifest['action']['names'] = ['elbow', 'shoulder']
 
+    def easy(manifest: dict[str, Any]) -> None:
+        manifest['model']['version'] = 'easily content'
+        manifest['goal']['reached'] = 1.0
+
     return {
         'one': write_faulty_bundle(folder / 'one', version('1')),
         'two': write_faulty_bundle(folder / 'two', version('2')),
         'worse': write_faulty_bundle(folder / 'worse', worse, drift=0.5),
+        'easy': write_faulty_bundle(folder / 'easy', easy),
+        'stuck': write_faulty_bundle(folder / 'stuck', version('stuck'), goals=True),
         'other': write_faulty_bundle(folder / 'other', small)}
 
 
@@ -188,6 +194,47 @@ def test_a_goal_that_came_as_a_latent_is_dropped_with_the_reason(
     Pulse(graph).wait_for(Heartbeat.IDLE)
 
 
+def test_a_goal_is_reached_by_what_the_model_that_runs_calls_reached(
+    graph: Graph, bundles: dict[str, Bundle],
+) -> None:
+    robot = Robot(graph)  # it stands where the test puts it
+    robot.position = np.array([-2.0, 0.0])
+    feedback: list[Any] = []
+    with graph.every(0.05, robot.publish):
+        assert load(graph, bundles['easy'].path).success
+        own = reach(graph, ReachGoal.Goal(image=picture([0.5, 0.5])), feedback)
+        graph.wait_for(lambda: bool(feedback), 10, 'feedback')
+        assert load(graph, bundles['one'].path).success
+        end = own.get_result_async()
+        robot.position = np.array([0.0, 0.5])  # near enough for the model before
+        graph.wait_for(lambda: 0.4 < feedback[-1].distance < 0.6, 5, 'its distance')
+        graph.listen_for(0.6)
+        assert not end.done()
+        robot.position = np.array([0.5, 0.5])
+        graph.wait_for(end.done, 10, 'the result')
+        assert end.result().status == GoalStatus.STATUS_SUCCEEDED
+
+
+@pytest.mark.parametrize('distance', ['tolerance', 'via_tolerance'])
+def test_a_tolerance_in_units_of_a_model_that_was_replaced_ends_the_goal(
+    graph: Graph, bundles: dict[str, Bundle], distance: str,
+) -> None:
+    robot = Robot(graph)
+    feedback: list[Any] = []
+    with graph.every(0.05, robot.publish):
+        assert load(graph, bundles['one'].path).success
+        goal = ReachGoal.Goal(image=picture([1.5, 0.5]), **{distance: 0.1})
+        handle = reach(graph, goal, feedback)
+        graph.wait_for(lambda: bool(feedback), 10, 'feedback')
+        assert load(graph, bundles['one'].path).success
+        del feedback[:]
+        graph.wait_for(lambda: len(feedback) > 5, 5, 'the same model to go on')
+        assert load(graph, bundles['two'].path).success
+        result = outcome(graph, handle)
+    assert result.status == GoalStatus.STATUS_ABORTED
+    assert 'the tolerance is a distance of the model before' in result.result.reason
+
+
 def test_a_model_that_hangs_is_cured_by_loading_it_again(
     graph: Graph, robot: Mover, bundles: dict[str, Bundle],
 ) -> None:
@@ -199,6 +246,29 @@ def test_a_model_that_hangs_is_cured_by_loading_it_again(
     latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
     graph.wait_for(lambda: len(latents) > 5, 10, 'latents')
     assert {latent.model_digest for latent in latents} == {bundles['one'].digest}
+    pulse.wait_for(Heartbeat.IDLE)
+
+
+@pytest.mark.parametrize('cure', ['another model', 'a pause'])
+def test_a_model_that_hangs_over_the_goal_it_takes_over_can_be_got_rid_of(
+    graph: Graph, robot: Mover, bundles: dict[str, Bundle], cure: str,
+) -> None:
+    assert load(graph, bundles['two'].path).success
+    goal, pulse = picture([0.3, 0.2]), Pulse(graph)
+    show(hanging_image([0.3, 0.2]))(goal)
+    graph.publisher(Image, 'goal_image', LATCHED).publish(goal)
+    pulse.wait_for(Heartbeat.PLANNING)
+    assert load(graph, bundles['stuck'].path).success
+    pulse.wait_for(Heartbeat.FAILED, 'taking over the new model')
+    if cure == 'a pause':
+        started = graph.now()
+        assert graph.transition('world_model', Transition.TRANSITION_DEACTIVATE)
+        assert (graph.now() - started) / 1e9 < 2.0
+        assert graph.transition('world_model', Transition.TRANSITION_ACTIVATE)
+    assert load(graph, bundles['one'].path).success
+    latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+    graph.wait_for(lambda: len(latents) > 5, 10, 'latents')
+    assert latents[-1].model_digest == bundles['one'].digest
     pulse.wait_for(Heartbeat.IDLE)
 
 

@@ -16,16 +16,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small_models import HORIZON, KINDS, Reference, write_small_bundle
+from small_models import HORIZON, KINDS, POSE, Reference, write_small_bundle
 
 from world_model_ros.bundle import BundleError, PlannerSettings
 from world_model_ros.inference import Context, Scores, WorldModel, golden_start
 from world_model_ros.planning import Plan, Planner, WarmStart
+from world_model_ros.planning.sequences import Sequences
 
 Array = np.ndarray[Any, Any]
 NEVER = math.inf
@@ -81,6 +83,21 @@ def test_one_seed_gives_one_plan_to_the_byte(planned: Planned) -> None:
     assert first.latents.tobytes() == second.latents.tobytes()
 
 
+def test_a_plan_may_be_shorter_than_what_the_model_imagines(planned: Planned) -> None:
+    model, reference, _, _ = planned
+    settings = PlannerSettings.model_validate({
+        **model.manifest.planner.model_dump(), 'horizon': 2, 'knots': (0, 1)})
+    context, goal = golden_start(model.bundle)
+    plan = Planner(model, settings).plan(context, goal, seed=0, deadline=NEVER)
+    assert plan.actions.shape == (2 * reference.kind.rows, len(reference.kind.names))
+    assert plan.latents.shape == (2, *reference.kind.shape)
+    states = None if context.proprioception is None else list(context.proprioception)
+    imagined = reference.rollout(
+        list(context.latents), context.past_actions, states, plan.actions)[0]
+    expected = reference.cost(context.latent, goal, plan.actions, imagined)
+    assert plan.cost == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 def test_frozen_numbers_keep_their_value_in_every_row(planned: Planned) -> None:
     model, reference, plan, _ = planned
     for name, value in reference.kind.frozen.items():
@@ -114,6 +131,68 @@ def test_numbers_in_the_dead_band_are_planned_as_nothing(tmp_path: Path) -> None
     assert ((np.abs(rows[:, 1]) < 0.4) & (rows[:, 1] != 0)).any()
 
 
+def test_a_warm_start_between_two_rows_is_planned_out_of_the_dead_band(tmp_path: Path) -> None:
+    def banded(manifest: dict[str, Any]) -> None:
+        manifest['action']['dead_band'] = [0.4, 0.0]
+
+    model = WorldModel(write_small_bundle(tmp_path, KINDS['markov'], banded))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    rows = np.zeros((HORIZON * KINDS['markov'].rows, 2), np.float32)
+    rows[::2] = 0.5
+    warm = WarmStart(rows, np.empty((0, *rows.shape), np.float32)).after(0.5, 1.0)
+    np.testing.assert_allclose(warm.actions[:4], np.full((4, 2), 0.25))
+    committed = warm.actions[:1]
+    plan = planner.plan(context, goal, committed=committed, warm_start=warm, seed=0,
+                        deadline=-NEVER)
+    assert plan.samples == 1
+    np.testing.assert_array_equal(plan.actions[:1], committed)
+    np.testing.assert_array_equal(plan.actions[1:, 0], np.zeros(len(rows) - 1))
+    np.testing.assert_array_equal(plan.actions[1:, 1], warm.actions[1:, 1])
+
+
+@pytest.mark.parametrize(('size', 'frozen'), [(4, 5), (3, 4), (2, 0), (5, 6), (1, 0)])
+def test_any_beginning_of_a_constant_grid_has_each_value_of_each_number_equally_often(
+    tmp_path: Path, size: int, frozen: int,
+) -> None:
+    kind = replace(KINDS['growing'], frozen=dict.fromkeys(POSE[:frozen], 0.0))
+    bundle = write_small_bundle(tmp_path, kind)
+    manifest = bundle.manifest
+    grid = Sequences(manifest, manifest.planner).constant_grid(size)[:, 0]
+    driven = grid[:, frozen:]
+    assert len({it.tobytes() for it in driven}) == len(grid) == size ** (len(POSE) - frozen)
+    for count in range(1, len(driven) + 1):
+        for column in driven.T:
+            found = [int((column[:count] == value).sum()) for value in np.unique(column)]
+            assert max(found) - min(found) <= 1
+
+
+def test_a_small_population_tries_constant_actions_of_both_directions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gridded(manifest: dict[str, Any]) -> None:
+        manifest['planner'].update(
+            constant_grid=3, samples=32, iterations=1, sigma=[1e-3] * 2, sigma_min=[1e-3] * 2)
+
+    model = WorldModel(write_small_bundle(tmp_path, KINDS['markov rollout'], gridded))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    rows = np.zeros((HORIZON, 2), np.float32)
+    warm = WarmStart(rows, np.stack([rows] * 4))
+    tried: list[Array] = []
+    score = model.score
+
+    def watched(context: Context, goal: Array | None, *asked: Any) -> Scores:
+        tried.append(asked[0])
+        return score(context, goal, *asked)
+
+    monkeypatch.setattr(model, 'score', watched)
+    planner.plan(context, goal, warm_start=warm, seed=0, deadline=NEVER)
+    constant = tried[0][np.ptp(tried[0], axis=1).max(1) < 1e-6][:, 0]
+    np.testing.assert_allclose(constant.min(0), model.manifest.action.lower, rtol=1e-5)
+    np.testing.assert_allclose(constant.max(0), model.manifest.action.upper, rtol=1e-5)
+
+
 def test_a_constant_grid_varies_only_what_is_not_frozen(tmp_path: Path) -> None:
     def gridded(manifest: dict[str, Any]) -> None:
         manifest['planner'].update(constant_grid=3, samples=100, iterations=1)
@@ -135,6 +214,16 @@ def test_positions_are_planned_from_where_the_joints_are(tmp_path: Path) -> None
     assert plan.samples == 1
     np.testing.assert_allclose(
         plan.actions, np.tile(model.idle(context), (HORIZON, 1)), atol=1e-6)
+
+
+def test_a_robot_outside_the_bounds_is_led_back_inside(tmp_path: Path) -> None:
+    model = WorldModel(write_small_bundle(tmp_path, KINDS['growing beyond its length']))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    outside = np.tile(np.array([1.7, -1.2], np.float32), (2, 1))
+    plan = planner.plan(context, goal, committed=outside, seed=0, deadline=NEVER)
+    np.testing.assert_array_equal(plan.actions[:2], [[1.5, -1.0]] * 2)
+    assert plan.actions.min() >= -1.0 and plan.actions.max() <= 1.5
 
 
 def test_committed_rows_may_end_within_a_model_step(tmp_path: Path) -> None:

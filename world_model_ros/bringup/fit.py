@@ -20,13 +20,15 @@ never gets where it should. So that is found here, in numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from world_model_ros.bringup.defaults import PLAN_DEADLINE, PLAN_RATE
 from world_model_ros.bringup.robot_file import Parameters, Robot
 from world_model_ros.bundle import Bundle
-from world_model_ros.control import Contract, Kind
+from world_model_ros.control import Contract, Kind, Settings
 from world_model_ros.control.proposal import mismatch
 from world_model_ros.inference.findings import Finding, Grade
 
@@ -58,9 +60,18 @@ def judge_limits(bundle: Bundle, robot: Robot) -> Iterator[Finding]:
 
 def judge_timing(controller: Parameters, world_model: Parameters) -> Iterator[Finding]:
     """Yield what the two nodes' parameters contradict each other in."""
-    rate = float(world_model.get('plan_rate', 10.0))
-    deadline = float(world_model.get('plan_deadline', 0.05))
-    late_after = float(controller.get('late_after', 0.25))
+    given = {'plan_rate': world_model.get('plan_rate', PLAN_RATE),
+             'plan_deadline': world_model.get('plan_deadline', PLAN_DEADLINE),
+             'late_after': controller.get('late_after', Settings.late_after)}
+    # rclpy refuses an integer where a floating-point number is declared.
+    wrong = [name for name, value in given.items()
+             if not isinstance(value, float) or not 0.0 < value < math.inf]
+    for name in wrong:
+        yield Finding(Grade.UNFIT, name, f'it is {given[name]!r}',
+                      'write a number above 0 with a point in it, or leave it out')
+    if wrong:
+        return
+    rate, deadline, late_after = given.values()
     needed = 1.0 / rate + deadline + _CAMERA
     if late_after < needed:
         yield Finding(

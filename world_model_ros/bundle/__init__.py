@@ -17,7 +17,7 @@ This room reads and writes bundles and trusts nothing that it reads. It runs no 
 `inference`), and needs neither ROS nor ONNX Runtime. See `manifest` for what a bundle looks like.
 """
 
-from world_model_ros.bundle.action import ActionContract
+from world_model_ros.bundle.action import ActionContract, Meaning
 from world_model_ros.bundle.errors import BundleError, Fault
 from world_model_ros.bundle.fields import Normalization
 from world_model_ros.bundle.golden import GoldenVectors
@@ -70,6 +70,7 @@ __all__ = [
     'ImageNormalization',
     'Latent',
     'Manifest',
+    'Meaning',
     'Normalization',
     'PlannerSettings',
     'PoseProprioception',

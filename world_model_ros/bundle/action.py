@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -46,6 +47,26 @@ _JOINT_UNITS = {
 }
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers of a row say to a robot. Rows of equal meaning can be exchanged.
+
+    row_duration: [s] where the numbers are changes in one row, or else None
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    units: tuple[Unit, ...]
+    frame: str | None
+    frozen: tuple[tuple[str, float], ...]
+    row_duration: float | None
+
+    @property
+    def is_position(self) -> bool:
+        """Whether a row says where to be when it ends, and not how to move while it lasts."""
+        return self.kind == 'joint_position'
+
+
 class ActionContract(Section):
     """What one row of a plan means: kind, order, bounds and duration.
 
@@ -55,7 +76,8 @@ class ActionContract(Section):
 
     kind: Kind
     """What the numbers set: joint positions, joint velocities, changes of joint positions in one
-    row, velocities of a link, or changes of a link's pose in one row."""
+    row, velocities of a link, or changes of a link's pose in one row. A position is where the joint
+    is when the row ends: it goes there from the row before, on a straight line."""
     names: Names
     """What each number drives: joint names, or for twist and pose_delta any of linear.x, linear.y,
     linear.z, angular.x, angular.y, angular.z (of a pose_delta: roll, pitch and yaw about the fixed
@@ -142,6 +164,14 @@ class ActionContract(Section):
     def step_size(self) -> int:
         """Numbers in one model step, K = A * rows_per_step."""
         return self.size * self.rows_per_step
+
+    @property
+    def meaning(self) -> Meaning:
+        """What rows say, whatever their bounds and normalisation."""
+        are_changes = self.kind in ('joint_delta', 'pose_delta')
+        return Meaning(self.kind, self.names, self.units, self.frame,
+                       tuple(sorted(self.frozen.items())),
+                       self.step_duration if are_changes else None)
 
     @property
     def model_step(self) -> float:

@@ -159,20 +159,27 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> Bundle:
     draft['files'] = digests
     checked = _validate(path, draft)
     data = checked.model_dump(mode='json', exclude_none=True)
-    (path / MANIFEST_NAME).write_text(
-        yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100), encoding='utf-8')
+    text = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=100)
+    try:
+        (path / MANIFEST_NAME).write_text(text, encoding='utf-8')
+    except OSError as error:
+        raise BundleError(path, [Fault(MANIFEST_NAME, f'cannot be written ({error.strerror})',
+                                       'make the folder yours, or copy it')]) from error
     return load_bundle(path)
 
 
 def _read_manifest(path: Path) -> bytes:
     file = path / MANIFEST_NAME
-    if not file.is_file():
-        raise BundleError(path, [Fault(MANIFEST_NAME, 'not found',
-                                       'give the folder of a bundle, which holds bundle.yaml')])
-    if file.stat().st_size > 1024 * _MAX_MANIFEST_KIB:
-        raise BundleError(path, [Fault(MANIFEST_NAME, f'larger than {_MAX_MANIFEST_KIB} KiB',
-                                       'keep tensors in the graphs and golden vectors')])
-    return file.read_bytes()
+    try:
+        if not file.is_file():
+            raise BundleError(path, [Fault(MANIFEST_NAME, 'not found',
+                                           'give the folder of a bundle, which holds bundle.yaml')])
+        if file.stat().st_size > 1024 * _MAX_MANIFEST_KIB:
+            raise BundleError(path, [Fault(MANIFEST_NAME, f'larger than {_MAX_MANIFEST_KIB} KiB',
+                                           'keep tensors in the graphs and golden vectors')])
+        return file.read_bytes()
+    except OSError as error:
+        raise BundleError(path, [_unreadable(MANIFEST_NAME, error)]) from error
 
 
 def parse_manifest(path: Path, text: bytes) -> Manifest:
@@ -216,15 +223,23 @@ def _prove(
     if not file.is_relative_to(path.resolve()):
         return b'', Fault(field, 'leads out of the bundle through a link',
                           'replace the link by the file')
-    if not file.is_file():
-        return b'', Fault(field, 'the file is missing', 'copy the whole bundle folder again')
-    content = file.read_bytes() if keep else b''
-    digest = hashlib.sha256(content).hexdigest() if keep else _digest(file)
+    try:
+        if not file.is_file():
+            return b'', Fault(field, 'the file is missing', 'copy the whole bundle folder again')
+        content = file.read_bytes() if keep else b''
+        digest = hashlib.sha256(content).hexdigest() if keep else _digest(file)
+    except OSError as error:
+        return b'', _unreadable(field, error)
     if digest != expected:
         return b'', Fault(field, f'sha256 is {digest[:12]}…, not {expected[:12]}…: the file '
                           'changed after export (or is a Git LFS pointer)',
                           'copy the bundle again from where it was exported')
     return content, None
+
+
+def _unreadable(field: str, error: OSError) -> Fault:
+    return Fault(field, f'cannot be read ({error.strerror})',
+                 'let the user who runs this read the folder and its files, or copy them again')
 
 
 def _digest(file: Path) -> str:

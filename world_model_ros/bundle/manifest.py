@@ -129,6 +129,7 @@ from world_model_ros.bundle.graphs import Graphs
 from world_model_ros.bundle.inputs import AnyProprioception, ImageContract, PoseProprioception
 from world_model_ros.bundle.latent import Cost, DistanceCost, Goal, Latent, Surprise
 from world_model_ros.bundle.planner_settings import PlannerSettings
+from world_model_ros.payload import PLAN_ROWS
 
 SCHEMA_VERSION = 1
 
@@ -206,6 +207,10 @@ class Manifest(Section):
         planner, action = self.planner, self.action
         same_length('planner.sigma', planner.sigma, action.size, 'action.names')
         rows = planner.horizon * action.rows_per_step
+        if rows > PLAN_ROWS:
+            raise fault('planner.horizon', f'{planner.horizon} model steps make {rows} rows, and '
+                        f'the controller takes {PLAN_ROWS}',
+                        f'choose horizon <= {PLAN_ROWS // action.rows_per_step}')
         knots = {'planner.knots': planner.knots}
         if planner.refinement is not None:
             knots['planner.refinement.knots'] = planner.refinement.knots

@@ -15,7 +15,7 @@
 """Reads YAML as plain data and nothing else, in a time that grows with the text's length.
 
 A manifest comes from a stranger. In YAML, aliases unfold to gigabytes and tags make objects; YAML
-1.1 reads 1:30 as 90, 010 as 8 and 1e-4 as a text.
+1.1 reads 1:30 as 90, 010 as 8, 1e-4 as a text and 2024-05-01 as a date.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_yaml(text: bytes) -> Any:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """No aliases, no tags, no repeated keys, numbers as in YAML 1.2."""
+    """No aliases, no tags, no repeated keys, no dates, numbers as in YAML 1.2."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -66,7 +66,7 @@ _NUMBERS = {
 }
 _StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers
-            if tag.rpartition(':')[2] not in _NUMBERS]
+            if tag.rpartition(':')[2] not in (*_NUMBERS, 'timestamp')]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _name, _pattern in _NUMBERS.items():

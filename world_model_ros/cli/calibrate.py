@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from world_model_ros.bundle import BundleError, load_bundle
-from world_model_ros.cli import extras
+from world_model_ros.cli import argument_types, extras
 from world_model_ros.inference import InferenceError
 from world_model_ros.learning.calibration import (
     CalibrationError,
@@ -49,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--data', type=Path, metavar='FILE.npz',
                         help='episodes that the model was not trained on')
-    source.add_argument('--simulate', type=int, metavar='EPISODES',
+    source.add_argument('--simulate', type=argument_types.count, metavar='EPISODES',
                         help="drive the demo's arm for so many episodes of 4 s")
-    parser.add_argument('--seed', type=int, default=1,
+    parser.add_argument('--seed', type=argument_types.seed, default=1,
                         help='of simulated episodes; the shipped models/reach was trained on those '
                              'of 0 (default: %(default)s)')
     parser.add_argument('--dry-run', action='store_true', help='measure and tell, write nothing')

@@ -23,8 +23,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from world_model_ros.bringup.defaults import PLAN_DEADLINE
 from world_model_ros.bundle import Bundle, BundleError, load_bundle
 from world_model_ros.cli import topics
+from world_model_ros.cli.probes import ProbeError
 from world_model_ros.inference import InferenceError, RuntimeSettings, WorldModel
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.first_latent import time_to_first_latent
@@ -34,14 +36,11 @@ from world_model_ros.inference.providers import PRECISIONS, PROVIDERS, cache_fol
 from world_model_ros.inference.report import Report, Section, describe_model
 from world_model_ros.inference.sessions import ProviderError
 
-DEADLINE = 0.05
-"""Default of world_model's parameter `plan_deadline` [s]."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command line."""
     parser.add_argument('bundle', type=Path, help='folder of the bundle, which holds bundle.yaml')
-    parser.add_argument('--deadline', type=float, default=DEADLINE, metavar='S',
+    parser.add_argument('--deadline', type=float, default=PLAN_DEADLINE, metavar='S',
                         help='time that one plan may take, as plan_deadline (default %(default)s)')
     run = parser.add_argument_group('what it runs on, as the parameters of world_model')
     run.add_argument('--provider', choices=('auto', *PROVIDERS), default='auto',
@@ -136,10 +135,8 @@ def _listen(args: argparse.Namespace, bundle: Bundle, report: Report) -> None:
         wanted = topics.needed(
             bundle.manifest, args.image_topic, args.joint_topic, args.pose_topic)
         heard = topics.listen(wanted, args.listen, args.use_sim_time)
-    except topics.ProbeError as error:
-        report.findings.append(Finding(
-            Grade.UNFIT, 'topics', str(error),
-            'source ROS 2, or use the environment that "make demo" sets up'))
+    except ProbeError as error:
+        report.findings.append(Finding(Grade.UNFIT, 'topics', error.problem, error.cure))
         return
     report.sections.append(Section('Topics', tuple(
         ('', line) for line in topics.describe(heard))))

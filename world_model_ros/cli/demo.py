@@ -24,8 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
-import socket
 import sys
 import time
 import webbrowser
@@ -38,6 +36,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from world_model_ros.cli import argument_types
+from world_model_ros.cli.probes import ProbeError, free_domain
 from world_model_ros.cli.processes import Child, Children, Terminated
 from world_model_ros.demo import graph
 from world_model_ros.demo.judge import EPISODE_DURATION, SUCCESS_DISTANCE
@@ -72,9 +72,9 @@ class DemoError(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``wmros demo``."""
     parser.epilog = EPILOG
-    parser.add_argument('--episodes', type=_count, default=5, metavar='N',
+    parser.add_argument('--episodes', type=argument_types.count, default=5, metavar='N',
                         help='how many goals (default: %(default)s; about 8 s each)')
-    parser.add_argument('--seed', type=_seed, default=0, metavar='S',
+    parser.add_argument('--seed', type=argument_types.seed, default=0, metavar='S',
                         help='decides the goals (default: %(default)s)')
     parser.add_argument('--bundle', type=Path, metavar='DIR',
                         help='the model to run (default: the one that is shipped, models/reach)')
@@ -103,21 +103,6 @@ def run(args: argparse.Namespace) -> int:
         console.print(f'Stopped by {signal_name}; all nodes have ended.')
         return 143
     return _conclude(report, args, console)
-
-
-def free_domain() -> int:
-    """Return a ROS domain in which no participant of this machine is.
-
-    A participant binds the UDP ports that its domain gives it (DDSI-RTPS 9.6.1: 7400 + 250 d for
-    multicast, + 10 and + 12 for the first two participants), so a domain whose ports can be bound
-    is free. Up to 101 the ports stay below Linux's ephemeral ones. 0 is everybody's default.
-    """
-    domains = list(range(1, 102))
-    random.shuffle(domains)
-    for domain in domains:
-        if all(_is_free(7400 + 250 * domain + offset) for offset in (0, 10, 12)):
-            return domain
-    raise DemoError('every ROS domain of this machine is taken: set ROS_DOMAIN_ID')
 
 
 def _demo(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -177,7 +162,10 @@ def _environment(out: Path) -> dict[str, str]:
     environment = dict(os.environ)
     environment.update(graph.environment())
     if not environment.get('ROS_DOMAIN_ID'):
-        environment['ROS_DOMAIN_ID'] = str(free_domain())
+        try:
+            environment['ROS_DOMAIN_ID'] = str(free_domain())
+        except ProbeError as error:
+            raise DemoError(f'{error.problem}: set ROS_DOMAIN_ID') from error
     environment['ROS_LOG_DIR'] = str(out / 'logs')
     environment['PYTHONUNBUFFERED'] = '1'
     return environment
@@ -355,38 +343,8 @@ def _number(value: float | None, unit: str) -> str:
     return 'n/a' if value is None else f'{value:.1f} {unit}'
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(('', port))
-        except OSError:
-            return False
-    return True
-
-
 def _has_display() -> bool:
     return bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
-
-
-def _count(text: str) -> int:
-    number = _whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{number} is too few: at least 1')
-    return number
-
-
-def _seed(text: str) -> int:
-    number = _whole(text)
-    if not 0 <= number < 2**63:
-        raise argparse.ArgumentTypeError(f'{number} is no seed: 0 or a positive number')
-    return number
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
 
 
 def _share(text: str) -> float:

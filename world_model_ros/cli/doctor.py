@@ -44,6 +44,7 @@ from world_model_ros.bringup.robot_file import (
 from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Bundle, BundleError, load_bundle, load_manifest
 from world_model_ros.cli import diagnosis, middleware, topics
+from world_model_ros.cli.probes import ProbeError, run_probe
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.providers import available, choose
@@ -91,19 +92,14 @@ def run(args: argparse.Namespace) -> int:
         looking, trying = pool.submit(_look, args, cameras), pool.submit(middleware.try_images)
         try:
             graph: dict[str, Any] | None = looking.result()
-        except topics.ProbeError as error:
+        except ProbeError as error:
             graph = None
-            report.findings.append(Finding(
-                Grade.UNFIT, 'ROS', str(error),
-                'source ROS 2, or use the environment that "make demo" sets up'))
+            report.findings.append(Finding(Grade.UNFIT, 'ROS', error.problem, error.cure))
         try:
             delivery: middleware.Delivery | None = trying.result()
-        except topics.ProbeError as error:
+        except ProbeError as error:
             delivery = None
-            report.findings.append(Finding(
-                Grade.UNFIT, 'DDS', str(error),
-                'see whether a firewall or a missing loopback multicast (ip link set lo multicast '
-                'on) is in the way, and whether ROS_SECURITY_ENABLE asks for keys'))
+            report.findings.append(Finding(Grade.UNFIT, 'DDS', error.problem, error.cure))
     _middleware(report, graph, delivery)
     controller, world_model = (_parameters(args, graph, name, report)
                                for name in ('controller', 'world_model'))
@@ -128,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 def _look(args: argparse.Namespace, cameras: Mapping[str, str]) -> dict[str, Any]:
     given = {**cameras, **{name: topic for name, topic in (
         ('joint_states', args.joint_topic), ('pose', args.pose_topic)) if topic}}
-    return topics.run_probe('graph_probe', [
+    return run_probe('graph_probe', [
         '--namespace', args.namespace, '--seconds', str(args.listen),
         *(['--use-sim-time'] if args.use_sim_time else []), *topics.topic_options(given),
         *(word for topic in args.command_topic for word in ('--command', topic)),
@@ -147,9 +143,8 @@ def _cameras(args: argparse.Namespace, report: Report) -> dict[str, str]:
                     if kind_of(name) == 'image'}
     except BundleError:
         pass  # told where the bundle is examined
-    except topics.ProbeError as error:
-        report.findings.append(Finding(
-            Grade.UNFIT, _OPTION, str(error), f'{_OPTION} once for each camera of the bundle'))
+    except ProbeError as error:
+        report.findings.append(Finding(Grade.UNFIT, _OPTION, error.problem, error.cure))
     given = [word.rpartition(':=') for word in words]
     return {name_of('image', camera): topic for camera, _, topic in given}
 
@@ -176,7 +171,7 @@ def _parameters(
 def _bundle(
     args: argparse.Namespace, world_model: Parameters, report: Report,
 ) -> Bundle | None:
-    path = args.bundle or (Path(world_model['bundle']) if world_model.get('bundle') else None)
+    path = args.bundle or (Path(str(world_model['bundle'])) if world_model.get('bundle') else None)
     if path is None:
         report.findings.append(Finding(
             Grade.NOTE, 'bundle', 'no model is given and none runs', 'give --bundle'))
@@ -201,9 +196,9 @@ def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> 
     rows = [('installed', ', '.join(installed))]
     try:
         cache = world_model.get('cache')
-        settings = RuntimeSettings(
-            world_model.get('provider', 'auto'), world_model.get('precision', 'auto'),
-            world_model.get('threads', 1), Path(cache) if cache else None)
+        settings = RuntimeSettings(cache=Path(str(cache)) if cache else None, **{
+            name: world_model[name] for name in ('provider', 'precision', 'threads')
+            if name in world_model})
         if bundle:
             backend = choose(bundle.digest, settings)
             rows.append(('chosen', f'{backend.provider} {backend.precision}, {backend.reason}'))

@@ -26,8 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS, discovery_profile
-from world_model_ros.cli.demo import free_domain
-from world_model_ros.cli.topics import ProbeError, run_probe
+from world_model_ros.cli.probes import ProbeError, free_domain, run_probe
 from world_model_ros.inference.findings import Finding, Grade
 
 RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
@@ -75,12 +74,15 @@ def try_images(extra: Mapping[str, str] | None = None) -> Delivery:
     found: dict[str, Any] = run_probe(
         'image_probe', ['--count', str(_COUNT)], _DURATION, environment)
     if not found['matched']:
-        raise ProbeError(f'two processes of this machine do not find each other by {found["rmw"]}')
+        raise ProbeError(
+            f'two processes of this machine do not find each other by {found["rmw"]}',
+            'see whether a firewall or a missing loopback multicast (ip link set lo multicast on) '
+            'is in the way, and whether ROS_SECURITY_ENABLE asks for keys')
     return Delivery(found['rmw'], found['sent'], found['received'], found['p50_ms'])
 
 
 def judge_images(here: Delivery) -> Iterator[Finding]:
-    """Yield what is wrong, having tried whether the cure is one."""
+    """Yield what is wrong, having tried, where that works, whether the cure is one."""
     given, local = os.environ.get(TRANSPORTS, ''), os.environ.get(RANGE) == 'LOCALHOST'
     if given.startswith('LARGE_DATA') and not local:
         yield Finding(Grade.NOTE, f'{TRANSPORTS}={given}', 'nodes that do not have it are not '
@@ -100,7 +102,12 @@ def judge_images(here: Delivery) -> Iterator[Finding]:
         about = f'{RANGE}=LOCALHOST'
         cure = (f'unset {RANGE}, which keeps Fast DDS from {TRANSPORTS} (a ROS_DOMAIN_ID of your '
                 f'own keeps robots apart), and {_CURE}')
-    cured = try_images({TRANSPORTS: FAST_DDS_TRANSPORTS, RANGE: 'SUBNET'})
+    try:
+        cured = try_images({TRANSPORTS: FAST_DDS_TRANSPORTS, RANGE: 'SUBNET'})
+    except ProbeError as error:
+        yield Finding(grade, about, problem,
+                      f'{cure} (could not be tried: {error.problem}; {error.cure})')
+        return
     if cured.lost < here.lost:
         yield Finding(grade, about, problem, f'{cure}: tried just now, {cured}')
     else:

@@ -20,11 +20,7 @@ to a robot is found by these questions: which joints, which picture, how often, 
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -32,8 +28,11 @@ from typing import Any
 import numpy as np
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
+from world_model_ros.bringup.defaults import MAX_AGE, MAX_CAMERA_SKEW, MAX_SKEW
 from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Manifest, PoseProprioception
+from world_model_ros.cli.probes import ProbeError, run_probe
+from world_model_ros.inference.context import known_at
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.observation import (
     BEND,
@@ -49,17 +48,10 @@ from world_model_ros.observation import (
 from world_model_ros.payload import few
 
 _GREY = ('mono8', 'mono16', '16UC1')
-_OLD = 0.5  # s: images older than world_model's default `max_age` are not used
 _ANOTHER_CLOCK = 60.0  # s: no network is that slow
 _AHEAD = 0.05  # s: stamps from a clock that is synchronised do not come from the future
 _STEPS = 8  # between stamps: too few show no period
 _LOST = 0.1  # of the pictures: a late frame now and then is no loss
-_SKEW = 0.02  # s: world_model's default `max_skew` between an image and its joint state
-_CAMERA_SKEW = 0.02  # s: and that of `max_camera_skew` between the pictures of two cameras
-
-
-class ProbeError(RuntimeError):
-    """The topics could not be listened to."""
 
 
 def needed(
@@ -78,7 +70,8 @@ def needed(
             camera, _, topic = given.rpartition(':=')
             if camera not in at:
                 names = ', '.join(f'{name}:=TOPIC' for name in cameras if name) or 'TOPIC'
-                raise ProbeError(f'"{given}" is no camera of {manifest.model.name}: give {names}')
+                raise ProbeError(
+                    f'"{given}" is no camera of {manifest.model.name}', f'give {names}')
             at[camera] = topic
         for camera, topic in at.items():
             wanted[name_of('image', camera)] = topic
@@ -102,27 +95,6 @@ def topic_options(topics: Mapping[str, str]) -> list[str]:
     """Topics as the probes take them."""
     return [word for name, topic in topics.items() for word in (
         f'--{kind_of(name).replace("_", "-")}', ':='.join(filter(None, (camera_of(name), topic))))]
-
-
-def run_probe(
-    name: str, options: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Run a probe of `world_model_ros.nodes` and return what it found; raises ProbeError.
-
-    It is expected to end soon after `seconds`.
-    """
-    command = [sys.executable, '-m', f'world_model_ros.nodes.{name}', *options]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=False, timeout=seconds + 60,
-                              env={**(os.environ if environment is None else environment)})
-    except subprocess.TimeoutExpired as error:
-        raise ProbeError(f'the probe did not end within {error.timeout:.0f} s') from error
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ['no message'])[-1]
-        raise ProbeError(f'cannot listen: {last}')
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def describe(heard: Mapping[str, Any]) -> list[str]:
@@ -338,10 +310,16 @@ _JUDGES: dict[str, Callable[[Manifest, Mapping[str, Any]], Iterator[Finding]]] =
 
 
 def _rate(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
-    step = manifest.action.model_step
-    if 0 < one['rate'] < 0.9 / step:
-        yield Finding(Grade.WARNING, one['topic'], f'{one["rate"]:.1f} Hz where the model asks for '
-                      f'{1 / step:.1f}, one for each of its steps', 'raise the rate at the '
+    rate, step = one['rate'], manifest.action.model_step
+    if not rate:
+        return  # one message has none
+    wanted = max(manifest.history, manifest.image.frames if manifest.image else 1)
+    known = known_at(rate, wanted, step)
+    if rate < 0.9 / step or known < wanted:
+        lost = (f': it knows {known} of the {wanted} observations that it looks back on'
+                if known < wanted else '')
+        yield Finding(Grade.WARNING, one['topic'], f'{rate:.1f} Hz where the model asks for '
+                      f'{1 / step:.1f}, one for each of its steps{lost}', 'raise the rate at the '
                       'publisher, or look for lost messages (ros2 topic hz at its machine)')
 
 
@@ -360,7 +338,7 @@ def _clock(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
         yield Finding(Grade.WARNING, topic, f'the stamps are {-age * 1e3:.0f} ms ahead of this '
                       'clock', "synchronise the machines' clocks (chrony), and let the driver "
                       'stamp with the time of measurement')
-    elif age >= _OLD:
+    elif age >= MAX_AGE:
         yield Finding(Grade.WARNING, topic, f'messages are {age * 1e3:.0f} ms old when they come',
                       "stamp at the moment of measurement and synchronise the machines' clocks "
                       '(chrony); else raise max_age and expected_latency')
@@ -389,17 +367,18 @@ def _pairs(heard: Mapping[str, Any]) -> Iterator[Finding]:
         return
     first = heard[cameras[0]]
     joints = heard['joint_states']['stamps'] if 'joint_states' in heard else []
-    if (skew := _skew(first['stamps'], joints)) > _SKEW:
+    if (skew := _skew(first['stamps'], joints)) > MAX_SKEW:
         yield Finding(Grade.WARNING, 'stamps', f'the nearest joint state is {skew * 1e3:.0f} ms '
                       'away from a picture',
-                      'publish joint states more often, or raise max_skew (20 ms)')
+                      'publish joint states more often, or raise max_skew '
+                      f'({MAX_SKEW * 1e3:.0f} ms)')
     for name in cameras[1:]:
-        if (skew := _skew(first['stamps'], heard[name]['stamps'])) > _CAMERA_SKEW:
+        if (skew := _skew(first['stamps'], heard[name]['stamps'])) > MAX_CAMERA_SKEW:
             yield Finding(
                 Grade.UNFIT, heard[name]['topic'], f'its nearest picture is {skew * 1e3:.0f} ms '
                 f'away from one of {first["topic"]}',
-                'trigger the cameras together, or let them run faster; raise max_camera_skew (20 '
-                'ms) if the robot is slow')
+                'trigger the cameras together, or let them run faster; raise max_camera_skew '
+                f'({MAX_CAMERA_SKEW * 1e3:.0f} ms) if the robot is slow')
 
 
 def _skew(stamps: Sequence[int], others: Sequence[int]) -> float:

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from world_model_ros.bundle import Bundle
-from world_model_ros.cli import extras
+from world_model_ros.cli import argument_types, extras
 
 _NEEDS = ('torch', 'onnxscript', 'matplotlib', 'tqdm', 'mujoco')
 _FOLDERS = {'reach': Path('models/reach'), 'lewm': Path('out/lewm')}
@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         + ')',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of data, weights and batches (default: %(default)s)'
+        '--seed',
+        type=argument_types.seed,
+        default=0,
+        help='of data, weights and batches (default: %(default)s)',
     )
 
 

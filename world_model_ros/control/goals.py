@@ -16,41 +16,63 @@
 A reset permits motion and must not start it (ISO 13850, IEC 60204-1). The model knows nothing of
 that: it may go on to propose for the goal that it had, or be started again and find it still asked
 for, and the first plan would move the robot. So plans for goals of before are held back until the
-controller is activated anew. What is asked for after the stop has another id, whatever it shows.
+controller is activated anew.
+
+A goal's id says what it shows and, behind a dot, after which stop it was asked for: the stamp in
+hexadecimal, none where the model has heard of no stop. So a goal of before is known whatever the
+model has heard, and so is the same one that is asked for again.
 """
+
+from world_model_ros.payload import NAME_LENGTH
 
 _MOST = 256  # goals that are remembered; the oldest give way
 
 
 class HeldGoals:
-    """The goals, by their ids, that are not to be pursued. For one thread."""
+    """The goals that are not to be pursued. For one thread.
+
+    ``pursued`` is the one, by its id, that was pursued last.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[str, None] = {}  # in the order in which they came
-        self._pursued: str | None = None
-        self._stopped: str | None = None  # what was pursued at the newest stop, however many follow
+        # By what they show, the newest stop after which they were asked for; the oldest come first.
+        self._held: dict[str, int] = {}
+        self.pursued: str | None = None
 
     def hold(self, goal: str) -> None:
         """Hold a goal that is proposed for while the robot is stopped."""
-        self._held[goal] = None
+        if len(goal) > NAME_LENGTH:
+            return  # no proposal for it is ever accepted
+        shown, stop = _parts(goal)
+        self._held[shown] = max(stop, self._held.pop(shown, 0))
         if len(self._held) > _MOST:
             del self._held[next(iter(self._held))]
 
     def hold_pursued(self) -> None:
         """Hold the goal that was pursued last."""
-        if self._pursued is not None:
-            self._stopped = self._pursued
-            self.hold(self._pursued)
+        if self.pursued is not None:
+            self.hold(self.pursued)
 
     def holds(self, goal: str) -> bool:
         """Whether plans for a goal are to be refused."""
-        return goal == self._stopped or goal in self._held
+        shown, stop = _parts(goal)
+        return shown in self._held and stop <= self._held[shown]
 
     def pursue(self, goal: str) -> None:
-        """Note that a plan for a goal is followed."""
-        self._pursued = goal
+        """Note that a plan for a goal is followed: whatever asks for it now may go on."""
+        self._held.pop(_parts(goal)[0], None)
+        self.pursued = goal
 
     def free(self) -> None:
         """Hold nothing: somebody let the robot go on."""
         self._held.clear()
-        self._pursued = self._stopped = None
+        self.pursued = None
+
+
+def _parts(goal: str) -> tuple[str, int]:
+    """What a goal shows, and the stop after which it was asked for; 0 if there was none."""
+    shown, dot, stop = goal.rpartition('.')
+    try:
+        return (shown, int(stop, 16)) if dot else (goal, 0)
+    except ValueError:  # a name of another making
+        return goal, 0

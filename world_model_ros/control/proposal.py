@@ -126,7 +126,8 @@ class Chunk:
     """A checked plan: ``values`` [H, J] in the controller's joint order.
 
     They are velocities [rad/s] if ``is_velocity`` (twists too), otherwise positions [rad]. Row k
-    applies from ``stamp`` + k * ``step`` on, both in ns.
+    applies from ``stamp`` + k * ``step`` on, both in ns; a position is reached when its row ends,
+    which is when the model imagined it.
     """
 
     stamp: int
@@ -144,22 +145,23 @@ class Chunk:
         """Return the velocity [J] wanted at ``now`` [ns].
 
         Velocities are held over their row, as the model imagined them: smoothing steps of velocity
-        is the acceleration limit's work. Positions are joined by straight lines from row to row,
-        and this is the slope of the line.
+        is the acceleration limit's work. Positions are joined by straight lines, each of which
+        takes one row, and this is the slope of the line. None leads to the first position: where
+        the robot comes from is not the plan's to know.
         """
         row = self._row(now)
         if self.is_velocity:
             velocity: Vector = self.values[row]
             return velocity
-        following = min(row + 1, len(self.values) - 1)
-        slope: Vector = (self.values[following] - self.values[row]) * (NANOSECONDS / self.step)
+        before = self.values[max(row - 1, 0)]
+        slope: Vector = (self.values[row] - before) * (NANOSECONDS / self.step)
         return slope
 
     def position(self, now: int) -> Vector:
         """Return the position [J] wanted at ``now`` [ns] by a chunk of positions."""
         row = self._row(now)
-        part = max(seconds(now - self.stamp - row * self.step), 0.0)
-        position: Vector = self.values[row] + self.velocity(now) * part
+        left = max(seconds(self.stamp + (row + 1) * self.step - now), 0.0)
+        position: Vector = self.values[row] - self.velocity(now) * left
         return position
 
     def _row(self, now: int) -> int:

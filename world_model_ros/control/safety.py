@@ -36,7 +36,6 @@ from collections.abc import Sequence
 
 from world_model_ros.control.clock import ControlClock
 from world_model_ros.control.drive import Drive
-from world_model_ros.control.goals import HeldGoals
 from world_model_ros.control.heartbeat import ModelPulse
 from world_model_ros.control.ladder import Cause, Rung, Setpoint, Settings
 from world_model_ros.control.limits import Limits
@@ -95,7 +94,7 @@ class SafetyController:
         self._listeners: int | None = None  # to the commands; None: not told
         self._rivals: Cause | None = None  # others that propose
         self._intruders: Cause | None = None  # others that command
-        self._goals = HeldGoals()
+        self._goals = self.emergency.goals
         self._chunk: Chunk | None = None
         self._newest: tuple[int, str] | None = None  # stamp and id of the last accepted proposal
         self._since = 0  # observations from before are leftovers
@@ -122,13 +121,17 @@ class SafetyController:
         )
 
     def enable(self, now: int) -> None:
-        """Begin at the measured position, with nothing left of earlier plans."""
+        """Begin at the measured position, with nothing left of earlier plans.
+
+        Goals of before a stop may be pursued again, unless it still lasts: a reset moves nothing.
+        """
         self._enabled = True
         self.accepted = 0
         self.refused = Counters(*(reason.value for reason in Reason))
         self._refusal = ''
         self._drive.begin()
-        self._goals.free()
+        if not self.emergency.latched:
+            self._goals.free()
         self._begin_anew(now, None)
 
     def disable(self) -> None:
@@ -252,8 +255,6 @@ class SafetyController:
             self._begin_anew(now, tick.break_)
         if self._drive.catch_up(tick.late):
             self._forget(_STALLED)
-        if self.emergency.latched:
-            self._goals.hold_pursued()
         rung, cause = self._climb(now)
         if rung >= Rung.DECELERATE:
             self._forget(cause if cause.code in _LATENESS else self._idle)
@@ -374,7 +375,7 @@ class SafetyController:
 
 _OLD_GOAL = (
     'the robot was stopped on the way to this goal: set a goal again, or deactivate and activate '
-    'the controller'
+    'the controller (no less will do for the same goal where world_model was started again)'
 )
 _WAITING = Cause('waiting', Level.OK, 'waiting for a proposal')
 _UNHEARD = Cause(

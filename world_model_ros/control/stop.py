@@ -17,17 +17,22 @@ It is an object of its own because it outlives the limits and the ladder: it sta
 controller is cleaned up and configured anew, until it is reset or the process ends.
 """
 
+from world_model_ros.control.goals import HeldGoals
 from world_model_ros.control.ladder import Cause
 from world_model_ros.monitor import Level
 from world_model_ros.payload import TEXT_LENGTH, shorten
 
 
 class EmergencyStop:
-    """Closed by :meth:`stop`, opened by :meth:`reset`; the first reason stands."""
+    """Closed by :meth:`stop`, opened by :meth:`reset`; the first reason stands.
+
+    ``goals`` are those of before, which an open latch leaves held.
+    """
 
     def __init__(self) -> None:
         self.latched = False
         self.reason = ''
+        self.goals = HeldGoals()
 
     def stop(self, reason: str) -> str:
         """Latch; return what was done. Never refuses, whatever the reason is."""
@@ -38,7 +43,8 @@ class EmergencyStop:
         return 'stopped until reset'
 
     def reset(self) -> None:
-        """Open the latch."""
+        """Open the latch, but not for the goal that was pursued."""
+        self.goals.hold_pursued()
         self.latched, self.reason = False, ''
 
     @property

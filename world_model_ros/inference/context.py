@@ -19,6 +19,7 @@ A `Context` never changes; it can be handed to another thread, kept, and imagine
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -115,15 +116,17 @@ class SpacedHistory(Generic[Item]):
     def spaced(self) -> list[tuple[int, Item]]:
         """At most `count` items, oldest first, ending with the newest.
 
-        Each is the nearest to a whole number of steps before the newest, within a quarter of a
-        step; it ends where there is none.
+        Each is the nearest to a whole number of steps before the newest, and less than half a step
+        away from it; it ends where there is none.
         """
         newest = self._items[-1][0]
         found = [self._items[-1]]
         for back in range(1, self._count):
             wanted = newest - back * self._step
             nearest = min(self._items, key=lambda entry: abs(entry[0] - wanted))
-            if abs(nearest[0] - wanted) > self._step // 4:
+            # With a picture for each step or more there is one, unless it was lost; and none is so
+            # near to two places.
+            if 2 * abs(nearest[0] - wanted) >= self._step:
                 break
             found.append(nearest)
         return found[::-1]
@@ -131,6 +134,14 @@ class SpacedHistory(Generic[Item]):
     def clear(self) -> None:
         """Forget everything."""
         self._items.clear()
+
+
+def known_at(rate: float, count: int, step: float) -> int:
+    """How many of `count` items `step` seconds apart are known where `rate` come in a second."""
+    history: SpacedHistory[None] = SpacedHistory(count, step)
+    for index in range(math.ceil(count * step * rate) + 1):
+        history.add(round(index / rate * 1e9), None)
+    return len(history.spaced())
 
 
 class FrameStack:
@@ -173,14 +184,18 @@ class Advancing(Protocol):
 
 
 class ContextBuffer:
-    """Makes a context of each observation from those before it. One thread; no clock of its own."""
+    """Makes a context of each observation from those before it. One thread; no clock of its own.
+
+    length: latents of the last context, at most the model's history; 0 where there is none
+    """
 
     def __init__(self, manifest: Manifest, model: Advancing) -> None:
         """`model` moves recurrent states on."""
+        self.length = 0
         self._manifest, self._model = manifest, model
         self._rows = manifest.action.rows_per_step
         self._step = round(manifest.action.model_step * 1e9)
-        self._history: SpacedHistory[tuple[Float, Float | None]] = SpacedHistory(
+        self._history: SpacedHistory[Context] = SpacedHistory(
             manifest.history, manifest.action.model_step)
         self._recurrent = isinstance(manifest.graphs.predictor, RecurrentPredictor)
         # The newest observation up to which recurrent states have come, and that observation's.
@@ -196,9 +211,20 @@ class ContextBuffer:
         the context begins after that. A stamp that is not newer than the last one starts afresh.
         """
         first = first_context(self._manifest, latent, proprioception)
-        if self._recurrent:
-            return self._recur(stamp, first, executed)
-        self._history.add(stamp, (latent, proprioception))
+        context = (self._recur(stamp, first, executed) if self._recurrent
+                   else self._look_back(stamp, first, executed))
+        self.length = len(context.latents)
+        return context
+
+    def clear(self) -> None:
+        """Forget everything: another robot, another episode, a pause."""
+        self._history.clear()
+        self._anchor = None
+        self.length = 0
+
+    def _look_back(self, stamp: int, first: Context, executed: ExecutedRows) -> Context:
+        """Put the observations before this one in front of it, as far back as they are known."""
+        self._history.add(stamp, first)
         observations = self._history.spaced()
         past: list[Float] = []
         known = len(observations) - 1
@@ -208,17 +234,12 @@ class ContextBuffer:
                 break
             past.insert(0, rows)
             known -= 1
-        items = [item for _, item in observations[known:]]
-        states = [state for _, state in items if state is not None]
+        seen = [context for _, context in observations[known:]]
+        states = [it.proprioception for it in seen if it.proprioception is not None]
         return Context(
-            np.stack([latent for latent, _ in items]),
+            np.concatenate([it.latents for it in seen]),
             np.concatenate([first.past_actions, *past]).astype(np.float32, copy=False),
-            np.stack(states) if states else None)
-
-    def clear(self) -> None:
-        """Forget everything: another robot, another episode, a pause."""
-        self._history.clear()
-        self._anchor = None
+            np.concatenate(states) if states else None)
 
     def _recur(self, stamp: int, first: Context, executed: ExecutedRows) -> Context:
         """Carry recurrent states from the anchor to this observation, in whole model steps."""

@@ -88,9 +88,9 @@ def dynamics_of(manifest: Manifest, graphs: OpenGraphs) -> Dynamics:
     if isinstance(dynamics, WindowPredictor | GrowingPredictor):
         return ContextLoop(manifest, graphs, dynamics.length)
     if isinstance(dynamics, RecurrentPredictor):
-        return RecurrentLoop(manifest, graphs, dynamics.states)
+        return StepLoop(manifest, graphs, dynamics.states)
     assert isinstance(dynamics, MarkovRollout | MarkovPredictor)
-    return RecurrentLoop(manifest, graphs, {})
+    return StepLoop(manifest, graphs, {})
 
 
 def _repeat(value: Float, batch: int) -> Float:
@@ -182,7 +182,7 @@ class ContextLoop:
         return FLOAT_BYTES * self._size * (2 * longest + 2)
 
 
-class RecurrentLoop:
+class StepLoop:
     """Predicts step by step from the last latent and the state tensors, of which there may be none.
 
     Where the graph computes in another memory than NumPy's, latent and states stay there from step
@@ -225,12 +225,14 @@ class RecurrentLoop:
             carried = {'latent': values['next_latent'],
                        **{f'state.{name}': values[f'next.{name}'] for name in self._names}}
 
-    def last_states(self, start: Start, actions: Float) -> dict[str, Float]:
-        """State tensors [*shape] behind actions [1, H, K]."""
-        values: Mapping[str, Any] = {f'next.{n}': v[None] for n, v in start.recurrent.items()}
-        for step, _ in self._steps(start, actions):
-            values = step
-        return {name: _fetched(values[f'next.{name}'])[0] for name in self._names}
+    def path(self, start: Start, actions: Float) -> tuple[Float, dict[str, Float]]:
+        """Latents [H, *S] of one sequence of actions [1, H, K], and state tensors behind them."""
+        latents: list[Float] = []
+        values: Mapping[str, Any] = {}
+        for values, _ in self._steps(start, actions):
+            latents.append(_fetched(values['next_latent'])[0])
+        return np.stack(latents), {
+            name: _fetched(values[f'next.{name}'])[0] for name in self._names}
 
     def bytes_per_sequence(self, steps: int) -> int:
         """Latent and states before and after a step, and the difference to the goal."""

@@ -38,8 +38,8 @@ from world_model_ros.inference.costs import (
 )
 from world_model_ros.inference.dynamics import (
     FLOAT_BYTES,
-    RecurrentLoop,
     Start,
+    StepLoop,
     dynamics_of,
     window_of,
 )
@@ -158,19 +158,21 @@ class WorldModel:
         """
         with self._graphs.call():
             return np.concatenate([
-                np.concatenate(list(self._blocks(context, part)), axis=1)
-                for part in self._chunks(actions)])
+                self._imagined(context, part) for part in self._chunks(actions)])
 
     def advance(self, context: Context, actions: Float) -> Context:
         """Move a context on by actions [h * rows_per_step, A], without an observation.
 
-        The planner's way over what the robot is already committed to.
+        The planner's way over what the robot is already committed to. h is at most the planner's
+        horizon. Raises InferenceError.
         """
+        self._check(actions[None])
+        states: dict[str, Float] = {}
         with self._graphs.call():
-            states: dict[str, Float] = {}
-            if isinstance(self._dynamics, RecurrentLoop):
-                states = self._dynamics.last_states(*self._start(context, actions[None]))
-            imagined = np.concatenate(list(self._blocks(context, actions[None])), axis=1)[0]
+            if isinstance(self._dynamics, StepLoop):
+                imagined, states = self._dynamics.path(*self._start(context, actions[None]))
+            else:
+                imagined = self._imagined(context, actions[None])[0]
         later = None
         if context.proprioception is not None:
             later = np.repeat(context.proprioception[-1:], len(imagined), axis=0)
@@ -282,33 +284,43 @@ class WorldModel:
         residuals: bool = False,
     ) -> Scores:
         tally = self._tally(context, goal, actions, residuals)
-        start, steps = self._start(context, actions)
-        done, block = 0, None
-        for block in self._dynamics.blocks(start, steps):
-            tally.add(steps[:, done:done + block.shape[1]], block)
-            done += block.shape[1]
+        horizon = actions.shape[1] // self.manifest.action.rows_per_step
+        whole: Float | None = None
+        for steps, block in self._blocks(context, actions):
+            tally.add(steps, block)
+            whole = block if block.shape[1] == horizon else None
         costs, distances = tally.scores()
-        at_once = block is not None and block.shape[1] == done
-        latents = block[int(np.argmin(costs))].copy() if at_once and block is not None else None
+        latents = None if whole is None else whole[int(np.argmin(costs))].copy()
         return Scores(costs, distances, latents, tally.residuals() if residuals else None)
 
-    def _chunks(self, actions: Float) -> Iterator[Float]:
+    def _check(self, actions: Float) -> None:
+        """Refuse actions [N, h * rows_per_step, A] of another length than can be imagined."""
         rows = self.manifest.planner.horizon * self.manifest.action.rows_per_step
         count, length = len(actions), actions.shape[1]
         if not count or not 0 < length <= rows or length % self.manifest.action.rows_per_step:
             raise InferenceError(f'actions {list(actions.shape)} are not whole model steps of '
                                  f'{self.manifest.action.rows_per_step} rows, at most {rows}')
+
+    def _chunks(self, actions: Float) -> Iterator[Float]:
+        self._check(actions)
         size = self.chunk_size()
-        for first in range(0, count, size):
+        for first in range(0, len(actions), size):
             yield actions[first:first + size]
 
-    def _blocks(self, context: Context, actions: Float) -> Iterator[Float]:
-        """Blocks of latents of actions that may be shorter than the horizon."""
+    def _imagined(self, context: Context, actions: Float) -> Float:
+        return np.concatenate([block for _, block in self._blocks(context, actions)], axis=1)
+
+    def _blocks(self, context: Context, actions: Float) -> Iterator[tuple[Float, Float]]:
+        """Normalised actions [B, h, K] of the next steps and latents [B, h, *S] behind them.
+
+        What a rollout graph imagines beyond actions that are shorter than its horizon is left out.
+        """
         start, steps = self._start(context, actions)
-        left = actions.shape[1] // self.manifest.action.rows_per_step
-        for block in self._dynamics.blocks(start, steps):
-            yield block[:, :left]
-            left -= block.shape[1]
+        done, horizon = 0, actions.shape[1] // self.manifest.action.rows_per_step
+        for imagined in self._dynamics.blocks(start, steps):
+            block = imagined[:, :horizon - done]
+            yield steps[:, done:done + block.shape[1]], block
+            done += block.shape[1]
 
     def _tally(
         self, context: Context, goal: Float | JointTarget | None, actions: Float, residuals: bool,

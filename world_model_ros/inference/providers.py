@@ -71,8 +71,9 @@ class RuntimeSettings:
                                    ('precision', self.precision, PRECISIONS)):
             if value not in ('auto', *words):
                 raise ProviderError(f'{name} is {value!r}', f'choose auto, {", ".join(words)}')
-        if not 0 <= self.threads <= 1024:
-            raise ProviderError(f'threads is {self.threads}', 'choose 1 to 1024, or 0: as measured')
+        if type(self.threads) is not int or not 0 <= self.threads <= 1024:
+            raise ProviderError(f'threads is {self.threads!r}',
+                                'choose 1 to 1024, or 0: as measured')
 
 
 def available() -> tuple[Provider, ...]:

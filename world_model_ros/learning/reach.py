@@ -25,7 +25,7 @@ from world_model_ros.learning.calibration import calibrate, simulated_experience
 from world_model_ros.learning.curves import draw_curves
 from world_model_ros.learning.dataset import STEP_DURATION, Episodes, collect
 from world_model_ros.learning.evaluate import Evaluation, evaluate
-from world_model_ros.learning.export import export
+from world_model_ros.learning.export import export_reach
 from world_model_ros.learning.model import WorldModel
 from world_model_ros.learning.train import Contract, TrainingSettings, embed, train
 from world_model_ros.simulation import ArmSimulation
@@ -106,7 +106,7 @@ def train_reach(folder: Path, recipe: Recipe, seed: int) -> tuple[Bundle, Evalua
     draw_curves(curves, folder / CURVES)
     reached = reached_distance(model, arm, held_out)
     manifest = manifest_of(model, arm, images, contract, reached, seed)
-    bundle = export(model, held_out, contract, manifest, folder)
+    bundle = export_reach(model, held_out, contract, manifest, folder)
     # As "wmros calibrate --simulate 120" would, with the next seed.
     usual = calibrate(bundle, simulated_experience(bundle, _CALIBRATION_EPISODES, seed + 1))
     return write(bundle, usual), evaluation

@@ -16,31 +16,54 @@
 What the robot was asked to do, and when: the actions behind what a camera sees.
 
 They are what the controller reports to have sent or, where none reports, what was proposed. A model
-that is told the actions between two pictures can be held against the second picture.
+that is told the actions between two pictures can be held against the second picture. What was noted
+for a model whose actions mean something else is nothing to it.
 """
+
+from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:  # a controller, which counts with this package, starts without pydantic
+    from world_model_ros.bundle import Meaning
+
 Float = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """An action [A] for the time from ``begin`` to ``end`` [ns], and the one of the row before."""
+
+    begin: int
+    end: int
+    before: Float
+    action: Float
+    meaning: Meaning | None
+
+    def position(self, stamp: int) -> Float:
+        """Where the robot is at ``stamp``, on the way from one position to the next."""
+        part = (stamp - self.begin) / (self.end - self.begin)
+        return self.before + (self.action - self.before) * np.float32(part)
 
 
 @dataclass
 class _Held:
-    """An action [A] held from ``start`` to ``end`` [ns]."""
+    """A row in force from ``start`` to ``end`` [ns]."""
 
     start: int
     end: int
-    action: Float
+    row: _Row
 
 
 class ActionLog:
-    """Piecewise constant actions over the last seconds; stamps in nanoseconds, any thread."""
+    """Actions over the last seconds; stamps in nanoseconds, any thread."""
 
     def __init__(self, duration: float) -> None:
         """Remember ``duration`` seconds."""
@@ -48,7 +71,10 @@ class ActionLog:
         self._lock = threading.Lock()
         self._held: list[_Held] = []  # in the order of time, without overlaps
 
-    def add(self, start: int, row_duration: float, actions: Float, effective: int) -> None:
+    def add(
+        self, start: int, row_duration: float, actions: Float, effective: int,
+        meaning: Meaning | None = None,
+    ) -> None:
         """
         Add a plan, or an action that was sent.
 
@@ -57,28 +83,33 @@ class ActionLog:
         :param actions: [H, A]
         :param effective: stamp from which on the plan replaces what was planned before; what an
             older plan had for later is forgotten, so that a clock set back starts afresh
+        :param meaning: of the actions; None in a log of one meaning, whose actions are no positions
         """
-        row = round(row_duration * 1e9)
+        duration = round(row_duration * 1e9)
         with self._lock:
             self._cut(effective)
             del self._held[:bisect_right(
                 self._held, effective - self._duration, key=lambda it: it.start)]
             for index, action in enumerate(actions):
-                begin, end = start + index * row, start + (index + 1) * row
-                if end > effective:
-                    self._held.append(_Held(max(begin, effective), end, action))
+                begin = start + index * duration
+                row = _Row(begin, begin + duration, actions[max(index - 1, 0)], action, meaning)
+                if row.end > effective:
+                    self._held.append(_Held(max(begin, effective), row.end, row))
 
-    def rows(self, start: int, end: int, count: int) -> Float | None:
+    def rows(
+        self, start: int, end: int, count: int, meaning: Meaning | None = None,
+    ) -> Float | None:
         """
         Return the mean action in each of ``count`` equal parts of the time, [count, A].
 
-        None where some of the time from ``start`` to ``end`` had no plan.
+        Of positions, those at the end of each part. None where some of the time from ``start`` to
+        ``end`` had no plan, or one of another meaning.
         """
         # From the start on, because nanoseconds since the epoch are more than a float64 resolves.
         bounds = [start + round((end - start) * part / count) for part in range(count + 1)]
         with self._lock:
-            means = [self._mean(low, high) for low, high in pairwise(bounds)]
-        found = [mean for mean in means if mean is not None]
+            rows = [self._row(low, high, meaning) for low, high in pairwise(bounds)]
+        found = [row for row in rows if row is not None]
         return np.array(found, np.float32) if len(found) == count else None
 
     def stop(self, stamp: int) -> None:
@@ -96,8 +127,8 @@ class ActionLog:
         if self._held:
             self._held[-1].end = min(self._held[-1].end, stamp)
 
-    def _mean(self, start: int, end: int) -> npt.NDArray[np.float64] | None:
-        total: npt.NDArray[np.float64] | None = None
+    def _row(self, start: int, end: int, meaning: Meaning | None) -> npt.NDArray[Any] | None:
+        total: npt.NDArray[Any] | None = None
         covered = start
         first = bisect_right(self._held, start, key=lambda it: it.start) - 1
         for index in range(max(first, 0), len(self._held)):
@@ -106,10 +137,13 @@ class ActionLog:
                 break
             if held.end <= covered:
                 continue
-            if held.start > covered:
+            if held.start > covered or held.row.meaning != meaning:
                 return None
             until = min(held.end, end)
-            share = held.action.astype(np.float64) * ((until - covered) / (end - start))
-            total = share if total is None else total + share
+            if meaning is not None and meaning.is_position:
+                total = held.row.position(until)
+            else:
+                share = held.row.action.astype(np.float64) * ((until - covered) / (end - start))
+                total = share if total is None else total + share
             covered = until
         return total if covered >= end else None

@@ -24,16 +24,23 @@ Everything asked for an observation uses only reports up to its stamp: what was 
 the same answers when it is played again, however late messages arrive.
 """
 
+from __future__ import annotations
+
 import math
 import threading
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from world_model_ros.monitor.action_log import ActionLog
+
+if TYPE_CHECKING:
+    from world_model_ros.bundle import Meaning
 
 Float = npt.NDArray[np.float32]
 
@@ -63,7 +70,8 @@ class Report:
     """
     What a controller says of one setpoint: stamp [ns], the plan behind it, and the action [A].
 
-    accepted and refused count the proposals that it has judged so far.
+    accepted and refused count the proposals that it has judged so far
+    meaning: of the action; that of the model which it was converted for
     """
 
     stamp: int
@@ -73,6 +81,7 @@ class Report:
     stopped: bool
     accepted: int
     refused: int
+    meaning: Meaning | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,32 +92,35 @@ class Schedule:
     reported: whether a controller says so; or else it is assumed that proposals are followed
     moving: whether a plan is followed or about to be
     course: the plan that is in force last, whose rest the next plan may start from
+    meaning: of the actions
     """
 
     stamp: int
     reported: bool
     moving: bool
     course: Course | None
+    meaning: Meaning | None
     _pieces: tuple[tuple[int, Course], ...]
 
     def actions(self, rows: int, row_duration: float, idle: Float) -> Float:
         """
-        Return the mean action of each of the next ``rows`` rows, [rows, A].
+        Return the action of each of the next ``rows`` rows, [rows, A], as ActionLog.rows does.
 
         ``idle`` [A] asks the robot to stay as it is, which it does where nothing is decided.
         """
         log, end = ActionLog(_TAIL), self.stamp + round(rows * row_duration * 1e9)
-        log.add(self.stamp, _TAIL, idle[None], self.stamp)
+        add = partial(log.add, meaning=self.meaning)
+        add(self.stamp, _TAIL, idle[None], self.stamp)
         for effective, course in self._pieces:
             if effective >= end:
                 continue
             # Rows that begin later are left out: these are made while a plan is waited for.
             begun = max(math.ceil((end - course.stamp) / (course.step_duration * 1e9)), 0)
-            log.add(course.stamp, course.step_duration, course.actions[:begun], effective)
+            add(course.stamp, course.step_duration, course.actions[:begun], effective)
             if begun > len(course.actions):
                 over = course.stamp + round(len(course.actions) * course.step_duration * 1e9)
-                log.add(over, _TAIL, idle[None], max(over, effective))
-        actions = log.rows(self.stamp, end, rows) if rows else None
+                add(over, _TAIL, idle[None], max(over, effective))
+        actions = log.rows(self.stamp, end, rows, self.meaning) if rows else None
         return np.empty((0, len(idle)), np.float32) if actions is None else actions
 
 
@@ -147,7 +159,7 @@ class Execution:
             self._reports.append(_Heard(report, refusing, newest))
             if report.plan_id and report.plan_id != plan_id:
                 self._note_latency(report)
-        self._log.add(report.stamp, _HELD, report.action[None], report.stamp)
+        self._log.add(report.stamp, _HELD, report.action[None], report.stamp, report.meaning)
 
     def propose(self, course: Course, schedule: Schedule, latency: float) -> None:
         """Note a plan before it is published; it takes effect ``latency`` s after its stamp."""
@@ -155,7 +167,7 @@ class Execution:
             self._courses.append(course)
         if not schedule.reported:
             self._log.add(course.stamp, course.step_duration, course.actions,
-                          course.stamp + round(latency * 1e9))
+                          course.stamp + round(latency * 1e9), schedule.meaning)
 
     def latency(self, stamp: int) -> float | None:
         """
@@ -169,26 +181,30 @@ class Execution:
             return None
         return recent[math.ceil(0.9 * len(recent)) - 1]  # np.percentile takes longer than all else
 
-    def schedule(self, stamp: int, latency: float, patience: float) -> Schedule:
+    def schedule(
+        self, stamp: int, latency: float, patience: float, meaning: Meaning | None = None,
+    ) -> Schedule:
         """
         What is executed from the observation at ``stamp`` [ns] on.
 
         latency: from an observation to the first setpoint of its plan [s]
         patience: where nobody reports, the age [s] from which on the last plan counts as given up
+        meaning: of the actions that are asked for, and of all plans since the last ``forget``
         """
         with self._lock:
             while self._courses and self._courses[-1].stamp > stamp:  # the clock was set back
                 self._courses.pop()
             heard = self._heard(stamp)
             if heard is None:
-                return self._assume(stamp, patience)
+                return self._assume(stamp, patience, meaning)
             report = heard.report
             pieces: list[tuple[int, Course]] = []
             followed = self._find(report.plan_id)
-            if report.plan_id and not report.stopped:
+            if followed is None and report.meaning == meaning:
                 # A plan that is not known here came from someone else: it goes on as it is.
-                pieces.append((stamp, followed or Course(
-                    '', report.stamp, _TAIL, report.action[None])))
+                followed = Course('', report.stamp, _TAIL, report.action[None])
+            if followed is not None and report.plan_id and not report.stopped:
+                pieces.append((stamp, followed))
             if not (report.stopped or heard.refusing):
                 for course in self._courses:
                     due = course.stamp + round(latency * 1e9)
@@ -196,7 +212,7 @@ class Execution:
                             and report.stamp <= due + round(_ON_THE_WAY * 1e9)):
                         pieces.append((max(due, stamp), course))
             courses = [course for _, course in pieces if course.id]
-            return Schedule(stamp, True, bool(pieces), courses[-1] if courses else None,
+            return Schedule(stamp, True, bool(pieces), courses[-1] if courses else None, meaning,
                             tuple(pieces))
 
     def forget(self) -> None:
@@ -210,7 +226,7 @@ class Execution:
         with self._lock:
             self._latencies.clear()
 
-    def _assume(self, stamp: int, patience: float) -> Schedule:
+    def _assume(self, stamp: int, patience: float, meaning: Meaning | None) -> Schedule:
         """Without reports, proposals count as followed until the next one is overdue."""
         course = self._courses[-1] if self._courses else None
         if course is not None and stamp > course.stamp + round(patience * 1e9):
@@ -218,7 +234,7 @@ class Execution:
             self._log.stop(course.stamp + round(patience * 1e9))
             course = None
         pieces = ((stamp, course),) if course is not None else ()
-        return Schedule(stamp, False, course is not None, course, pieces)
+        return Schedule(stamp, False, course is not None, course, meaning, pieces)
 
     def _heard(self, stamp: int) -> _Heard | None:
         """The newest report up to ``stamp``, unless that is too old to mean anything."""

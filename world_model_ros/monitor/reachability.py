@@ -29,6 +29,7 @@ class _Attempt:
     goal_id: str
     best: float
     since: int
+    last: int
     plans: int
 
 
@@ -37,7 +38,8 @@ class Reachability:
     Gives up on a goal when plans neither come near to it nor get any better.
 
     A plan reaches as far as its horizon: of a goal beyond it, the predicted end comes nearer while
-    the robot moves. So time counts from the last progress on, and only while the robot may move.
+    the robot moves. So time counts from the last progress on, and only while the robot may move
+    and plans come.
     """
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class Reachability:
         return self._attempt.best if self._attempt else math.nan
 
     def is_out_of_reach(
-        self, goal_id: str, stamp: int, end: float, reachable: float, moving: bool,
+        self, goal_id: str, stamp: int, end: float, reachable: float, moving: bool, pause: float,
     ) -> bool:
         """
         Judge with one plan.
@@ -57,12 +59,14 @@ class Reachability:
         :param end: its last predicted distance to the goal, in the units of ``reachable``
         :param reachable: below this, the bundle says, ends the best plan to any goal in reach
         :param moving: whether plans are carried out
+        :param pause: time since the last plan from which on nothing was tried meanwhile [s]
         """
         attempt = self._attempt
         if attempt is None or attempt.goal_id != goal_id or stamp < attempt.since:
-            attempt = self._attempt = _Attempt(goal_id, end, stamp, 0)
-        attempt.plans += 1
-        if end < _BETTER * attempt.best or not moving:
+            attempt = self._attempt = _Attempt(goal_id, end, stamp, stamp, 0)
+        paused = stamp - attempt.last > pause * 1e9
+        attempt.last, attempt.plans = stamp, attempt.plans + 1
+        if end < _BETTER * attempt.best or paused or not moving:
             attempt.best, attempt.since, attempt.plans = min(end, attempt.best), stamp, 1
         return (attempt.best > reachable and attempt.plans >= _LEAST_PLANS
                 and stamp - attempt.since >= _PATIENCE)

@@ -21,16 +21,21 @@ active model and one that only watches are judged by the same rule, and a plan t
 a better one is no surprise.
 """
 
+from __future__ import annotations
+
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from world_model_ros.monitor.action_log import ActionLog
+
+if TYPE_CHECKING:
+    from world_model_ros.bundle import Meaning
 
 Float = npt.NDArray[np.float32]
 State = TypeVar('State')
@@ -77,7 +82,7 @@ class Foresight(Generic[State]):
 
     def __init__(
         self, imagine: Callable[[State, Float], Float], distance: Callable[[Float, Float], float],
-        *, step_duration: float, rows_per_step: int, steps: int,
+        *, step_duration: float, rows_per_step: int, steps: int, meaning: Meaning | None = None,
     ) -> None:
         """
         Judge a model.
@@ -85,10 +90,11 @@ class Foresight(Generic[State]):
         :param imagine: gives the latent after actions [k * rows_per_step, A], from a state
         :param distance: between an expected and a seen latent
         :param step_duration: of one model step [s]
+        :param meaning: of the actions that it imagines from, as in the log
         """
         self._imagine, self._distance = imagine, distance
         self._step = round(step_duration * 1e9)
-        self._rows = rows_per_step
+        self._rows, self._meaning = rows_per_step, meaning
         self._steps = steps
         self._history: deque[tuple[int, State]] = deque()
         self._judged = 0
@@ -123,7 +129,7 @@ class Foresight(Generic[State]):
             if past is None:
                 continue
             then, state = past
-            actions = log.rows(then, stamp, step * self._rows)
+            actions = log.rows(then, stamp, step * self._rows, self._meaning)
             if actions is not None:
                 errors[step - 1] = self._distance(self._imagine(state, actions), latent)
         return errors if np.isfinite(errors).any() else None

@@ -66,9 +66,10 @@ class ControllerNode(ManagedNode):
         controller_parameters.declare(self)
         self._emergency = EmergencyStop()
         self._record = StopRecord(stop_file_of(self))
-        if left := self._record.read():
-            self._emergency.stop(left)
-            self.get_logger().error(f'stopped as before this process began: {left}')
+        if (left := self._record.read()) is not None:
+            self._emergency.stop(left.reason)
+            self._emergency.goals.pursued = left.goal
+            self.get_logger().error(f'stopped as before this process began: {left.reason}')
         self._control: SafetyController | None = None
         self._setpoint: Setpoint | None = None
         self._told = ('', '')
@@ -181,7 +182,8 @@ class ControllerNode(ManagedNode):
         response.message = self._emergency.stop(request.reason)
         response.success = True
         if not recorded:
-            self._record.keep(self._emergency.reason, self._tick_meanwhile, _RECORD_PAUSE)
+            self._record.keep(self._emergency.reason, self._emergency.goals.pursued,
+                              self._tick_meanwhile, _RECORD_PAUSE)
             if self._record.problem:
                 response.message += f', but {self._forgetful()}'
         self.get_logger().error(f'emergency stop ({response.message}): {self._emergency.reason}')

@@ -70,18 +70,19 @@ def declare(node: ManagedNode) -> None:
         f'Axes to drive by twists, of {", ".join(TWIST_AXES)}.'))
     declare('twist_frame', '', parameters.text(
         'Frame that the twists of a model must be in; empty for whichever the model names.'))
-    declare('control_rate', 100.0, parameters.real('Setpoints per second [Hz].', 10.0, 1000.0))
+    declare('control_rate', 1.0 / Settings.period, parameters.real(
+        'Setpoints per second [Hz].', 10.0, 1000.0))
     declare('thread_priority', 50, parameters.whole(
         'Real-time priority (SCHED_FIFO) of this process, as that of controller_manager; 0: none. '
         'Without the permission it runs at normal priority, and diagnostics say so.', 0, 99))
-    declare('late_after', 0.25, parameters.real(
+    declare('late_after', Settings.late_after, parameters.real(
         'Age of the observation behind a plan from which on the next plan is late [s].',
         0.01, 10.0))
-    declare('finish_duration', 0.05, parameters.real(
+    declare('finish_duration', Settings.finish_duration, parameters.real(
         'How long the rest of a late plan is followed before the robot brakes [s].', 0.0, 10.0))
-    declare('joint_state_timeout', 0.15, parameters.real(
+    declare('joint_state_timeout', Settings.joint_state_timeout, parameters.real(
         'Age from which on a joint state is not trusted and the robot brakes [s].', 0.01, 10.0))
-    declare('following_tolerance', 0.25, parameters.real(
+    declare('following_tolerance', Settings.following_tolerance, parameters.real(
         'Distance between setpoint and robot from which on the robot counts as pushed or '
         'blocked; half of it without any change of the measured position counts as frozen joint '
         'states [rad or m].', 0.001, 10.0))

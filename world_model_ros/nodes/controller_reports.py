@@ -50,7 +50,7 @@ class ControllerReports:
         self._execution.report(Report(
             to_nanoseconds(state.header.stamp), state.plan_id,
             to_nanoseconds(state.observation_stamp), action, state.stopped, state.accepted,
-            state.refused))
+            state.refused, model.manifest.action.meaning))
 
     @property
     def problem(self) -> str:

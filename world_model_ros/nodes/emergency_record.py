@@ -26,6 +26,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def stop_file_of(node: Node) -> Path:
     return folder.expanduser() / 'world_model_ros' / f'domain_{domain}.{name}.stop'
 
 
+@dataclass(frozen=True)
+class Left:
+    """What a process left behind: why it was stopped, and the goal that it had pursued, if any."""
+
+    reason: str
+    goal: str | None = None
+
+
 class StopRecord:
     """What is on disk of an emergency stop.
 
@@ -59,8 +68,8 @@ class StopRecord:
         self._lock = threading.Lock()
         self._wanted = 0  # the newest stop that is to be on disk; 0: none
 
-    def read(self) -> str:
-        """Return why, and since when, the controller was stopped when its process ended, or ''.
+    def read(self) -> Left | None:
+        """Return what is left of a controller that was stopped when its process ended.
 
         A file that cannot be read is a stop all the same.
         """
@@ -68,21 +77,27 @@ class StopRecord:
             with self.file.open('rb') as file:
                 content = json.loads(file.read(_LARGEST))
             reason, since = str(content['reason']), str(content['since'])
+            goal = content.get('goal')  # older versions wrote none
         except (FileNotFoundError, NotADirectoryError):
-            return ''
+            return None
         except Exception as error:  # the border: whatever is wrong with it, somebody stopped it
-            return (f'{self.file} says that it was stopped, but cannot be read '
-                    f'({type(error).__name__}: {error})')
-        return f'{reason} (since {since}, before this process began)'
+            return Left(f'{self.file} says that it was stopped, but cannot be read '
+                        f'({type(error).__name__}: {error})')
+        return Left(f'{reason} (since {since}, before this process began)',
+                    goal if isinstance(goal, str) else None)
 
-    def keep(self, reason: str, meanwhile: Callable[[], None], pause: float) -> None:
+    def keep(
+        self, reason: str, goal: str | None, meanwhile: Callable[[], None], pause: float,
+    ) -> None:
         """Write the stop to disk, calling ``meanwhile`` every ``pause`` seconds until it is there.
 
-        A disk may take a second for what a robot that brakes cannot wait for.
+        ``goal`` is what was pursued. A disk may take a second for what a robot that brakes cannot
+        wait for.
         """
         self._wanted += 1
         self.problem = f'the disk has not stored it in {self.file} within {_PATIENCE:g} s'
-        writer = threading.Thread(target=self._write, args=(reason, self._wanted), daemon=True)
+        writer = threading.Thread(
+            target=self._write, args=(reason, goal, self._wanted), daemon=True)
         writer.start()
         deadline = time.monotonic() + _PATIENCE
         while writer.is_alive() and time.monotonic() < deadline:
@@ -102,13 +117,14 @@ class StopRecord:
             return f'{self.file} cannot be deleted ({error.strerror})'
         return ''
 
-    def _write(self, reason: str, number: int) -> None:
+    def _write(self, reason: str, goal: str | None, number: int) -> None:
         new = self.file.with_suffix(f'.{os.getpid()}-{number}')
         since = datetime.now().astimezone().isoformat(sep=' ', timespec='seconds')
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with new.open('w', encoding='utf-8') as file:
-                json.dump({'reason': reason, 'since': since}, file, ensure_ascii=False)
+                json.dump({'reason': reason, 'since': since, 'goal': goal}, file,
+                          ensure_ascii=False)
                 file.flush()
                 os.fsync(file.fileno())
             with self._lock:  # against a reset: what it deletes must not come back

@@ -61,8 +61,8 @@ class Goal:
     """
     Where to go.
 
-    id: a digest of what was asked for, equal for equal requests and for every model, but another
-        one after each stop of the robot
+    id: a digest of what was asked for, equal for equal requests and for every model; after a stop
+        of the robot its stamp follows, behind a dot (see ``control/goals.py``)
     pictures: by camera, as it would take them; none if the goal is no picture
     target: [G], of the bundle's cost, or where joints are to be
     model: the one whose latents ``target`` is comparable with
@@ -99,10 +99,19 @@ class Route:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a route has come: sub-goals before the goal, distance to the next (NaN: unknown)."""
+    """
+    How far a route has come.
 
+    goal: the one that counts, for the model that measures the distance
+    left: sub-goals before it
+    distance: to the next of them; NaN: unknown
+    stamp: of the observation at this distance [ns]
+    """
+
+    goal: Goal
     left: int
     distance: float
+    stamp: int
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ class Goals:
         self._lock = threading.Lock()
         self._route: Route | None = None
         self._leg = 0
-        self._distance = math.nan
+        self._distance, self._stamp = math.nan, 0
         self._problem = ''
         self._lost: dict[str, str] = {}
 
@@ -178,9 +187,11 @@ class Goals:
     def progress_on(self, route: Route) -> Progress | None:
         """How far a route has come; None if it is no longer pursued."""
         with self._lock:
-            if self._route is None or self._route.id != route.id:
+            pursued = self._route
+            if pursued is None or pursued.id != route.id:
                 return None
-            return Progress(len(route.legs) - 1 - self._leg, self._distance)
+            left = len(pursued.legs) - 1 - self._leg
+            return Progress(pursued.goal, left, self._distance, self._stamp)
 
     def why_lost(self, route: Route) -> str:
         """Why a route is no longer pursued."""
@@ -209,9 +220,11 @@ class Goals:
             self._problem = self.closed
             self._logger.error(self.closed)
 
-    def reached(self, goal: Goal, distance: float) -> bool:
+    def reached(self, goal: Goal, distance: float, stamp: int) -> bool:
         """
-        Note the distance of a goal; False if it is no longer the one that is pursued.
+        Note the distance of a goal in the observation of ``stamp`` [ns].
+
+        False if it is no longer the one that is pursued.
 
         A sub-goal that is near enough gives way to the next one.
         """
@@ -219,7 +232,7 @@ class Goals:
             route = self._route
             if route is None or self._current() is not goal:
                 return False
-            self._distance = distance
+            self._distance, self._stamp = distance, stamp
             left = len(route.legs) - 1 - self._leg
             if not left or distance > (route.passed or PASSED * goal.reached):
                 return True
@@ -336,7 +349,7 @@ def _route_of(
         raise ValueError(f'{len(request.wishes) - 1} sub-goals: {_SUB_GOALS} are the most')
     legs = tuple(_goal_of(wish, seen, model, robot) for wish in request.wishes)
     if stopped:
-        legs = tuple(replace(leg, id=_digest(f'{leg.id} {stopped}'.encode())) for leg in legs)
+        legs = tuple(replace(leg, id=f'{leg.id}.{stopped:x}') for leg in legs)
     name = legs[0].id if len(legs) == 1 else _digest(''.join(leg.id for leg in legs).encode())
     return Route(name, legs, request.passed)
 

@@ -216,10 +216,8 @@ class LoadedModel:
         return driven
 
     def drives_like(self, other: LoadedModel) -> bool:
-        """Whether actions mean the same to both models: kind, names, units and frame."""
-        mine, others = self.manifest.action, other.manifest.action
-        return (mine.kind, mine.names, mine.units, mine.frame, mine.frozen) == (
-            others.kind, others.names, others.units, others.frame, others.frozen)
+        """Whether actions mean the same to both models."""
+        return self.manifest.action.meaning == other.manifest.action.meaning
 
     def info(self, stamp: Time) -> ModelInfo:
         """Identity and action contract as a message."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import TypeAlias
 
@@ -105,7 +106,7 @@ class Eye:
     def __init__(self, model: LoadedModel, actions: ActionLog) -> None:
         """``actions`` says what the robot was asked to do between two pictures."""
         self.model = model
-        self._actions = actions
+        self._executed = partial(actions.rows, meaning=model.manifest.action.meaning)
         self._frames = FrameStack(model.manifest) if model.manifest.image is not None else None
         self._contexts = ContextBuffer(model.manifest, model.graphs)
 
@@ -117,8 +118,13 @@ class Eye:
         if self._frames is not None:
             picture = self._frames.add(stamp, model.fit(observation.pictures))
         latent = model.graphs.encode(picture, state)
-        context = self._contexts.add(stamp, latent, state, self._actions.rows)
+        context = self._contexts.add(stamp, latent, state, self._executed)
         return Encoded(stamp, observation.frame_id, context, model)
+
+    @property
+    def context(self) -> str:
+        """How many of the observations that the model looks back on it knows now."""
+        return f'{self._contexts.length} of {self.model.manifest.history}'
 
     def forget(self) -> None:
         """Begin anew: there was a pause."""
@@ -140,6 +146,7 @@ class Observer:
         self._eye, self._actions = Eye(model, actions), actions
         self._next: Newest[LoadedModel] = Newest()
         self._coming: LoadedModel | None = None  # what is in it
+        self._entering: LoadedModel | None = None  # what is being taken over
         self._parameters, self._clock, self._goals = parameters, clock, goals
         self._counts, self._troubles = counts, troubles
         self._observed, self._encoded = observed, encoded
@@ -195,6 +202,10 @@ class Observer:
         if (replaced := self._next.put(model)) is not None:
             replaced.close()  # it never saw anything
 
+    def interrupt(self) -> None:
+        """Make what runs inside the model that sees, or takes over, raise InferenceError."""
+        (self._entering or self.model).interrupt()
+
     def restart(self) -> None:
         """Begin anew after a pause, during which nothing was expected to come."""
         for arrivals in self._arrivals.values():
@@ -210,7 +221,11 @@ class Observer:
     def take_over(self) -> None:
         """Change to the model that waits, if one does; in the worker's thread, or without it."""
         if (model := self._next.poll()) is not None:
-            self._goals.hand_over(model, self._state)
+            self._entering = model
+            try:
+                self._goals.hand_over(model, self._state)
+            finally:
+                self._entering = None
             if (model.occasion, model.cameras) != (self.model.occasion, self.model.cameras):
                 self._expect(model)
                 self._stamp = 0  # of another driver
@@ -395,6 +410,7 @@ class Observer:
             'joint_state_rate_hz': f'{self.robot.joint_rate.hertz(now):.1f}',
             'joint_state_age_s': _seconds(self.robot.joint_rate.age(now)),
             'usable_age_s': _seconds(sight.age),
+            'context': self._eye.context,
             **self._encode_time.values('encode')}
         if sight.is_blind:
             message = sight.problem or f'no usable observation {_since(sight.age)}'

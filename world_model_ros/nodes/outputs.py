@@ -98,5 +98,6 @@ class Outputs:
             planning_time=plan.planning_time))
         self._forecasts.publish(Forecast(
             header=header, plan_id=proposed.id, goal_id=proposed.goal_id,
-            step_duration=action.step_duration, actions=to_tensor(plan.actions),
-            latents=to_tensor(plan.latents), cost=plan.step_costs.tolist()))
+            step_duration=action.step_duration, model_step=action.model_step,
+            actions=to_tensor(plan.actions), latents=to_tensor(plan.latents),
+            cost=plan.step_costs.tolist()))

@@ -116,6 +116,7 @@ class Proposer:
     def restart(self) -> None:
         """Begin anew after a pause: what was proposed before it is not continued."""
         self._left = None
+        self._reachability = Reachability()
         self._pace.restart()
         self._execution.forget()
         self._arrivals.restart()
@@ -128,7 +129,8 @@ class Proposer:
         if encoded.model is not self.model:
             self.adopt(encoded.model)
         latency = self._latency_at(encoded.stamp)
-        schedule = self._execution.schedule(encoded.stamp, latency, self._patience())
+        schedule = self._execution.schedule(
+            encoded.stamp, latency, self._patience(), self.model.manifest.action.meaning)
         self._reported, self._assumed = schedule.reported, latency
         goal = self._goals.current
         if goal is None and encoded.model.manifest.has_goal:
@@ -151,7 +153,7 @@ class Proposer:
         # Not for a goal that was replaced while planning.
         if goal is not None and self._is_out_of_reach(encoded, goal, plan, schedule):
             return
-        if goal is None or self._goals.reached(goal, plan.goal_distance):
+        if goal is None or self._goals.reached(goal, plan.goal_distance, encoded.stamp):
             self._propose(Proposed(encoded, goal, plan), schedule, latency)
 
     def adopt(self, model: LoadedModel) -> None:
@@ -159,6 +161,7 @@ class Proposer:
         if not model.drives_like(self.model):
             self._left = None  # its actions mean something else
             self._execution.forget()
+        self._reachability = Reachability()  # another model, another distance
         self._forget_times()
         self._adopted(model)
         self.model.close()
@@ -180,7 +183,7 @@ class Proposer:
         reachable, end = contract.reachable, float(plan.step_costs[-1])
         if reachable is None or not self._reachability.is_out_of_reach(
                 goal.id, encoded.stamp, end, reachable,
-                schedule.moving or not schedule.reported):
+                schedule.moving or not schedule.reported, self._patience()):
             return False
         self._goals.abandon(
             goal, f'goal {goal.id} is out of reach: the best plan for it is predicted to end at '

@@ -37,26 +37,48 @@ from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
 
 from world_model_interfaces.action import ReachGoal
+from world_model_ros.inference import JointTarget
 from world_model_ros.nodes.convert import NANOSECONDS, from_tensor
 from world_model_ros.nodes.goal_pictures import GoalPictures
-from world_model_ros.nodes.goals import PASSED, GoalRequest, Goals, Route, Wish
+from world_model_ros.nodes.goals import PASSED, GoalRequest, Goals, Progress, Route, Wish
+from world_model_ros.nodes.loaded_model import LoadedModel
 
 _PERIOD = 0.05  # s between feedback messages and looks at cancel requests
-_SETTLED = 0.3  # s within tolerance until a goal counts as reached, not as passed
+_SETTLED = 0.3  # s of observations within tolerance until a goal counts as reached, not as passed
 
 
 @dataclass
 class _Reach:
-    """A goal in progress: what became of it so far. Times in seconds of the node's clock."""
+    """A goal in progress: what became of it so far."""
 
     handle: ServerGoalHandle
-    started: float
+    started: float  # s of the node's clock
     route: Route | None = None
     left: int = 0  # sub-goals before the goal
     refusal: str = ''
     distance: float = math.nan
-    within_since: float | None = None
+    within_since: int | None = None  # stamp of the first observation within tolerance [ns]
     over: bool = False  # ended, perhaps before anyone has judged the goal
+
+    def misfit(self, model: LoadedModel) -> str:
+        """Why the distances of the request mean nothing to the model that runs now, or ''."""
+        route, request = self.route, self.handle.request
+        if (route is None or model.digest == route.goal.model.digest
+                or not (request.tolerance or request.via_tolerance)
+                or all(isinstance(leg.target, JointTarget) for leg in route.legs)):
+            return ''
+        return ('the tolerance is a distance of the model before, which means nothing to '
+                f'{model.name}; send the goal again for this model')
+
+    def has_settled(self, progress: Progress) -> bool:
+        """Whether observations show the robot within tolerance for long enough, not one alone."""
+        tolerance = self.handle.request.tolerance or progress.goal.reached
+        if progress.left or not progress.distance <= tolerance:
+            self.within_since = None
+            return False
+        if self.within_since is None or progress.stamp < self.within_since:
+            self.within_since = progress.stamp
+        return progress.stamp - self.within_since >= _SETTLED * NANOSECONDS
 
 
 class ReachGoalServer:
@@ -139,7 +161,7 @@ class ReachGoalServer:
         if reach is None:
             return
         if self._now() < reach.started:  # the clock was set back: time begins anew
-            reach.started, reach.within_since = self._now(), None
+            reach.started = self._now()
         elapsed = self._now() - reach.started
         progress = None if reach.route is None else self._goals.progress_on(reach.route)
         if progress is not None:
@@ -151,7 +173,9 @@ class ReachGoalServer:
             self.end(GoalStatus.STATUS_CANCELED, 'canceled on request')
         elif reach.route is not None and progress is None:
             self.end(GoalStatus.STATUS_ABORTED, self._goals.why_lost(reach.route))
-        elif self._has_settled(reach, request.tolerance):
+        elif progress is not None and (misfit := reach.misfit(progress.goal.model)):
+            self.end(GoalStatus.STATUS_ABORTED, misfit)
+        elif progress is not None and reach.has_settled(progress):
             self.end(GoalStatus.STATUS_SUCCEEDED, 'within tolerance of the goal')
         elif 0.0 < request.time_limit < elapsed:
             where = (f'distance {reach.distance:.3g}' if reach.route
@@ -162,14 +186,6 @@ class ReachGoalServer:
             reach.handle.publish_feedback(
                 ReachGoal.Feedback(
                     distance=reach.distance, elapsed=elapsed, sub_goals_left=reach.left))
-
-    def _has_settled(self, reach: _Reach, tolerance: float) -> bool:
-        route = reach.route
-        if route is None or reach.left or not reach.distance <= (tolerance or route.goal.reached):
-            reach.within_since = None
-        elif reach.within_since is None:
-            reach.within_since = self._now()
-        return reach.within_since is not None and self._now() - reach.within_since >= _SETTLED
 
     def _deliver(self, handle: ServerGoalHandle) -> ReachGoal.Result:
         status, result = self._results.pop(bytes(handle.goal_id.uuid))

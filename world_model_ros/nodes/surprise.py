@@ -66,7 +66,7 @@ class SurpriseMeter:
             self._model, self.scores = model, LatencyWindow(100)
             self._foresight = Foresight(
                 model.imagine, model.graphs.deviation, step_duration=action.model_step,
-                rows_per_step=action.rows_per_step, steps=self._steps)
+                rows_per_step=action.rows_per_step, steps=self._steps, meaning=action.meaning)
         try:
             with self.watch.inside('judging its own expectations'):
                 errors = self._foresight.see(
@@ -171,11 +171,11 @@ class Shadowing:
         if self._running is not None:
             self._running[1].start()
 
-    def stop(self, stop: Callable[[Worker[Observation], LoadedModel], None]) -> None:
-        """End to watch; ``stop`` is told the thread to end, and the model that it runs in."""
+    def stop(self, stop: Callable[[Worker[Observation], Callable[[], None]], None]) -> None:
+        """End to watch; ``stop`` is told the thread to end, and what interrupts its model."""
         self._active = False
         if self._running is not None:
-            stop(self._running[1], self._running[0].model)
+            stop(self._running[1], self._running[0].model.interrupt)
 
     def release(self) -> None:
         """End to watch without waiting for it."""
@@ -193,7 +193,8 @@ def check_shadow(shadow: LoadedModel, active: LoadedModel) -> None:
     """Raise ValueError if one model cannot watch what another one sees and does."""
     if not shadow.drives_like(active):
         raise ValueError(f'{shadow} cannot be the shadow of {active}: its actions differ in kind, '
-                         'names or units, so that what the robot does means nothing to it')
+                         'names, units or duration, so that what the robot does means nothing to '
+                         'it')
     if not set(shadow.cameras) <= set(active.cameras):
         has = ', '.join(active.cameras) or 'one without a name' if active.cameras else 'none'
         raise ValueError(f'{shadow} cannot be the shadow of {active}: it needs pictures that that '

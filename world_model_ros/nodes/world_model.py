@@ -205,12 +205,12 @@ class WorldModelNode(ManagedNode):
         reason = 'the world model was deactivated'
         self._reach_goal.end(GoalStatus.STATUS_ABORTED, reason)
         self._goals.clear(reason)
-        self._stop(self._planning, self._proposer.model)
+        self._stop(self._planning, self._proposer.model.interrupt)
         # The controller need not wait for plans that do not come any more.
         self._outputs.beat(self._proposer.model, Activity.IDLE, reason)
-        self._stop(self._seeing, self._observer.model)
-        self._stop(self._telling, self._observer.model)
-        self._stop(self._judging, self._observer.model)
+        self._stop(self._seeing, self._observer.interrupt)
+        self._stop(self._telling, self._observer.model.interrupt)
+        self._stop(self._judging, self._observer.model.interrupt)
         self._shadowing.stop(self._stop)
         self._settle()
 
@@ -243,10 +243,10 @@ class WorldModelNode(ManagedNode):
         if not self._active:
             self._settle()
         self._attend()
-        for watch, old in ((self._observer.watch, self._observer.model),
-                           (self._proposer.watch, self._proposer.model)):
+        for watch, interrupt in ((self._observer.watch, self._observer.interrupt),
+                                 (self._proposer.watch, self._proposer.model.interrupt)):
             if watch.inside_of()[1] > hung_after:
-                old.interrupt()
+                interrupt()
         if (shadow := self._shadowing.model) is not None:
             try:
                 check_shadow(shadow, model)
@@ -273,8 +273,8 @@ class WorldModelNode(ManagedNode):
             self._proposer.adopt(self._observer.model)
             self._meter.forget()
 
-    def _stop(self, worker: Worker, model: LoadedModel) -> None:
-        if not worker.stop(model.interrupt):
+    def _stop(self, worker: Worker, interrupt: Callable[[], None]) -> None:
+        if not worker.stop(interrupt):
             self.get_logger().error(
                 f'the model does not let go of the {worker.name} thread, which is left behind: '
                 'restart the node before it is activated again')

@@ -23,11 +23,20 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from world_model_ros.bringup.defaults import (
+    MAX_AGE,
+    MAX_CAMERA_SKEW,
+    MAX_SKEW,
+    PLAN_DEADLINE,
+    PLAN_RATE,
+)
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.nodes import parameters
 
 _LOADED_WITH = {'bundle', 'shadow_bundle', 'provider', 'precision', 'threads', 'cache',
                 'surprise_steps'}
+_BOUND = ('plan_rate', 'plan_deadline', 'hung_after')  # by what each says of the others
+_OVERRUN = 1.25  # times plan_deadline that a plan may take where the machine is busy
 
 
 class WorldModelParameters:
@@ -49,9 +58,9 @@ class WorldModelParameters:
         declare('shadow_bundle', '', parameters.text(
             'Folder of a second bundle that runs beside the first one and never acts; empty for '
             'none. Read when the node is configured; ~/load_model with shadow changes it later.'))
-        declare('plan_rate', 10.0, parameters.real(
+        declare('plan_rate', PLAN_RATE, parameters.real(
             'Plans per second, at most one per image [Hz].', 0.1, 100.0))
-        declare('plan_deadline', 0.05, parameters.real(
+        declare('plan_deadline', PLAN_DEADLINE, parameters.real(
             'Time that one plan may take; the best plan so far is used [s].', 0.001, 60.0))
         declare('expected_latency', 0.1, parameters.real(
             'From an observation to the first command that follows from it, until the controller '
@@ -60,12 +69,12 @@ class WorldModelParameters:
         declare('max_latency', 0.5, parameters.real(
             'The longest latency that plans make up for, whatever is measured; 0: they begin with '
             'the observation, as if they took no time [s].', 0.0, 60.0))
-        declare('max_skew', 0.02, parameters.real(
+        declare('max_skew', MAX_SKEW, parameters.real(
             'Largest distance in time between an image and its joint state [s].', 0.0, 1.0))
-        declare('max_camera_skew', 0.02, parameters.real(
+        declare('max_camera_skew', MAX_CAMERA_SKEW, parameters.real(
             "Largest distance in time between the first camera's picture and that of each other "
             'camera, of a model that sees with several [s].', 0.0, 1.0))
-        declare('max_age', 0.5, parameters.real(
+        declare('max_age', MAX_AGE, parameters.real(
             'Images older than this are not used [s].', 0.01, 60.0))
         declare('missed_images', 5, parameters.whole(
             'Usable images in a row that must be missing until the node reports that it is blind.',
@@ -80,13 +89,13 @@ class WorldModelParameters:
         declare('surprise_steps', 4, parameters.whole(
             'Model steps over which expectations are compared with what was then seen, for '
             '~/surprise; each costs one imagined sequence per model step.', 1, 64))
-        declare('provider', 'auto', parameters.text(
+        declare('provider', RuntimeSettings.provider, parameters.text(
             'What runs the graphs: auto (as measured by "wmros check --prebuild", else cpu), '
             'tensorrt, cuda, openvino or cpu.'))
-        declare('precision', 'auto', parameters.text(
+        declare('precision', RuntimeSettings.precision, parameters.text(
             'Numbers that the graphs compute in: auto (as measured, else float32), float32, '
             'float16 or bfloat16.'))
-        declare('threads', 1, parameters.whole(
+        declare('threads', RuntimeSettings.threads, parameters.whole(
             'Threads of one graph on the CPU; 0: as measured. One is the safe choice beside other '
             'work.', 0, 64))
         declare('cache', '', parameters.text(
@@ -125,7 +134,7 @@ class WorldModelParameters:
 
         :param horizon_duration: how far the model plans ahead [s]
         """
-        reason = _contradiction(self.real('plan_rate'), self.real('plan_deadline'))
+        reason = _contradiction(*(self.real(name) for name in _BOUND))
         if not reason and self.real('expected_latency') >= horizon_duration:
             reason = (f'expected_latency {self.real("expected_latency"):g} s is no shorter than '
                       f'the {horizon_duration:g} s that the model plans ahead: nothing would be '
@@ -135,13 +144,13 @@ class WorldModelParameters:
 
     def _check_change(self, changes: Sequence[Parameter]) -> SetParametersResult:
         new = {change.name: change.value for change in changes}
-        rate, deadline = (new.get(name, self._value_or(name)) for name in (
-            'plan_rate', 'plan_deadline'))
+        values = [new.get(name, self._value_or(name)) for name in _BOUND]
         late = sorted(_LOADED_WITH & new.keys()) if self.in_use else []
         reason = (f'{late[0]} is read when the node is configured: clean it up first, or ask '
                   '~/load_model for another model') if late else ''
-        if not reason and isinstance(rate, float) and isinstance(deadline, float):
-            reason = _contradiction(rate, deadline)
+        reals = [value for value in values if isinstance(value, float)]
+        if not reason and len(reals) == len(values):
+            reason = _contradiction(*reals)
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _value_or(self, name: str) -> object:
@@ -149,8 +158,12 @@ class WorldModelParameters:
         return self._node.get_parameter(name).value if self._node.has_parameter(name) else None
 
 
-def _contradiction(rate: float, deadline: float) -> str:
+def _contradiction(rate: float, deadline: float, hung_after: float) -> str:
     if deadline * rate > 1.0:
         return (f'plan_deadline {deadline:g} s is longer than the {1 / rate:g} s between plans at '
                 f'plan_rate {rate:g} Hz: lower one of them')
+    if _OVERRUN * deadline > hung_after:
+        return (f'plan_deadline {deadline:g} s is too near to hung_after {hung_after:g} s: plans '
+                f'would count as hangs; raise hung_after to {_OVERRUN * deadline:g} s or more, or '
+                'lower plan_deadline')
     return ''

@@ -124,9 +124,10 @@ class Planner:
         """Plan from `context` toward `goal`, or for the largest return where it is None.
 
         goal: [*G], or where joints are to be
-        committed: [K, A] first rows that run whatever is planned now; they are repeated in the plan
+        committed: [K, A] first rows that run whatever is planned now; they are repeated in the
+            plan, inside the bounds
         warm_start: an earlier plan, moved on to now; the result never costs more than its actions
-            behind the committed ones
+            behind the committed ones, kept to the bounds and out of the dead bands
         seed: of everything random here
         deadline: on the planner's clock. Batches shrink or drop out to keep it; one imagined
             sequence is the least, so the deadline is overrun only where not even that fits.
@@ -185,19 +186,19 @@ class Planner:
     def _start(self, context: Context, committed: Float | None,
                warm_start: WarmStart | None) -> _Start:
         """The warm start, or standing still, behind the committed rows, and inside the bounds."""
-        still = self._sequences.inside(self._model.idle(context))
+        still = self._sequences.planned(self._model.idle(context))
         first = np.tile(still, (self._sequences.rows, 1))
         elites = np.empty((0, *first.shape), np.float32)
         if warm_start is not None:
             _check('the warm start', warm_start.actions, first.shape)
             _check('elites of the warm start', warm_start.elites, (None, *first.shape))
-            first[:] = self._sequences.inside(warm_start.actions)
-            elites = self._sequences.inside(warm_start.elites)
+            first[:] = self._sequences.planned(warm_start.actions)
+            elites = self._sequences.planned(warm_start.elites)
         if committed is None:
             return _Start(first, 0, still, elites)
         _check('committed rows', committed, (None, first.shape[1]))
         fixed = min(len(committed), len(first))
-        first[:fixed] = committed[:fixed]
+        first[:fixed] = self._sequences.inside(committed[:fixed])
         return _Start(first, fixed, still, elites)
 
     def _population(self, search: Sampler, iteration: int, left: float) -> int:
@@ -225,7 +226,7 @@ class Planner:
 
         It begins with what the search must not lose against and with what earlier searches and the
         policy found; constant actions reach basins that noise around one guess does not. At least
-        half is left to the search.
+        half is left to the search: a small population tries the first of the constant actions only.
         """
         seeds = [search.mean[None], self._sequences.knots_of(start.elites, start.fixed),
                  self._sequences.constant(start.still[None])]
@@ -245,7 +246,7 @@ class Planner:
         rows = np.empty((self._sequences.rows, committed.shape[1]), np.float32)
         for begin in range(0, len(rows), self._rows_per_step):
             step = slice(begin, begin + self._rows_per_step)
-            rows[step] = self._sequences.inside(self._model.policy(context.latent))
+            rows[step] = self._sequences.planned(self._model.policy(context.latent))
             rows[step][:len(committed[step])] = committed[step]
             if step.stop < len(rows):
                 context = self._model.advance(context, rows[step])

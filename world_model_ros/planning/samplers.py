@@ -177,9 +177,10 @@ def coloured(exponent: float, knots: tuple[int, ...]) -> Float:
     """Factor [M, M] that turns white noise at knots [M] into noise of power ~ 1 / f^exponent.
 
     Gaussian noise is its covariance: that of Timmer & Koenig, "On generating power law noise",
-    A&A 300, 1995, drawn over the rows of a plan and read at the knots, so that knots close in time
-    are alike however unevenly they are spread. The period is two plans, or the noise would end
-    where it began; the mean has the power of the lowest frequency. Variance 1 at each knot.
+    A&A 300, 1995, drawn over the rows up to the last knot and read at the knots, so that knots
+    close in time are alike however unevenly they are spread. The period is twice these rows, or the
+    noise would end where it began; the mean has the power of the lowest frequency. Variance 1 at
+    each knot.
     """
     period = 2 * (knots[-1] + 1)
     cycles = np.arange(period // 2 + 1)

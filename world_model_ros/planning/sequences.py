@@ -19,6 +19,7 @@ physical units, inside the bounds, with frozen numbers and dead bands as the bun
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -27,6 +28,9 @@ from numpy.typing import NDArray
 from world_model_ros.bundle import Manifest, PlannerSettings
 
 Float = NDArray[np.float32]
+
+# However many multiples of it there are, their fractions lie evenly between 0 and 1.
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Sequences:
@@ -63,6 +67,10 @@ class Sequences:
         inside: Float = np.clip(actions, self._lower, self._upper)
         inside[..., self._frozen] = self._frozen_values
         return inside
+
+    def planned(self, actions: Float) -> Float:
+        """Rows [..., A] as a plan may hold them: inside the bounds and out of the dead bands."""
+        return self.inside(np.where(np.abs(actions) < self._dead_band, np.float32(0), actions))
 
     def rows_of(self, knots: Float, committed: Float) -> Float:
         """Rows [N, R, A] of knots [N, M, A] whose time begins behind committed rows [K, A]."""
@@ -116,13 +124,19 @@ class Sequences:
         return np.repeat(self.normalize(actions)[:, None], self._weights.shape[1], axis=1)
 
     def constant_grid(self, size: int) -> Float:
-        """Knots [size^free, M, A] of constant actions, a grid over what is not frozen."""
+        """Knots [size^free, M, A] of constant actions, a grid over what is not frozen.
+
+        A small population tries the first of them only, so any beginning is spread over the grid:
+        `size` after `size` have each value of each number once, and low and high come by turns.
+        """
         if not size:
             return np.empty((0, self._weights.shape[1], len(self._lower)), np.float32)
-        axes = [np.linspace(low, high, size) for low, high in
-                zip(self._lower[self._driven], self._upper[self._driven], strict=True)]
-        actions = np.zeros((size ** len(axes), len(self._lower)), np.float32)
-        actions[:, self._driven] = list(product(*axes))
+        turns = np.argsort(np.argsort(np.arange(size) * _GOLDEN % 1))
+        indices = np.array(list(product(turns, repeat=len(self._driven))))
+        indices[:, :-1] = (indices[:, :-1] + indices[:, -1:]) % size
+        axes = np.linspace(self._lower[self._driven], self._upper[self._driven], size)
+        actions = np.zeros((len(indices), len(self._lower)), np.float32)
+        actions[:, self._driven] = np.take_along_axis(axes, indices, axis=0)
         return self.constant(self.inside(actions))
 
     def normalize(self, actions: Float) -> Float:

@@ -20,11 +20,11 @@ bundle, `verify` asks whether the runtime chooses what torch would choose.
 """
 
 from world_model_ros.learning.export.assemble import assemble
-from world_model_ros.learning.export.families import FAMILIES, Request, build
+from world_model_ros.learning.export.families import Request, build
 from world_model_ros.learning.export.graphs import ExportError
-from world_model_ros.learning.export.reach import export
+from world_model_ros.learning.export.reach import export_reach
 from world_model_ros.learning.export.robot import read_robot
 from world_model_ros.learning.export.verify import compare_ranking
 
-__all__ = ['FAMILIES', 'ExportError', 'Request', 'assemble', 'build', 'compare_ranking', 'export',
+__all__ = ['ExportError', 'Request', 'assemble', 'build', 'compare_ranking', 'export_reach',
            'read_robot']

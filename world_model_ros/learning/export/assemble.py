@@ -62,16 +62,19 @@ def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) ->
 
     Raises ExportError or BundleError.
     """
-    if folder.exists() and not (folder / MANIFEST_NAME).is_file() and any(folder.iterdir()):
-        raise ExportError(f'{folder} holds other things: give --out a new folder')
+    place = _place_for(folder)
     entries = {name: {'file': f'{name}.onnx', **source.entries.get(name, {})}
                for name in source.graphs}
     sections = manifest_sections(source, robot)
     manifest = draft_manifest(folder, {**sections, 'graphs': entries})
     check_state(source, manifest)
-    partial = folder.with_name(f'.{folder.name}.partial')
+    partial = place.with_name(f'.{place.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise ExportError(f'cannot write {error.filename}: {error.strerror}: give --out another '
+                          'folder') from error
     try:
         for line in (assumed_planner(robot, sections['planner']),
                      state_in_goals(source, manifest)):
@@ -81,11 +84,23 @@ def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) ->
         golden = golden_vectors(Reference(source.graphs, manifest), manifest,
                                 *example_inputs(manifest))
         write_bundle(partial, {**sections, 'graphs': entries}, golden)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return load_bundle(folder)
+
+
+def _place_for(folder: Path) -> Path:
+    """Where a bundle that is called `folder` goes, links followed; raises ExportError."""
+    place = folder.resolve()
+    if Path.cwd().is_relative_to(place):
+        raise ExportError(f'--out {folder} is where you are, and is replaced: name a new folder')
+    if place.exists() and not place.is_dir():
+        raise ExportError(f'{folder} is a file: give --out a new folder')
+    if place.exists() and not (place / MANIFEST_NAME).is_file() and any(place.iterdir()):
+        raise ExportError(f'{folder} holds other things: give --out a new folder')
+    return place
 
 
 def draft_manifest(folder: Path, sections: Mapping[str, Any]) -> Manifest:

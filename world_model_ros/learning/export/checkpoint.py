@@ -82,9 +82,18 @@ def read_tensors(path: Path, trust: bool) -> Any:
                           'install what it was trained with') from error
 
 
-def load_state(module: nn.Module, state: Mapping[str, Any], what: str) -> None:
+def state_of(weights: Any, what: str) -> Mapping[str, Any]:
+    """Weights by name, of a state_dict() or of a module that holds them; raises ExportError."""
+    if isinstance(weights, nn.Module):
+        return weights.state_dict()
+    if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
+        raise ExportError(f'{what}: holds a {type(weights).__name__}, not a state_dict()')
+    return weights
+
+
+def load_state(module: nn.Module, weights: Any, what: str) -> None:
     """Fill a module with weights; raises ExportError that names what does not fit."""
-    clean = {_without_wrappers(key): value for key, value in state.items()}
+    clean = {_without_wrappers(key): value for key, value in state_of(weights, what).items()}
     try:
         missing, unexpected = module.load_state_dict(clean, strict=False)
     except RuntimeError as error:  # shapes

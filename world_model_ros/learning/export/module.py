@@ -143,6 +143,9 @@ def _encoder_inputs(
         raise ExportError(f'{name}: forward takes {names}: name its arguments image (uint8 '
                           '[B, H, W, 3], or [B, cameras, H, W, 3]), proprioception (float32 '
                           '[B, P], normalised), or both')
+    if image is not None and 'image' not in names:
+        raise ExportError(f'{name}: forward takes no image: leave the section image out of the '
+                          'robot file, or give forward one more argument, image')
     generator = torch.Generator().manual_seed(0)
     found = {}
     for argument in names:
@@ -184,19 +187,22 @@ def _dynamics(
     names = tuple(_arguments(module))
     states = {name.removeprefix('state_'): name for name in names if name.startswith('state_')}
     plain = tuple(name for name in names if name not in states.values())
-    if plain not in _DYNAMICS:
+    graph, kind = _DYNAMICS.get(plain, ('', ''))
+    if not graph or names != (*plain, *states.values()) or (
+            states and (graph, kind) != ('predictor', 'markov')):
         known = '\n  '.join(f'forward(self, {", ".join(known)})' for known in _DYNAMICS)
-        raise ExportError(f'predictor: forward takes {list(names)}. The names of its arguments say '
-                          f'what it is; write one of\n  {known}\n  forward(self, latent, action, '
-                          'state_NAME, ...), which returns (next_latent, next_NAME, ...)')
-    graph, kind = _DYNAMICS[plain]
+        raise ExportError(f'predictor: forward takes {list(names)}. Its arguments, in this order, '
+                          f'say what it is; write one of\n  {known}\n  forward(self, latent, '
+                          'action, state_NAME, ...), perhaps with proprioception after action, '
+                          'which returns (next_latent, next_NAME, ...)')
     window = int(getattr(module, 'window', 0))
     growing = int(getattr(module, 'longest', 0))
     if kind == 'window' and graph == 'predictor' and growing:
         kind, window = 'growing', growing
-    if kind != 'markov' and window < (1 if kind == 'growing' else 2):
+    if kind != 'markov' and window < 2:
         raise ExportError('predictor: takes a context: say how long, self.window = 3 for the last '
-                          "three latents, or self.longest = 8 for all since the rollout's start")
+                          "three latents, or self.longest = 8 for all since the rollout's start; "
+                          'one that takes a single latent is forward(self, latent, action)')
     generator = torch.Generator().manual_seed(1)
 
     def random(*shape: int) -> Tensor:

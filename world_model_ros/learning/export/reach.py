@@ -58,7 +58,7 @@ class _Rollout(nn.Module):
         return self.model.rollout(latent, actions)
 
 
-def export(
+def export_reach(
     model: WorldModel,
     episodes: Episodes,
     contract: Contract,

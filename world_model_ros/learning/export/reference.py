@@ -45,6 +45,7 @@ class Reference:
     def __init__(self, graphs: Mapping[str, GraphSource], manifest: Manifest) -> None:
         """`manifest` is the one that the bundle will have."""
         self._modules = {name: source.module.eval() for name, source in graphs.items()}
+        self._inputs = {name: tuple(source.inputs) for name, source in graphs.items()}
         self._manifest = manifest
 
     def encode(self, image: NDArray[np.uint8] | None, proprioception: Float | None) -> Float:
@@ -138,12 +139,14 @@ class Reference:
     def _encode(
         self, graph: str, image: NDArray[np.uint8] | None, proprioception: Float | None
     ) -> Float:
-        inputs = [] if image is None else [torch.from_numpy(image)]
+        seen = {}
+        if image is not None:
+            seen['image'] = torch.from_numpy(image)
         if proprioception is not None:
-            inputs.append(self._normalized_state(proprioception))
+            seen['proprioception'] = self._normalized_state(proprioception)
+        inputs = [seen[name].split(1) for name in self._inputs[graph]]
         # One by one: a picture's latent must not depend on its neighbours in the batch.
-        outputs = [self._modules[graph](*row) for row in zip(*(i.split(1) for i in inputs),
-                                                             strict=True)]
+        outputs = [self._modules[graph](*row) for row in zip(*inputs, strict=True)]
         return _numpy(torch.cat(outputs))
 
     def _loop(self, frames: Tensor, before: Tensor, plan: Tensor, states: Tensor | None) -> Float:

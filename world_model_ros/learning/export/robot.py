@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from world_model_ros.bundle.strict_yaml import read_yaml
 from world_model_ros.learning.export.graphs import ExportError
 from world_model_ros.learning.export.source import ModelSource
 
@@ -84,10 +84,7 @@ class Robot:
     @property
     def horizon(self) -> int | None:
         """Model steps of a plan, if the file says so."""
-        horizon = self.sections.get('planner', {}).get('horizon')
-        if horizon is not None and (not isinstance(horizon, int) or horizon < 1):
-            raise ExportError(f'{self.path}: planner.horizon is {horizon!r}: give a number of '
-                              'model steps, 1 or more')
+        horizon: int | None = self.sections.get('planner', {}).get('horizon')
         return horizon
 
     @property
@@ -125,8 +122,7 @@ class Robot:
             return 0
         if state.get('rule') == 'integrate_pose':
             return 7 if state.get('gripper') else 6
-        joints, fields = state.get('joints', []), state.get('fields', [])
-        return len(joints) * len(fields) if isinstance(joints, list) else 0
+        return _joint_numbers(state)
 
 
 def read_robot(path: Path | None, statistics: Path | None) -> Robot:
@@ -150,6 +146,10 @@ def read_robot(path: Path | None, statistics: Path | None) -> Robot:
                                       f'correct its spelling ({", ".join(_SECTIONS[name])}); what '
                                       'follows from the model is not asked for')
             sections[name] = section
+    horizon = sections.get('planner', {}).get('horizon', 1)
+    if not isinstance(horizon, int) or horizon < 1:
+        raise ExportError(f'{path}: planner.horizon is {horizon!r}: give a number of model steps, '
+                          '1 or more')
     return Robot(path, sections, _read_statistics(statistics) if statistics else {})
 
 
@@ -281,9 +281,10 @@ def _check_reach(largest: float, action: Mapping[str, Any]) -> None:
     try:
         mean, std = (np.asarray(action['normalization'][key], float) for key in ('mean', 'std'))
         bounds = [(np.asarray(action[key], float) - mean) / std for key in ('lower', 'upper')]
+        reach = list(zip(action['names'], *bounds, strict=True))
     except (TypeError, KeyError, ValueError):
         return  # the manifest's own check says it better
-    for name, low, high in zip(action['names'], *bounds, strict=True):
+    for name, low, high in reach:
         if low < -largest - 1e-6 or high > largest + 1e-6:
             raise ExportError(
                 f'action: bounds of {name} are {low:.3g} to {high:.3g} for the model, which knows '
@@ -300,38 +301,47 @@ def _proprioception(source: ModelSource, given: Mapping[str, Any], pose: bool) -
         size = source.proprioception
         state.setdefault('normalization', {'mean': [0.0] * size, 'std': [1.0] * size})
         return state
-    size = len(given['joints']) * len(given['fields'])
+    size = _joint_numbers(given)
     if size != source.proprioception:
-        raise ExportError(
-            f'proprioception: {len(given["joints"])} joints x {len(given["fields"])} fields are '
-            f'{size} numbers, the model takes {source.proprioception}')
+        raise ExportError(f'proprioception: joints {given["joints"]!r} x fields '
+                          f'{given["fields"]!r} are {size} numbers, the model takes '
+                          f'{source.proprioception}')
     return state
+
+
+def _joint_numbers(state: Mapping[str, Any]) -> int:
+    """How many numbers the fields of all joints are; 0 for what is no list."""
+    joints, fields = state.get('joints'), state.get('fields')
+    return len(joints) * len(fields) if isinstance(joints, list) and isinstance(fields, list) else 0
 
 
 def _planner(
     source: ModelSource, given: Mapping[str, Any], action: Mapping[str, Any]
 ) -> dict[str, Any]:
     count = len(action['names'])
+    published = dict(source.planner)
+    if given.get('sampler', 'mppi') != 'mppi':
+        published.pop('temperature', None)  # it belongs to the sampler that is replaced
     settings: dict[str, Any] = {
         'sampler': 'cem', 'horizon': 5, 'interpolation': 'hold', 'samples': 300, 'iterations': 30,
         'elites': 30, 'sigma': 1.0, 'sigma_min': 0.05, 'momentum': 0.0, 'constant_grid': 0,
-        'memory': 512, **source.planner, **given}
+        'memory': 512, **published, **given}
     # Every row is free, as published; a robot with less time thins the knots out.
     settings.setdefault('knots', list(range(settings['horizon'] * action['rows_per_step'])))
     if source.cost['objective'] == 'goal':
         # Not published: it finds as much as the search with a fraction of its sequences.
         settings.setdefault('refinement', {'rounds': 3, 'knots': settings['knots']})
     for key in ('sigma', 'sigma_min'):
-        if isinstance(settings[key], float):
+        if isinstance(settings[key], int | float):
             settings[key] = [settings[key]] * count
     return settings
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding='utf-8'))  # JSON is YAML
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExportError(f'{path}: {" ".join(str(error).split())}') from error
+        data = read_yaml(path.read_bytes())  # JSON is YAML
+    except (OSError, ValueError) as error:
+        raise ExportError(f'{path}: {error}') from error
     if not isinstance(data, dict):
         raise ExportError(f'{path}: holds no mapping')
     return data
@@ -394,7 +404,7 @@ def _read_rows(path: Path) -> dict[str, NDArray[np.float64]]:
                         for name in names if name in archive}
     except ModuleNotFoundError as error:
         raise ExportError(f'{path}: needs {error.name}: pip install {error.name}') from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the border: what zipfile, NumPy and h5py raise is open-ended
         raise ExportError(f'{path}: {error}') from error
     raise ExportError(f'{path}: statistics come from .yaml, .json, .npz, .npy, .h5 or .csv')
 

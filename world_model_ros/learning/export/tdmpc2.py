@@ -29,8 +29,10 @@ from world_model_ros.learning.export.graphs import ExportError, GraphSource
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
+# The authors' config.yaml. Its temperature of 0.5 multiplies returns; here it divides costs.
 PLANNER: dict[str, Any] = {
-    'samples': 512, 'iterations': 6, 'elites': 64, 'sigma': 2.0, 'sigma_min': 0.05, 'momentum': 0.1}
+    'sampler': 'mppi', 'temperature': 2.0, 'samples': 512, 'iterations': 6, 'elites': 64,
+    'policy_samples': 24, 'sigma': 2.0, 'sigma_min': 0.05, 'momentum': 0.0}
 
 
 class Encoder(nn.Module):

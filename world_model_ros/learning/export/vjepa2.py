@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from world_model_ros.bundle.action import CARTESIAN_UNITS
-from world_model_ros.learning.export.checkpoint import load_state, read_tensors
+from world_model_ros.learning.export.checkpoint import load_state, read_tensors, state_of
 from world_model_ros.learning.export.graphs import ExportError, GraphSource
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
@@ -127,7 +127,7 @@ def build_ac(repo: Path, checkpoint: Path, trust: bool) -> ModelSource:
         if not isinstance(tensors, dict) or part not in tensors:
             raise ExportError(f'{checkpoint}: lacks "{part}": give vjepa2-ac-vitg.pt')
         parts.append({key.replace('module.', '').replace('backbone.', ''): value
-                      for key, value in tensors[part].items()})
+                      for key, value in state_of(tensors[part], f'{checkpoint}, {part}').items()})
     seen, dreamt = parts
     seen.pop('pos_embed', None)  # RoPE took the place of a table that the file still holds
     side = _SIDE

@@ -1,0 +1,41 @@
+# Copyright 2026 The world_model_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Probes of the doctor run where no robot hears them, and say what to do where they can not."""
+
+import subprocess
+import sys
+
+import pytest
+
+from world_model_ros.cli import middleware, probes
+
+
+def test_a_domain_that_somebody_uses_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    ninth = range(7400 + 250 * 9, 7400 + 250 * 10)
+    monkeypatch.setattr(probes, '_is_free', lambda port: port in ninth)
+    assert probes.free_domain() == 9
+
+
+def test_test_images_without_a_free_domain_end_in_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, '_is_free', lambda port: False)
+    with pytest.raises(probes.ProbeError, match=r'every ROS domain .* Cure: end nodes'):
+        middleware.try_images()
+
+
+def test_the_middleware_is_examined_without_the_demo() -> None:
+    script = ('import sys; from world_model_ros.cli import middleware\n'
+              'print("world_model_ros.cli.demo" in sys.modules, "rich" in sys.modules)')
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
+                          check=True, timeout=60)
+    assert done.stdout.split() == ['False', 'False']
