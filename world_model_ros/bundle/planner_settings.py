@@ -95,7 +95,7 @@ class PlannerSettings(Section):
     """Share of the old mean and deviation kept in a refit."""
     constant_grid: Annotated[int, Field(ge=0)]
     """Values spread between the bounds of each number that is not frozen; every combination, held
-    over the whole horizon, is tried. 0 for none."""
+    over the whole horizon, is tried (of small populations, an even part of them). 0 for none."""
     memory: Annotated[PositiveInt, Field(le=1_048_576)]
     """What one batch of imagined sequences may take [MiB]; batches are split to keep to it. Weights
     come on top."""
