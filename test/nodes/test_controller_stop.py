@@ -136,9 +136,9 @@ def test_a_controller_that_is_started_again_while_stopped_knows_the_goal_of_befo
     assert stop(robot, 'smoke').success
     robot.wanted = None
     graph.end(process, signal.SIGKILL)
-    since = len(robot.velocities)
     process = graph.spawn('controller', parameters=parameters_of())
     graph.wait_until_active('controller')
+    since = len(robot.velocities)  # with what the killed one had still on the way
     graph.wait_for(lambda: reset(robot, 'no smoke, says A. Person').success, 5.0, 'the reset')
     # The model comes later, was started again as well, and finds the goal still asked for.
     robot.goal, robot.wanted = 'picture', wanted
