@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,22 @@ def test_recurrent_states_hold_every_whole_step_since_the_first_observation(
             before = seen
             np.testing.assert_allclose(context.states['memory'], memory, atol=1e-5)
         np.testing.assert_array_equal(context.latent, seen)
+
+
+@pytest.mark.parametrize('rate', [8.0, 12.0, 15.0, 25.0])
+def test_recurrent_states_keep_the_models_rhythm_whatever_the_cameras_is(
+    recurrent: WorldModel, rate: float,
+) -> None:
+    class Counter:
+        def advance(self, context: Context, actions: Array) -> Context:
+            return replace(context, states={
+                'memory': context.states.get('memory', np.zeros(3)) + len(actions)})
+
+    buffer = ContextBuffer(recurrent.manifest, Counter())
+    for index in range(200):
+        context = buffer.add(round(index / rate * 1e9), latent(1), None, executed)
+        if index:
+            assert abs(context.states['memory'][0] - 10 * index / rate) <= 1.0
 
 
 def test_a_recurrent_model_forgets_after_a_horizon_without_pictures(recurrent: WorldModel) -> None:

@@ -198,8 +198,9 @@ class ContextBuffer:
         self._history: SpacedHistory[Context] = SpacedHistory(
             manifest.history, manifest.action.model_step)
         self._recurrent = isinstance(manifest.graphs.predictor, RecurrentPredictor)
-        # The newest observation up to which recurrent states have come, and that observation's.
-        self._anchor: tuple[int, Context] | None = None
+        # The newest observation up to which recurrent states have come, the model's own time of
+        # these (whole steps since the first, so that its rhythm is kept), and their context.
+        self._anchor: tuple[int, int, Context] | None = None
         self._newest = 0
 
     def add(
@@ -247,12 +248,12 @@ class ContextBuffer:
             self._anchor = None
         self._newest = stamp
         if self._anchor is None:
-            self._anchor = (stamp, first)
+            self._anchor = (stamp, stamp, first)
             return first
-        then, before = self._anchor
-        steps = round((stamp - then) / self._step)
+        then, due, before = self._anchor
+        steps = round((stamp - due) / self._step)
         if steps > self._manifest.planner.horizon:
-            self._anchor = (stamp, first)  # too long ago to tell
+            self._anchor = (stamp, stamp, first)  # too long ago to tell
             return first
         if steps == 0:
             return _with_states(first, before.states)
@@ -261,8 +262,8 @@ class ContextBuffer:
             state = None if before.proprioception is None else before.proprioception[-1]
             rows = np.tile(idle_row(self._manifest, state), (steps * self._rows, 1))
         context = _with_states(first, self._model.advance(before, rows).states)
-        if (stamp - then) >= steps * self._step - self._step // 4:
-            self._anchor = (stamp, context)
+        if stamp >= due + steps * self._step - self._step // 4:
+            self._anchor = (stamp, due + steps * self._step, context)
         return context
 
 
