@@ -167,6 +167,19 @@ def test_any_beginning_of_a_constant_grid_has_each_value_of_each_number_equally_
             assert max(found) - min(found) <= 1
 
 
+def watch_scores(model: WorldModel, monkeypatch: pytest.MonkeyPatch) -> list[Array]:
+    """Return a list to which each batch of sequences that the model scores is added."""
+    tried: list[Array] = []
+    score = model.score
+
+    def watched(context: Context, goal: Array | None, *asked: Any) -> Scores:
+        tried.append(asked[0])
+        return score(context, goal, *asked)
+
+    monkeypatch.setattr(model, 'score', watched)
+    return tried
+
+
 def test_a_small_population_tries_constant_actions_of_both_directions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -179,14 +192,7 @@ def test_a_small_population_tries_constant_actions_of_both_directions(
     context, goal = golden_start(model.bundle)
     rows = np.zeros((HORIZON, 2), np.float32)
     warm = WarmStart(rows, np.stack([rows] * 4))
-    tried: list[Array] = []
-    score = model.score
-
-    def watched(context: Context, goal: Array | None, *asked: Any) -> Scores:
-        tried.append(asked[0])
-        return score(context, goal, *asked)
-
-    monkeypatch.setattr(model, 'score', watched)
+    tried = watch_scores(model, monkeypatch)
     planner.plan(context, goal, warm_start=warm, seed=0, deadline=NEVER)
     constant = tried[0][np.ptp(tried[0], axis=1).max(1) < 1e-6][:, 0]
     np.testing.assert_allclose(constant.min(0), model.manifest.action.lower, rtol=1e-5)
@@ -265,14 +271,7 @@ def test_the_search_tries_what_the_policy_drives_and_others_around_it(
     model = WorldModel(write_small_bundle(tmp_path, KINDS[RETURN], seeded))
     planner = Planner(model, model.manifest.planner)
     context, goal = golden_start(model.bundle)
-    tried: list[Array] = []
-    score = model.score
-
-    def watched(context: Context, goal: Array | None, *asked: Any) -> Scores:
-        tried.append(asked[0])
-        return score(context, goal, *asked)
-
-    monkeypatch.setattr(model, 'score', watched)
+    tried = watch_scores(model, monkeypatch)
     planner.plan(context, goal, seed=0, deadline=NEVER)
     rows = of_policy(Reference(KINDS[RETURN]), model)
     away = np.abs(tried[0] - rows).max((1, 2))
