@@ -128,17 +128,16 @@ def check_state(source: ModelSource, manifest: Manifest) -> None:
             f'proprioception.rule is {state.rule}, with which the {name} is '
             f'{"given" if state.is_input else "not given"} the robot\'s state, but its forward '
             f'takes {", ".join(takes)}: set the rule to {rules}{more}')
-    if not reads and isinstance(source.graphs['encoder'].module, StateIgnored):
+    if not reads and not _encoder_looks_at_state(source):
         raise ExportError('proprioception: neither the encoder nor the '
                           f'{name} takes it: leave the section out of the robot file')
 
 
 def state_in_goals(source: ModelSource, manifest: Manifest) -> str:
     """A warning where goals hold the robot's state of the moment in which they are set."""
-    encoder = source.graphs['encoder']
     cost = manifest.cost
-    if ('proprioception' not in encoder.inputs or isinstance(encoder.module, StateIgnored)
-            or 'goal_encoder' in source.graphs or not isinstance(cost, DistanceCost)):
+    if (not _encoder_looks_at_state(source) or 'goal_encoder' in source.graphs
+            or not isinstance(cost, DistanceCost)):
         return ''
     whole = slice(0, manifest.latent.shape[-1])
     if all(manifest.latent.parts[term.source].indices != whole for term in cost.terms):
@@ -147,6 +146,11 @@ def state_in_goals(source: ModelSource, manifest: Manifest) -> str:
             'with the state of the moment in which they are set, and pull the robot to where it '
             'is: give --goal-encoder, and the cost the part of the latent that it gives '
             '(docs/export.md#your-own-model)')
+
+
+def _encoder_looks_at_state(source: ModelSource) -> bool:
+    encoder = source.graphs['encoder']
+    return 'proprioception' in encoder.inputs and not isinstance(encoder.module, StateIgnored)
 
 
 def write_graphs(graphs: Mapping[str, GraphSource], folder: Path, report: Report) -> None:
