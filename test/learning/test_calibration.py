@@ -14,6 +14,7 @@
 
 """What is usual is measured on data, and what is not is seen: with a robot that slips as told."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from small_models import KINDS, Reference, write_small_bundle
 from toy_bundle import STEP, VELOCITY_LIMIT, toy_image, write_toy_bundle
 
 from world_model_ros.bundle import Bundle, load_bundle
@@ -40,7 +42,12 @@ SLIP = 0.01  # rad per model step, of joint 0
 def experience(episodes: int = 6, steps: int = 20, slip: float = SLIP) -> Experience:
     """Episodes of a robot whose joint 0 always moves by `slip` further than it was asked to."""
     chance = np.random.default_rng(0)
-    actions = chance.uniform(-VELOCITY_LIMIT, VELOCITY_LIMIT, (episodes, steps, 2))
+    return driven(chance.uniform(-VELOCITY_LIMIT, VELOCITY_LIMIT, (episodes, steps, 2)), slip)
+
+
+def driven(actions: NDArray[np.float64], slip: float = SLIP) -> Experience:
+    """Episodes of this robot under actions [E, T, 2]."""
+    episodes = len(actions)
     moved = STEP * actions + [slip, 0.0]
     positions = np.concatenate([np.zeros((episodes, 1, 2)), np.cumsum(moved, 1)], 1)
     velocities = np.concatenate([np.zeros((episodes, 1, 2)), actions], 1)
@@ -72,6 +79,37 @@ def test_a_goal_that_was_reached_is_within_reach_and_another_world_is_not(bundle
     assert bundle.manifest.goal.reached <= found.reachable < 0.3
     assert found.goals == 20
     assert found.refused <= 0.1
+
+
+def test_a_goal_beyond_the_horizon_does_not_say_where_goals_within_it_end(bundle: Bundle) -> None:
+    there = np.full((6, 60, 2), 0.9 * VELOCITY_LIMIT)
+    there[:, 20:] *= -1  # 2.7 rad there, and 5.4 rad back: twice what 16 steps reach
+    found = calibrate(bundle, driven(there, slip=0.0), plans=40)
+    assert found.reachable is not None
+    assert found.reachable < 0.3
+
+
+def test_a_goal_is_in_reach_of_plans_that_take_no_longer_than_the_robots(bundle: Bundle) -> None:
+    enough, hasty = (calibrate(bundle, experience(), plans=40, deadline=deadline).reachable
+                     for deadline in (math.inf, 1e-9))
+    assert enough is not None
+    assert hasty is not None
+    assert hasty > 2 * enough  # with time for one sequence, plans stand still
+
+
+def test_the_last_look_counts_whatever_the_step_lasts(tmp_path: Path) -> None:
+    kind, steps = KINDS['markov'], STEPS + 1
+    known = Reference(kind)
+    images, states, actions = (np.stack(arrays) for arrays in zip(*(
+        (known.images(steps + 1, seed), known.states(steps + 1, seed),
+         known.actions(1, steps, seed)[0]) for seed in range(4)), strict=True))
+    counts = []
+    for name, duration in (('tenth', 0.1), ('thirtieth', 1 / 30)):  # of which two rows are a step
+        bundle = write_small_bundle(
+            tmp_path / name, kind,
+            lambda manifest, duration=duration: manifest['action'].update(step_duration=duration))
+        counts.append(calibrate(bundle, Experience({'': images}, states, actions), plans=2).scores)
+    assert counts[0] == counts[1]
 
 
 def test_each_of_several_cameras_has_an_array_of_its_own(tmp_path: Path, bundle: Bundle) -> None:
@@ -160,7 +198,7 @@ def test_data_that_do_not_fit_the_bundle_are_refused_by_name(
 
 
 def test_few_or_short_episodes_calibrate_nothing(bundle: Bundle) -> None:
-    for few in (experience(episodes=3), experience(steps=STEPS - 1)):
+    for few in (experience(episodes=3), experience(steps=STEPS)):
         with pytest.raises(CalibrationError, match='too few'):
             calibrate(bundle, few)
 

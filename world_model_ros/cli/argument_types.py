@@ -34,6 +34,17 @@ def seed(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """Return a time above 0, perhaps without end (inf); raises ArgumentTypeError."""
+    try:
+        time = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds') from None
+    if not time > 0:
+        raise argparse.ArgumentTypeError(f'{text} is no time: seconds above 0')
+    return time
+
+
 def _whole(text: str) -> int:
     try:
         return int(text)

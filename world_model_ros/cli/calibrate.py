@@ -19,6 +19,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from world_model_ros.bringup.defaults import PLAN_DEADLINE
 from world_model_ros.bundle import BundleError, load_bundle
 from world_model_ros.cli import argument_types, extras
 from world_model_ros.inference import InferenceError
@@ -54,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=argument_types.seed, default=1,
                         help='of simulated episodes; the shipped models/reach was trained on those '
                              'of 0 (default: %(default)s)')
+    parser.add_argument('--deadline', type=argument_types.seconds, default=PLAN_DEADLINE,
+                        metavar='S', help='time that one plan may take, as plan_deadline on the '
+                                          'robot (default: %(default)s)')
     parser.add_argument('--dry-run', action='store_true', help='measure and tell, write nothing')
 
 
@@ -63,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
         bundle = load_bundle(args.bundle)
         experience = (read_experience(args.data, bundle.manifest) if args.data is not None
                       else simulated_experience(bundle, args.simulate, args.seed))
-        calibration = calibrate(bundle, experience)
+        calibration = calibrate(
+            bundle, experience, deadline=args.deadline,
+            progress=lambda line: print(line, file=sys.stderr, flush=True))
         print(calibration, flush=True)
         if not args.dry_run:
             bundle = write(bundle, calibration)

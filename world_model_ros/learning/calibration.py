@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from world_model_ros.bundle import Bundle, Manifest, Proprioception, write_manifest
 from world_model_ros.inference import Context, ContextBuffer, FrameStack, WorldModel
+from world_model_ros.inference.sessions import Progress
 from world_model_ros.monitor import ActionLog, Foresight
 from world_model_ros.observation import Picture, fit_pictures
 from world_model_ros.planning import Planner
@@ -46,10 +47,10 @@ STEPS = 8
 """Model steps ahead for which there is a threshold, or the planner's horizon if that is less."""
 
 PLANS = 300
-"""Plans toward goals that were reached, each from a moment earlier in the same episode."""
+"""Plans toward goals that were reached, each from a moment at most a horizon earlier."""
 
 _START = 1_000_000_000  # ns; stamp of an episode's first observation
-_PATIENCE = 3600.0  # s for a plan: the full budget
+_TOLD_EVERY = 50  # plans
 
 
 class CalibrationError(Exception):
@@ -109,7 +110,7 @@ class Experience:
                     'its field of view (image.fields_of_view), which the node cuts out by '
                     f'camera_info: give the pictures cut like that, {image.width}x{image.height} '
                     '(world_model_ros.observation.fit_pictures, with the optics of the camera)')
-        if episodes < 4 or looks <= STEPS:
+        if episodes < 4 or looks - 1 <= STEPS:
             raise CalibrationError(f'{episodes} episodes of {looks} looks are too few: give at '
                                    f'least 4, each longer than {STEPS} model steps')
 
@@ -184,10 +185,16 @@ def simulated_experience(bundle: Bundle, episodes: int, seed: int) -> Experience
                       seen.actions)
 
 
-def calibrate(bundle: Bundle, experience: Experience, plans: int = PLANS) -> Calibration:
-    """Measure what is usual; raises CalibrationError, InferenceError or BundleError."""
+def calibrate(
+    bundle: Bundle, experience: Experience, plans: int = PLANS, deadline: float = math.inf,
+    progress: Progress = lambda _: None,
+) -> Calibration:
+    """Measure what is usual; raises CalibrationError, InferenceError or BundleError.
+
+    `deadline`: seconds that a plan may take, as on the robot; `progress` is told what takes long.
+    """
     experience.check(bundle.manifest)
-    model = WorldModel(bundle)
+    model = WorldModel(bundle, progress=progress)
     try:
         lives = [_Life(model, experience, episode) for episode in range(len(experience.actions))]
         steps = min(STEPS, bundle.manifest.planner.horizon)
@@ -198,7 +205,7 @@ def calibrate(bundle: Bundle, experience: Experience, plans: int = PLANS) -> Cal
         reachable, refused, ends = None, 0.0, np.empty(0)
         if bundle.manifest.goal is not None:
             planner = Planner(model, bundle.manifest.planner)
-            first, ends = (_ends(model, planner, half, plans // 2, seed)
+            first, ends = (_ends(model, planner, half, plans // 2, seed, deadline, progress)
                            for seed, half in enumerate((measured, others)))
             reachable = _rounded_up(max(float(first.max()), bundle.manifest.goal.reached))
             refused = float(np.mean(ends > reachable))
@@ -239,7 +246,8 @@ class _Life:
         actions = experience.actions[episode]
         duration = manifest.action.step_duration
         self.log = ActionLog((len(actions) + 1) * duration)
-        self.log.add(_START, duration, actions, _START)
+        # One row more: in whole nanoseconds, the rows may end before the last look.
+        self.log.add(_START, duration, np.concatenate([actions, actions[-1:]]), _START)
         step = round(manifest.action.model_step * 1e9)
         looks = len(actions) // manifest.action.rows_per_step + 1
         self.stamps = [_START + index * step for index in range(looks)]
@@ -295,16 +303,24 @@ def _scores(model: WorldModel, lives: Sequence[_Life], steps: int) -> list[NDArr
     return [np.array(each) for each in scores]
 
 
-def _ends(model: WorldModel, planner: Planner, lives: Sequence[_Life], count: int,
-          seed: int) -> NDArray[np.float64]:
-    """Last predicted goal distances of plans toward what was reached later in the same episode."""
+def _ends(model: WorldModel, planner: Planner, lives: Sequence[_Life], count: int, seed: int,
+          deadline: float, progress: Progress) -> NDArray[np.float64]:
+    """Last predicted goal distances of plans toward what was reached later in the same episode.
+
+    No later than a plan is long: a goal beyond its horizon is come near to, not reached.
+    """
     chance = np.random.default_rng(seed)
+    horizon = model.manifest.planner.horizon
     ends = []
     for plan in range(count):
+        if plan % _TOLD_EVERY == 0:
+            progress(f'planning toward goals of half {seed + 1} of 2: {plan} of {count} plans')
         life = lives[plan % len(lives)]
-        start, end = sorted(chance.choice(len(life.stamps), 2, replace=False))
-        best = planner.plan(life.contexts[start], life.goal(int(end), model), seed=plan,
-                            deadline=time.monotonic() + _PATIENCE)
+        last = len(life.stamps) - 1
+        start = int(chance.integers(last))
+        end = int(chance.integers(start, min(start + horizon, last))) + 1
+        best = planner.plan(life.contexts[start], life.goal(end, model), seed=plan,
+                            deadline=time.monotonic() + deadline)
         ends.append(float(best.step_costs[-1]))
     return np.array(ends)
 
