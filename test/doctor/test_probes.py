@@ -39,3 +39,11 @@ def test_the_middleware_is_examined_without_the_demo() -> None:
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True,
                           check=True, timeout=60)
     assert done.stdout.split() == ['False', 'False']
+
+
+def test_test_images_need_no_keys_which_are_for_the_domain_of_the_robot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('ROS_SECURITY_ENABLE', 'true')
+    monkeypatch.setenv('ROS_SECURITY_STRATEGY', 'Enforce')
+    assert middleware.try_images().sent
