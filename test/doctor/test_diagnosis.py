@@ -153,6 +153,15 @@ def test_a_drive_that_repeats_the_last_velocity_for_ever_is_named(running: bool)
     assert not list(diagnosis.judge_drive(graph, robot('velocity'), wanted))
 
 
+def test_a_drive_of_twists_is_to_be_tried_since_nobody_knows_whether_it_has_a_watchdog() -> None:
+    graph = drive('/cmd_vel', subscribers=['/turtlebot3_node'])
+    (found,) = diagnosis.judge_drive(graph, robot('twist'), ['cmd_vel'])
+    assert (found.grade, found.about) == (Grade.WARNING, '/turtlebot3_node')
+    assert 'if the controller of this package or its machine dies' in found.problem
+    assert 'off the ground' in found.cure and 'docs/reliability.md' in found.cure
+    assert not list(diagnosis.judge_drive(graph, robot('trajectory'), ['cmd_vel']))
+
+
 def test_a_joint_trajectory_controller_that_pulls_the_arm_back_is_named() -> None:
     graph = drive('/arm/joint_trajectory', subscribers=['/arm'], goes_on={'/arm': False})
     (found,) = diagnosis.judge_drive(graph, robot('trajectory'), ['arm/joint_trajectory'])

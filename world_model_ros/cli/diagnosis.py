@@ -81,6 +81,13 @@ def judge_drive(graph: Graph, robot: Robot, wanted: Collection[str]) -> Iterator
                 'or its machine dies, it repeats the last velocity for ever (ros2_controllers #95)',
                 'use command_interface: trajectory, each of which ends at rest, or a drive that '
                 'stops when commands stay away (docs/reliability.md)')
+        if robot.interface == 'twist' and ends['subscribers']:
+            yield Finding(
+                Grade.WARNING, ' and '.join(ends['subscribers']), 'may not stop by itself: if the '
+                'controller of this package or its machine dies, nobody sends zeros, and a base '
+                'without a watchdog, such as a TurtleBot3, drives on',
+                'lift the wheels off the ground, kill the controller while they turn and see them '
+                'stop; if they do not, put a watchdog between (docs/reliability.md)')
         for node, goes_on in ends['goes_on'].items():
             if robot.interface == 'trajectory' and not goes_on:
                 yield Finding(
