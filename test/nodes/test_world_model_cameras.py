@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from dds import LATCHED, Graph, values
+from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from test_world_model import outcome, picture, reach
@@ -307,3 +308,47 @@ def test_a_new_model_sees_with_its_own_camera_and_only_the_field_that_it_was_tra
         assert load(graph, bundle.path).success
         del latents[:]
         graph.wait_for(lambda: len(latents) > 3, 10, 'latents of two cameras again')
+
+
+def test_pictures_that_are_latched_are_no_goal_for_a_model_or_a_configuration_that_comes_later(
+    bundle: Bundle, tmp_path: Path,
+) -> None:
+    single = write_toy_bundle(tmp_path / 'single')
+    with Graph(tmp_path) as graph:
+        goals = {camera: graph.publisher(Image, f'{camera}/goal_image', LATCHED)
+                 for camera in CAMERAS}
+
+        def send_goal() -> None:
+            goals['overhead'].publish(picture([0.6, 1.0]))
+            goals['wrist'].publish(picture([-1.0, -0.4]))
+
+        send_goal()  # long ago
+        process = graph.spawn('world_model', parameters={
+            'autostart': True, 'bundle': str(single.path), 'plan_deadline': 0.03})
+        graph.wait_until_active('world_model')
+        proposals = graph.listen(ActionProposal, 'world_model/proposal')
+        latents = latents_of(graph)
+
+        def left_out() -> int:
+            return graph.output(process).count('/goal_image came as soon as it was listened to')
+
+        def nothing_moves_for_what_is_latched(before: int) -> None:
+            graph.wait_for(lambda: left_out() == before + 2, 5, 'the pictures to be left out')
+            del latents[:]
+            graph.wait_for(lambda: len(latents) > 10, 10, 'half a second of latents')
+            assert not proposals, 'nobody has set a goal'
+
+        robot = Robot(graph)
+        with graph.every(0.05, robot.publish):
+            assert load(graph, bundle.path).success
+            nothing_moves_for_what_is_latched(before=0)
+            with graph.every(0.2, send_goal):
+                graph.wait_for(lambda: len(proposals) > 3, 10, 'proposals for what is sent now')
+            for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+                assert graph.transition('world_model', transition)
+            before = left_out()
+            del proposals[:]
+            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+                assert graph.transition('world_model', transition)
+            nothing_moves_for_what_is_latched(before)
+        assert graph.end(process) == 0

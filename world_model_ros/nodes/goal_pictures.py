@@ -18,6 +18,13 @@ Goals as pictures: ``goal_image`` and, for a model that names its cameras, ``NAM
 A goal of several pictures is complete when one of each camera has come since the last goal, stamped
 like pictures that are seen together. A picture without its companions changes nothing. The action
 ``reach_goal`` has room for one picture: what it wants beside that waits here for the pictures.
+
+Goal pictures are latched: the middleware hands the newest one out again to each new subscription.
+A process that takes the place of one that died goes on with it. In one that has listened before,
+another model or another configuration would set the robot off toward what somebody wanted once, or
+before the robot was stopped. A message's time of writing would tell, but rclpy 9.1's EventsExecutor
+cannot (a callback that takes the message's info ends in a SystemError). So what comes at once to a
+subscription that is opened later is left out.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -36,26 +44,33 @@ from world_model_ros.nodes.cameras import ImageMessage
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.goals import GoalRequest, Goals
 from world_model_ros.nodes.qos import LATCHED
-from world_model_ros.nodes.robot_stop import RobotStop
 
 TOPIC = 'goal_image'
+_HANDED_OUT = 2.0  # s within which a new subscription has been given what is latched
 
 
 class GoalPictures:
     """Subscribes to goals, and asks for those that are complete; in the executor's thread."""
 
     def __init__(
-        self, node: Node, border: Border, goals: Goals, stop: RobotStop,
-        max_skew: Callable[[], float],
+        self, node: Node, border: Border, goals: Goals, max_skew: Callable[[], float],
+        cameras: tuple[str, ...], takes_latched: bool,
     ) -> None:
-        """``max_skew`` gives the largest distance between two cameras' pictures [s]."""
+        """
+        Take goals for a model that sees with ``cameras``.
+
+        :param max_skew: gives the largest distance between two cameras' pictures [s]
+        :param takes_latched: whether one that was published before is a goal; later, none is
+        """
         self._node, self._border, self._goals, self._max_skew = node, border, goals, max_skew
-        self._stop = stop
+        self._takes_latched = takes_latched
         self._cameras: tuple[str, ...] = ()
         self._came: dict[str, ImageMessage] = {}
         self._awaiting: GoalRequest | None = None
         self._always = self._listen('')
         self._destroy: list[Callable[[], object]] = []
+        self.serve(cameras)
+        self._takes_latched = False
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -129,14 +144,15 @@ class GoalPictures:
                                    admits=self._gate(beneath)))]
 
     def _gate(self, topic: str) -> Callable[[bytes], bool]:
-        gate = self._stop.gate()
+        since = monotonic()
+        until = since if self._takes_latched else since + _HANDED_OUT
 
         def admits(data: bytes) -> bool:
-            if gate(data):
+            if monotonic() >= until:
                 return True
             self._node.get_logger().warning(
-                f'the goal picture that {topic} still holds is from before the robot was stopped, '
-                'and is left out: publish it again if it is still meant')
+                f'a goal picture on {topic} came as soon as it was listened to, so it may be an '
+                'old one that is latched there, and is left out: publish it again if it is meant')
             return False
 
         return admits

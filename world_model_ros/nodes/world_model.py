@@ -95,7 +95,7 @@ class WorldModelNode(ManagedNode):
         self._border = Border(self, self._on_border)
         self._robot_stop = RobotStop()
         self._active = False
-        self._configured = False
+        self._configured = self._has_listened = False
         self._owned: list[Callable[[], object]] = []  # what cleanup destroys
         self._loader = LoadModelServer(self, self)
 
@@ -154,8 +154,9 @@ class WorldModelNode(ManagedNode):
         self._cameras = Cameras(self, self._border, self._on_shot)
         self._attended: tuple[LoadedModel, ...] = ()
         self._goal_pictures = GoalPictures(
-            self, self._border, self._goals, self._robot_stop,
-            partial(self._settings.real, 'max_camera_skew'))
+            self, self._border, self._goals, partial(self._settings.real, 'max_camera_skew'),
+            self._observer.model.cameras, takes_latched=not self._has_listened)
+        self._has_listened = True
         self._attend()
         subscribe = self._border.subscribe
         subscriptions = (
