@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,12 +96,35 @@ def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_fo
 def test_a_slow_model_is_timed_on_a_part_of_the_batch_and_it_says_so(tmp_path: Path) -> None:
     model = WorldModel(write_toy_bundle(tmp_path))
     assert measure_speed(model, seconds=1e-6).estimated
-    exact, estimate = measure_speed(model, seconds=1.0), measure_speed(model, seconds=1e-6)
-    assert not exact.estimated
-    # Many small batches cost more than one large one, but not without bounds.
-    assert exact.score_ms / 3 < estimate.score_ms < 1000 * exact.score_ms
+    assert not measure_speed(model, seconds=1.0).estimated
     report = '\n'.join(describe_model(model, deadline=60.0, seconds=1e-6).lines())
     assert '64 x 16 steps about' in report
+
+
+@pytest.mark.parametrize('seconds', [0.001, 100.0])
+def test_what_a_call_costs_whatever_its_size_is_not_multiplied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float,
+) -> None:
+    now = 0.0
+
+    def taking(fixed: float, each: float) -> WorldModel:
+        model = WorldModel(bundle)
+
+        def score(_context: object, _goal: object, actions: np.ndarray[Any, Any]) -> None:
+            nonlocal now
+            now += fixed + each * len(actions)
+
+        monkeypatch.setattr(model, 'score', score)
+        return model
+
+    bundle = write_toy_bundle(tmp_path, change('planner', 'samples', value=300))
+    monkeypatch.setattr('world_model_ros.inference.measure.time',
+                        SimpleNamespace(perf_counter=lambda: now))
+    graphics, processor = taking(0.012, 2e-5), taking(0.0, 1.2e-3)
+    speed = measure_speed(graphics, seconds)
+    assert speed.score_ms == pytest.approx(18.0)
+    assert speed.plan_ms == pytest.approx(18.0 * (4 * 300 + 1) / 300)
+    assert measure_speed(processor, seconds).score_ms == pytest.approx(360.0)
 
 
 def test_another_ranking_of_the_golden_sequences_is_said(tmp_path: Path) -> None:

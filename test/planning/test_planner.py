@@ -306,3 +306,16 @@ def test_a_plan_tells_the_time_and_the_samples_it_took(model: WorldModel) -> Non
     assert 0 < plan.planning_time <= time.monotonic() - started
     assert plan.samples == 4 * 64 + 1
     assert plan.iterations == 4
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'decay': 1.5}, {'decay': 2.0, 'refinement': {'rounds': 2, 'knots': (0, 4, 8)}},
+])
+def test_the_settings_say_how_many_sequences_a_plan_imagines_that_has_the_time(
+    model: WorldModel, changes: dict[str, Any],
+) -> None:
+    known = with_settings(model, **{'sampler': 'icem', 'noise_exponent': 1.0, 'decay': 1.0,
+                                    'kept_elites': 3, **changes})
+    plan = Planner(model, known).plan(
+        at(model, (1.0, 0.0)), goal(model, (0.0, 1.0)), seed=0, deadline=NEVER)
+    assert plan.samples == known.sequences(2)

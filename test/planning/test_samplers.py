@@ -117,9 +117,9 @@ def test_the_others_leave_nothing_but_the_plan(name: str) -> None:
 
 
 def test_the_population_of_icem_decays_to_twice_the_elites() -> None:
-    found = search('icem', decay=2.0, samples=64, elites=8)
+    found = with_settings('icem', decay=2.0, samples=64, elites=8)
     assert [found.population(i) for i in range(5)] == [64, 32, 16, 16, 16]
-    assert [search('cem').population(i) for i in range(3)] == [64] * 3
+    assert [with_settings('cem').population(i) for i in range(3)] == [64] * 3
 
 
 def test_mppi_weights_its_elites_by_the_formula() -> None:

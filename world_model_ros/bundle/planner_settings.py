@@ -119,6 +119,19 @@ class PlannerSettings(Section):
     batch [MiB], as measured at export. Absent: it is measured whenever the model is loaded, on a
     CPU by the growth of the process; give it for a GPU, whose memory that does not show."""
 
+    def population(self, iteration: int) -> int:
+        """Sequences of an iteration where time allows: of icem max(N / gamma^i, 2 K), its eq. 4."""
+        if self.decay is None:
+            return self.samples
+        shrunk = round(self.samples * self.decay ** -iteration)
+        return min(self.samples, max(shrunk, 2 * self.elites))
+
+    def sequences(self, numbers: int) -> int:
+        """Of a whole plan, where an action has so many numbers that are not frozen."""
+        search = sum(self.population(iteration) for iteration in range(self.iterations))
+        # Without a refinement, the search's mean comes last.
+        return search + (1 if self.refinement is None else self.refinement.sequences(numbers))
+
     @model_validator(mode='after')
     def _consistent(self) -> Self:
         _check_knots(self.knots)

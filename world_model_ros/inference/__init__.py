@@ -18,6 +18,7 @@ from world_model_ros.inference.costs import Scores
 from world_model_ros.inference.errors import InferenceError
 from world_model_ros.inference.joint_target import JointTarget
 from world_model_ros.inference.model import WorldModel
+from world_model_ros.inference.pace import Pace
 from world_model_ros.inference.proof import golden_sequences, golden_start
 from world_model_ros.inference.providers import RuntimeSettings
 
@@ -27,6 +28,7 @@ __all__ = [
     'FrameStack',
     'InferenceError',
     'JointTarget',
+    'Pace',
     'RuntimeSettings',
     'Scores',
     'WorldModel',

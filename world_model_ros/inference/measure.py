@@ -24,18 +24,21 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from world_model_ros.bundle import Bundle, BundleError
 from world_model_ros.inference.measurements import Measurement
 from world_model_ros.inference.model import WorldModel
+from world_model_ros.inference.pace import Pace
 from world_model_ros.inference.proof import golden_sequences, golden_start
 from world_model_ros.inference.providers import RuntimeSettings, available, precisions
 from world_model_ros.inference.sessions import Precision, Progress, Provider
 
 _FEWEST = 3  # rounds, if whole batches are timed
-_FEW = 8  # sequences that are tried first
+_FEW = 8  # sequences that are tried first, beside a single one
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Speed:
     score_ms: float
     best_ms: float
     iterations: float
-    """Of a plan; the rounds of its refinement count by the sequences that they imagine."""
+    """Of a plan; smaller batches and refinement count by the sequences that they imagine."""
     estimated: bool
-    """Whether `score_ms` was multiplied from a part of the planner's batch."""
+    """Whether `score_ms` follows from a part of the planner's batch."""
 
     @property
     def plan_ms(self) -> float:
@@ -102,46 +105,77 @@ def measure_all(
 
 
 def _race(models: Sequence[WorldModel], seconds: float) -> list[Speed]:
-    """Medians of all models, which are of one bundle and take turns for about `seconds`.
-
-    A planner's batch that would take longer than that is not run: a few of its sequences are, and
-    their time is multiplied. So a slow model keeps nobody waiting for minutes.
-    """
-    if not models:
-        return []
-    planner = models[0].manifest.planner
-    few = min(_FEW, planner.samples)
-    calls = [_calls(model, few) for model in models]
-    first = max(sum(_timed(call) for call in (*pair, pair[1])) for pair in calls)
-    factor = planner.samples / few
-    if first * factor * _FEWEST * len(models) <= seconds:
-        calls, factor = [_calls(model, planner.samples) for model in models], 1.0
-        for _, score in calls:  # the first one of a size allocates
-            score()
-    times: list[tuple[list[float], list[float]]] = [([], []) for _ in models]
+    """Medians of all models, which are of one bundle and take turns for about `seconds`."""
+    racers = [_racer(model, seconds / len(models) / _FEWEST) for model in models]
+    fewest = 1 if any(racer.is_estimate for racer in racers) else _FEWEST
     deadline = time.perf_counter() + seconds
-    fewest = _FEWEST if factor == 1 else 1
-    while len(times[0][0]) < fewest or time.perf_counter() < deadline:
-        for (encode, score), (encodes, scores) in zip(calls, times, strict=True):
-            encodes.append(_timed(encode))
-            scores.append(_timed(score) * factor)
-    iterations = float(planner.iterations)
-    if planner.refinement is not None:
-        refined = planner.refinement.sequences(len(models[0].manifest.action.driven))
-        iterations += refined / planner.samples
-    return [Speed(float(np.median(encodes)) * 1e3, float(np.median(scores)) * 1e3,
-                  (min(encodes) + min(scores)) * 1e3, iterations, factor > 1)
-            for encodes, scores in times]
+    turns = 0
+    while racers and (turns < fewest or time.perf_counter() < deadline):
+        for racer in racers:
+            racer.take_turn()
+        turns += 1
+    return [racer.speed() for racer in racers]
 
 
-def _calls(model: WorldModel, samples: int) -> tuple[Callable[[], object], Callable[[], object]]:
-    """What encodes one observation, and what judges so many action sequences."""
-    golden = model.bundle.golden
-    context, goal = golden_start(model.bundle)
-    actions = golden_sequences(model.bundle, samples)
-    image = None if golden.image is None else golden.image[0]
-    state = None if golden.proprioception is None else golden.proprioception[0]
-    return (lambda: model.encode(image, state)), (lambda: model.score(context, goal, actions))
+def _racer(model: WorldModel, seconds: float) -> _Racer:
+    """With the planner's whole batch, unless one observation and that would take over `seconds`.
+
+    Then with a part of it, so that a slow model keeps nobody waiting for minutes.
+    """
+    samples = model.manifest.planner.samples
+    if samples > _FEW:
+        part = _Racer(model, (1, _FEW))
+        part.take_turn()
+        if part.speed().best_ms > seconds * 1e3:
+            return part
+    return _Racer(model, (samples,))
+
+
+class _Racer:
+    """One model of a race, and how long its calls took [s]."""
+
+    def __init__(self, model: WorldModel, sizes: tuple[int, ...]) -> None:
+        """Score the planner's batch in one call, or one and some of its sequences in two."""
+        golden, self._manifest = model.bundle.golden, model.manifest
+        context, goal = golden_start(model.bundle)
+        image = None if golden.image is None else golden.image[0]
+        state = None if golden.proprioception is None else golden.proprioception[0]
+        self._encode: Callable[[], object] = lambda: model.encode(image, state)
+        self._scores: dict[int, Callable[[], object]] = {
+            size: partial(model.score, context, goal, golden_sequences(model.bundle, size))
+            for size in sizes}
+        self._encodes: list[float] = []
+        self._times: dict[int, list[float]] = {size: [] for size in sizes}
+        for score in self._scores.values():  # the first call of a size allocates
+            score()
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether not the whole batch is timed."""
+        return len(self._scores) > 1
+
+    def take_turn(self) -> None:
+        """Time every call once more."""
+        self._encodes.append(_timed(self._encode))
+        for size, score in self._scores.items():
+            self._times[size].append(_timed(score))
+
+    def speed(self) -> Speed:
+        """What the turns so far say."""
+        planner = self._manifest.planner
+        sequences = planner.sequences(len(self._manifest.action.driven))
+        return Speed(
+            float(np.median(self._encodes)) * 1e3, self._batch(np.median) * 1e3,
+            (min(self._encodes) + self._batch(min)) * 1e3, sequences / planner.samples,
+            self.is_estimate)
+
+    def _batch(self, of: Callable[[list[float]], Any]) -> float:
+        """Seconds that the planner's batch takes, `of` the times of each size."""
+        times = [(size, float(of(taken))) for size, taken in self._times.items()]
+        if not self.is_estimate:
+            return times[0][1]
+        (_, single), (size, seconds) = times
+        return Pace(single, size, seconds).seconds(self._manifest.planner.samples)
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -31,11 +31,11 @@ from world_model_ros.bundle import PlannerSettings
 from world_model_ros.inference import (
     Context,
     JointTarget,
+    Pace,
     WorldModel,
     golden_sequences,
     golden_start,
 )
-from world_model_ros.planning.pace import Pace
 from world_model_ros.planning.refinement import Refinement
 from world_model_ros.planning.samplers import Sampler, sampler
 from world_model_ros.planning.scoring import Scoring
@@ -152,7 +152,7 @@ class Planner:
             left = until - began - min(self._batch_time, most)
             if iteration and not self._pace.fitting(left):
                 break
-            size = self._population(search, iteration, left)
+            size = self._population(iteration, left)
             near = int(_NEARBY * size)
             if iteration == 0:
                 knots = self._opening(search, size - near, context, start, until)
@@ -201,13 +201,14 @@ class Planner:
         first[:fixed] = self._sequences.inside(committed[:fixed])
         return _Start(first, fixed, still, elites)
 
-    def _population(self, search: Sampler, iteration: int, left: float) -> int:
+    def _population(self, iteration: int, left: float) -> int:
         """Sequences to draw: what fits, spread over the iterations that are still to come.
 
         Two rounds of half the size find more than one round, down to twice the elites, of which a
         refit can still choose. The refinement gets up to half of it, if that is worth a round.
         """
-        wanted, iterations = search.population(iteration), self._settings.iterations - iteration
+        wanted = self._settings.population(iteration)
+        iterations = self._settings.iterations - iteration
         fitting = self._pace.fitting(left)
         fitting -= self._refinement.share(fitting)
         return min(wanted, max(fitting // iterations, 2 * self._settings.elites))

@@ -46,9 +46,6 @@ class Sampler(Protocol):
     mean: Float
     elites: Float
 
-    def population(self, iteration: int) -> int:
-        """Sequences that an iteration draws where time allows."""
-
     def nearby(self, count: int) -> Float:
         """Draw deviations [count, M, A] of all scales, to try on a sequence that is good."""
 
@@ -84,10 +81,6 @@ class CrossEntropy:
         self._generator = generator
         self._best: Float = self.elites
         self._costs: Float = np.empty(0, np.float32)
-
-    def population(self, iteration: int) -> int:
-        """See `Sampler`."""
-        return self._settings.samples
 
     def nearby(self, count: int) -> Float:
         """u^2 sigma_0 n with n ~ N(0, 1) per entry and u ~ U(0, 1) per sample: mixed scales.
@@ -140,12 +133,6 @@ class ImprovedCrossEntropy(CrossEntropy):
     Actions that push one way for a while reach further than white noise, which averages out; the
     samples that late iterations save are worth more in the next plan.
     """
-
-    def population(self, iteration: int) -> int:
-        """max(N / gamma^i, 2 K), eq. 4 of the paper."""
-        assert self._settings.decay is not None
-        shrunk = round(self._settings.samples * self._settings.decay ** -iteration)
-        return min(self._settings.samples, max(shrunk, 2 * self._settings.elites))
 
     def _noise(self, count: int) -> Float:
         assert self._settings.noise_exponent is not None

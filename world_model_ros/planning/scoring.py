@@ -20,8 +20,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from world_model_ros.inference import Context, JointTarget, Scores, WorldModel
-from world_model_ros.planning.pace import Pace
+from world_model_ros.inference import Context, JointTarget, Pace, Scores, WorldModel
 
 Float = NDArray[np.float32]
 
