@@ -31,7 +31,7 @@ from toy_bundle import JOINTS, STEP, toy_image, write_toy_bundle
 
 from world_model_interfaces.msg import ControllerState
 from world_model_ros.inference import RuntimeSettings
-from world_model_ros.monitor import ActionLog, Counters, Execution
+from world_model_ros.monitor import NO_GOAL, ActionLog, Counters, Execution, Level
 from world_model_ros.nodes.controller_reports import ControllerReports
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.nodes.goals import GoalRequest, Goals
@@ -59,7 +59,8 @@ class Bench:
             'controller_states_refused'), get_logger('test')
         self.log, self.model = ActionLog(60.0), model
         self.proposed: list[Proposed] = []
-        self.goals = Goals(counts, logger, RobotStop())
+        self.stop = RobotStop()
+        self.goals = Goals(counts, logger, self.stop)
         execution = Execution(self.log)
         self.reports = ControllerReports(execution, counts, Troubles(counts, logger))
         parameters: Any = SimpleNamespace(real=SETTINGS.__getitem__)
@@ -187,3 +188,35 @@ def test_a_goal_is_given_up_after_two_seconds_of_one_model_that_plans_all_the_ti
     for tenth in range(1, settling + 21):
         bench.plan(end + tenth * S // 10)
     assert bench.goals.current is None
+
+
+def test_a_goal_that_is_pursued_can_be_read_while_another_one_is_refused(
+    load: Callable[..., LoadedModel],
+) -> None:
+    bench = Bench(load())
+    bench.pursue(FAR)
+    pursued = bench.goals.health()
+    assert pursued.level is Level.OK and pursued.values['goal_id']
+    bench.goals.refuse('a picture of another size')
+    warned = bench.goals.health()
+    assert warned.level is Level.WARN and warned.values == pursued.values
+    assert 'another size; the goal before is still pursued' in warned.message
+    bench.goals.clear('deactivated')
+    assert (bench.goals.health().level, bench.goals.health().message) == (Level.OK, NO_GOAL)
+    bench.goals.refuse('a picture of another size')
+    assert bench.goals.health().level is Level.ERROR, 'nothing is done that somebody asked for'
+
+
+def test_what_a_stop_has_to_say_of_the_goal_ends_with_it(
+    load: Callable[..., LoadedModel],
+) -> None:
+    bench = Bench(load())
+    bench.pursue(FAR)
+    bench.stop.note(ControllerState(stopped=True, stop_reason='smoke'))
+    bench.goals.halt()
+    bench.pursue(FAR)
+    assert bench.goals.current is None
+    stopped = bench.goals.health()
+    assert stopped.level is Level.ERROR and 'the robot was stopped: smoke' in stopped.message
+    bench.stop.note(ControllerState(stopped=False))
+    assert (bench.goals.health().level, bench.goals.health().message) == (Level.OK, NO_GOAL)

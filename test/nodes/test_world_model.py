@@ -311,7 +311,7 @@ def test_a_plan_that_was_given_up_is_not_continued_after_a_pause(graph: Graph) -
     robot = Robot(graph)
     proposals = graph.listen(ActionProposal, 'world_model/proposal')
     with graph.every(0.05, robot.publish):
-        graph.publisher(Image, 'goal_image', LATCHED).publish(picture([1.5, -1.5]))
+        reach(graph, ReachGoal.Goal(image=picture([1.5, -1.5])))
         graph.wait_for(lambda: len(proposals) > 6, 10, 'proposals')
     assert np.abs(from_tensor(proposals[-1].values)[0]).max() > 0.5  # on the way
     # No image for a second: the controller has long begun to brake.

@@ -181,8 +181,10 @@ class Goals:
     def refuse(self, reason: str) -> None:
         """Count a goal that is not taken; what is pursued goes on."""
         self._counts.add('goals_refused')
-        self._problem = f'goal refused: {reason}'
-        self._logger.error(self._problem)
+        text = f'goal refused: {reason}'
+        if not self.closed:  # a stop speaks for itself, and only as long as it lasts
+            self._problem = text
+        self._logger.error(text)
 
     def progress_on(self, route: Route) -> Progress | None:
         """How far a route has come; None if it is no longer pursued."""
@@ -201,14 +203,14 @@ class Goals:
         """Stop to pursue a route, if it still is."""
         with self._lock:
             if self._route is not None and self._route.id == route.id:
-                self._route = None
+                self._route, self._problem = None, ''
 
     def clear(self, reason: str) -> bool:
         """Forget the goal, and requests that nobody has judged; return whether there were any."""
         with self._lock:
             self._era += 1
             route, pending = self._route, self._pending
-            self._route, self._pending, self._lost = None, None, {}
+            self._route, self._pending, self._lost, self._problem = None, None, {}, ''
         self._requests.poll()
         if pending is not None:
             pending.refuse(reason)
@@ -217,7 +219,6 @@ class Goals:
     def halt(self) -> None:
         """The robot was stopped: forget the goal, and say so."""
         if self.clear(self.closed):
-            self._problem = self.closed
             self._logger.error(self.closed)
 
     def reached(self, goal: Goal, distance: float, stamp: int) -> bool:
@@ -255,11 +256,11 @@ class Goals:
         """What /diagnostics says of the goal."""
         with self._lock:
             goal, distance, leg, route = self._current(), self._distance, self._leg, self._route
-        if self._problem:
-            return Health('goal', Level.ERROR, self._problem)
+            problem = self.closed or self._problem
         if goal is None or route is None:
-            return Health('goal', Level.OK, NO_GOAL)
-        return Health('goal', Level.OK, 'pursuing a goal', {
+            return Health('goal', Level.ERROR if problem else Level.OK, problem or NO_GOAL)
+        text = f'{problem}; the goal before is still pursued' if problem else 'pursuing a goal'
+        return Health('goal', Level.WARN if problem else Level.OK, text, {
             'goal_id': goal.id, 'distance': f'{distance:.4g}',
             'sub_goals_left': str(len(route.legs) - 1 - leg)})
 
