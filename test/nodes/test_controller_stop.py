@@ -245,9 +245,15 @@ def test_a_goal_that_ends_a_model_that_fails_and_one_that_dies_are_told_apart(
         > 0, 3.0, 'missed deadlines',
     )  # fmt: skip
     robot.graph.wait_for(
-        lambda: 'no heartbeat for' in robot.diagnostic('controller: model').message,
+        lambda: 'gone silent' in robot.diagnostic('controller: model').message,
         3.0, 'the silence in /diagnostics',
     )  # fmt: skip
+    robot.activity, robot.digest = Heartbeat.PLANNING, 'b' * 64
+    robot.graph.wait_for(
+        lambda: int(values(robot.diagnostic('controller: model'))['heartbeat_refused_digest']) > 10,
+        5.0, "another model's heartbeats",
+    )  # fmt: skip
+    assert 'gone silent' in robot.diagnostic('controller: model').message, 'that is not the one'
     assert robot.diagnostic('controller: model').level == b'\1'
     assert robot.graph.end(process) == 0
     assert_limits_held(robot.states)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from world_model_ros.control import SafetyController, Setpoint, TickMonitor
 from world_model_ros.monitor import Counters, Health, LatencyWindow, Level, Rate
+from world_model_ros.nodes.convert import NANOSECONDS
 
 REFUSAL_SHOWN = 3.0  # s: how long a refused message stays the headline of its aspect
 LATENESS_SHOWN = 10.0  # s: the same for late ticks
@@ -143,16 +144,16 @@ class ControllerMonitor:
             refused_at, text = self._refused.get(topic, (-REFUSAL_SHOWN, ''))
             if now - refused_at < REFUSAL_SHOWN:
                 return Health('model', Level.ERROR, text, values)
+        if pulse.silent(round(now * NANOSECONDS)):  # whoever else may send heartbeats
+            return Health(
+                'model', Level.WARN, 'the model that may propose has gone silent: see whether '
+                'world_model runs, and its log', values)
         if wiring.publishers['heartbeat'] > 1:
             return Health(
                 'model', Level.WARN, f'{wiring.publishers["heartbeat"]} models send heartbeats: '
                 'let one world_model run at a time', values)
         if pulse.activity is None:
             return Health('model', Level.OK, 'no heartbeat yet: activate world_model', values)
-        if self.heartbeats.age(now) > 0.5:
-            return Health(
-                'model', Level.WARN, f'no heartbeat for {self.heartbeats.age(now):.1f} s: see '
-                'whether world_model runs, and its log', values)
         level = Level.ERROR if pulse.activity.name == 'FAILED' else Level.OK
         return Health('model', level, pulse.text or pulse.activity.name.lower(), values)
 
