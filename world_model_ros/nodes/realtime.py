@@ -30,17 +30,16 @@ def run_first(priority: int) -> str:
     """
     Schedule all threads of this process as SCHED_FIFO; return how they are scheduled.
 
-    :param priority: 1 to 99; 0 leaves them as they are
+    :param priority: 1 to 99; 0 for none, also if they had one
     """
-    if not priority:
-        return 'normal'
+    policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
         for thread in Path('/proc/self/task').iterdir():
-            os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(priority))
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
     except OSError as error:
         return (f'normal: real-time priority {priority} is not allowed ({error.strerror}); allow '
                 'it with a line "@realtime - rtprio 99" in /etc/security/limits.conf')
-    return f'real-time, priority {priority}'
+    return f'real-time, priority {priority}' if priority else 'normal'
 
 
 def settle_memory() -> None:
