@@ -16,6 +16,7 @@
 
 import array
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
-from test_world_model import Robot, picture
+from test_world_model import Robot, picture, reach
+from toy_bundle import write_toy_bundle
 
+from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent
 from world_model_ros.nodes.convert import to_nanoseconds, to_stamp
 from world_model_ros.nodes.qos import HEARTBEAT
@@ -371,3 +374,31 @@ def test_a_deadline_at_which_every_plan_would_count_as_a_hang_is_refused(graph: 
     assert not graph.set_parameter('world_model', 'hung_after', 0.2).successful
     assert graph.set_parameter('world_model', 'plan_deadline', 0.03).successful
     assert graph.set_parameter('world_model', 'plan_rate', 10.0).successful
+
+
+CANNOT_TELL = """
+from world_model_ros.nodes import outputs, world_model
+
+def fail(*_):
+    raise KeyError('a bug that nobody knew of')
+
+outputs.Outputs.latent = fail
+raise SystemExit(world_model.main())
+"""
+
+
+def test_latents_that_cannot_be_published_are_counted_and_plans_go_on(tmp_path: Path) -> None:
+    bundle = write_toy_bundle(tmp_path / 'toy')
+    with Graph(tmp_path) as graph:
+        robot, health = Robot(graph), graph.diagnostics()
+        process = graph.start('world_model', [
+            sys.executable, '-c', CANNOT_TELL, '--ros-args', '-p', 'autostart:=true', '-p',
+            f'bundle:={bundle.path}'])
+        graph.wait_until_active('world_model')
+        proposals = graph.listen(ActionProposal, 'world_model/proposal')
+        with graph.every(0.05, robot.publish):
+            graph.wait_for(lambda: int(values(health('world_model: model')).get(
+                'tell_failures', 0)) > 3, 10, 'the failures in /diagnostics')
+            reach(graph, ReachGoal.Goal(image=picture([0.6, -0.4])))
+            graph.wait_for(lambda: len(proposals) > 3, 10, 'proposals')
+        assert graph.end(process) == 0

@@ -147,7 +147,8 @@ class WorldModelNode(ManagedNode):
             self._observer.watch, self._observer.observe, logger.error)
         self._planning: Worker[Encoded] = Worker(
             self._proposer.watch, self._proposer.plan, logger.error)
-        self._telling: Worker[Encoded] = Worker(WorkerWatch('tell'), self._tell, logger.error)
+        self._tell_watch = WorkerWatch('tell')
+        self._telling: Worker[Encoded] = Worker(self._tell_watch, self._tell, logger.error)
         self._judging: Worker[Encoded] = Worker(self._meter.watch, self._meter.see, logger.error)
 
     def _listen(self) -> None:
@@ -350,7 +351,8 @@ class WorldModelNode(ManagedNode):
     def _model_health(self) -> Health:
         activity, text = self._assess()
         level = {Activity.FAILED: Level.ERROR, Activity.BLIND: Level.WARN}.get(activity, Level.OK)
-        watches = (self._observer.watch, self._proposer.watch, self._meter.watch)
+        watches = (
+            self._observer.watch, self._proposer.watch, self._tell_watch, self._meter.watch)
         surprise, model = self._meter.scores.percentile(50), self._proposer.model
         return Health('model', level, text, {
             'activity': activity.name.lower(), 'model': str(model), 'check': model.verdict,
