@@ -64,7 +64,7 @@ from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS, discove
 from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 from world_model_ros.inference import RuntimeSettings
-from world_model_ros.monitor import Counters, WorkerWatch
+from world_model_ros.monitor import WorkerWatch
 from world_model_ros.nodes.border import Border
 from world_model_ros.nodes.cameras import Cameras, Shot
 from world_model_ros.nodes.convert import to_nanoseconds
@@ -72,7 +72,6 @@ from world_model_ros.nodes.heap import settle_allocator
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.process import SIGNAL_LATENCY, make_executor
 from world_model_ros.nodes.qos import IMAGE
-from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.worker import Worker
 from world_model_ros.observation import PictureSet, PictureSets
 
@@ -183,12 +182,10 @@ def ours(tally: Tally, stop: threading.Event) -> None:
 
     def take(name: str, shot: Shot) -> None:
         stamp = to_nanoseconds(shot.message.header.stamp)
-        if (complete := sets.add(name, stamp, shot, 0)) is not None:
+        if (complete := sets.add(name, stamp, shot, 0, 0)) is not None:
             worker.box.put(complete)
 
-    counts = Counters('frames_received')
-    Cameras(node, Border(node, lambda topic, text: None), Troubles(counts, node.get_logger()),
-            take).serve(model)
+    Cameras(node, Border(node, lambda topic, text: None), take).serve(model)
     worker.start()
     executor = make_executor()
     executor.add_node(node)

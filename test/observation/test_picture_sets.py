@@ -24,6 +24,7 @@ from world_model_ros.observation import PictureSet, PictureSets
 MS = 10**6
 SKEW = 20 * MS
 PERIOD = 33 * MS
+MAX_AGE = 500 * MS
 
 Arrival = tuple[str, int]
 
@@ -31,7 +32,7 @@ Arrival = tuple[str, int]
 def feed(sets: PictureSets[Arrival], arrivals: Sequence[Arrival]) -> list[PictureSet[Arrival]]:
     """Each picture is its camera and stamp, so that a set shows what went into it."""
     return [found for arrival in arrivals
-            if (found := sets.add(*arrival, arrival, SKEW)) is not None]
+            if (found := sets.add(*arrival, arrival, SKEW, MAX_AGE)) is not None]
 
 
 @st.composite
@@ -74,7 +75,7 @@ def test_nothing_that_fits_is_left_lying_once_the_first_camera_has_gone_on(
     for camera, stamp in came:
         if stamp > used[camera]:
             waiting[camera].add(stamp)
-        found = sets.add(camera, stamp, (camera, stamp), SKEW)
+        found = sets.add(camera, stamp, (camera, stamp), SKEW, MAX_AGE)
         if found is not None:
             used = {name: picture[1] for name, picture in found.pictures.items()}
             waiting = {name: {it for it in stamps if it > used[name]}
@@ -136,12 +137,26 @@ def test_who_is_behind_and_by_how_much_is_known() -> None:
     assert gap is not None and gap.camera == 'b' and gap.newer == 40 * MS
 
 
+def test_what_waits_for_a_silent_camera_is_no_older_than_what_could_still_be_used() -> None:
+    sets: PictureSets[Arrival] = PictureSets(('a', 'b'))
+    feed(sets, [('a', index * PERIOD) for index in range(31)])
+    assert sets.unpaired['a'] == 15
+    assert not feed(sets, [('b', 14 * PERIOD)])
+    assert [one.stamp for one in feed(sets, [('b', 15 * PERIOD)])] == [15 * PERIOD]
+
+
+def test_the_gap_between_cameras_slower_than_pictures_age_is_known() -> None:
+    sets: PictureSets[Arrival] = PictureSets(('a', 'b'))
+    assert not feed(sets, [('a', 0), ('b', 400 * MS), ('a', 1000 * MS), ('b', 1400 * MS)])
+    assert sets.gap() == ('b', 400 * MS)
+
+
 def test_what_waits_for_a_silent_camera_is_bounded_and_counted() -> None:
     sets: PictureSets[Arrival] = PictureSets(('a', 'b'))
-    feed(sets, [('a', index * PERIOD) for index in range(1000)])
+    feed(sets, [('a', index * MS) for index in range(1000)])
     assert 900 < sets.unpaired['a'] < 1000
-    (one,) = feed(sets, [('b', 999 * PERIOD)])
-    assert one.stamp == 999 * PERIOD
+    (one,) = feed(sets, [('b', 999 * MS)])
+    assert one.stamp == 999 * MS
 
 
 def test_after_the_clock_was_set_back_sets_come_again() -> None:

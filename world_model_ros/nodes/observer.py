@@ -268,7 +268,8 @@ class Observer:
                     'its driver is stuck, its pictures are late, or two cameras publish there')
                 return None
         limit = self._parameters.real('max_camera_skew') * NANOSECONDS
-        complete = sets.add(camera, stamp, shot, int(limit))
+        max_age = self._parameters.real('max_age') * NANOSECONDS
+        complete = sets.add(camera, stamp, shot, int(limit), int(max_age))
         if complete is None and (gap := sets.gap()) is not None and abs(gap.newer) > limit:
             self._troubles.note(
                 'unpaired', f'the pictures of {called(gap.camera)} are {abs(gap.newer) / 1e6:.0f} '

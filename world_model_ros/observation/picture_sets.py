@@ -34,7 +34,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar('T')
 
-_KEPT = 32  # pictures of a camera that wait for the others': a second at 30 Hz
+_KEPT = 32  # pictures of a camera that wait for the others'
+_GAP = 2  # of them, however old they are, show how far cameras are apart
 _RECENT = 8  # stamps that tell a camera's period
 
 
@@ -75,15 +76,18 @@ class PictureSets(Generic[T]):
         """Whether a picture is no newer than one of this camera that is already in a set."""
         return stamp <= self._streams[camera].used
 
-    def add(self, camera: str, stamp: int, picture: T, max_skew: int) -> PictureSet[T] | None:
+    def add(
+        self, camera: str, stamp: int, picture: T, max_skew: int, max_age: int,
+    ) -> PictureSet[T] | None:
         """
         Add a picture, in any order, and return the set that it completes, if it does.
 
         :param max_skew: largest distance of a picture from the first camera's [ns]
+        :param max_age: of a picture that is of use, behind the same camera's newest [ns]
         """
         if len(self.cameras) == 1:
             return PictureSet(stamp, {camera: picture})
-        self.unpaired[camera] += self._streams[camera].add(stamp, picture)
+        self.unpaired[camera] += self._streams[camera].add(stamp, picture, max_age)
         found = self._newest(max_skew)
         return None if found is None else self._take(found)
 
@@ -96,7 +100,7 @@ class PictureSets(Generic[T]):
 
     def gap(self) -> Gap | None:
         """The gap that keeps the nearest set from being one, if two pictures of each wait."""
-        if min(len(stream.pending) for stream in self._streams.values()) < 2:
+        if min(len(stream.pending) for stream in self._streams.values()) < _GAP:
             return None
         gaps = []
         for lead, _ in self._streams[self.cameras[0]].pending:
@@ -140,7 +144,7 @@ class _Stream(Generic[T]):
         self.newest: int | None = None
         self._recent: deque[int] = deque(maxlen=_RECENT)
 
-    def add(self, stamp: int, picture: T) -> int:
+    def add(self, stamp: int, picture: T, max_age: int) -> int:
         """Keep a picture; return how many were left out for it, itself included."""
         at = bisect.bisect_left(self.pending, stamp, key=_stamp_of)
         known = at < len(self.pending) and self.pending[at][0] == stamp
@@ -149,10 +153,10 @@ class _Stream(Generic[T]):
         self._recent.append(stamp)
         self.newest = stamp if self.newest is None else max(self.newest, stamp)
         self.pending.insert(at, (stamp, picture))
-        if len(self.pending) <= _KEPT:
-            return 0
-        del self.pending[0]
-        return 1
+        old = bisect.bisect_left(self.pending, self.newest - max_age, key=_stamp_of)
+        left = max(min(old, len(self.pending) - _GAP), len(self.pending) - _KEPT, 0)
+        del self.pending[:left]
+        return left
 
     def nearest(self, stamp: int) -> int | None:
         """Stamp of the nearest one that waits."""
