@@ -21,12 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rclpy
 from dds import Graph, values
+from rclpy.context import Context
+from rclpy.node import Node
 from toy_bundle import JOINTS, write_toy_bundle
 
 from world_model_ros.bringup.fit import judge_limits, judge_timing
 from world_model_ros.bringup.robot_file import RobotFileError, read_parameters, read_robot
 from world_model_ros.cli import doctor
+from world_model_ros.cli.probes import free_domain
 from world_model_ros.control import LimitsError
 from world_model_ros.inference.findings import Grade
 from world_model_ros.inference.report import Report
@@ -59,7 +63,34 @@ def test_a_section_holds_for_the_nodes_that_ros_gives_it(
             read_parameters(file, node)
 
 
+@pytest.mark.parametrize(('content', 'node'), [
+    ({'/**': {'controller': {'ros__parameters': {'a': 1}}}}, '/left/controller'),
+    ({'left': {'controller': {'ros__parameters': {'a': 1}}}}, '/left/controller'),
+    ({'/**': {'ros__parameters': {'a': 0}, 'controller': {'ros__parameters': {'a': 1}}}},
+     '/controller')])
+def test_a_section_may_stand_below_its_namespace_as_in_ros(
+    content: Any, node: str, tmp_path: Path,
+) -> None:
+    file = written(tmp_path, content)
+    assert read_parameters(file, node) == {'a': 1}
+    space, _, name = node.rpartition('/')
+    context = Context()
+    rclpy.init(context=context, args=['--ros-args', '--params-file', str(file)],
+               domain_id=free_domain())
+    try:
+        ros = Node(name, namespace=space, context=context,
+                   automatically_declare_parameters_from_overrides=True)
+        assert ros.get_parameter('a').value == 1
+        ros.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
+
+
 @pytest.mark.parametrize(('content', 'complaint'), [
+    ('/**: {controller: {joints: [a]}}', 'no ros__parameters below "/[*][*]/controller"'),
+    ('/**: {}', 'no ros__parameters below'), ('{}', 'is no ROS parameter file'),
+    ('ros__parameters: {a: 1}', 'no ros__parameters below "ros__parameters"'),
+    ('controller: {ros__parameters: 1}', 'no ros__param'),
     ('a: [1', 'cannot be read'), ('[1, 2]', 'is no ROS parameter file'),
     ('controller: {joints: [a]}', 'no ros__parameters below "controller"'),
     ('model: {name: a}', 'this is the contract for wmros export')])

@@ -52,6 +52,10 @@ class RobotFileError(ValueError):
     """A file that is no ROS parameter file, or parameters that make no safe robot."""
 
 
+class NoSectionError(RobotFileError):
+    """A parameter file that says nothing of a node, which then lives by its defaults."""
+
+
 @dataclass(frozen=True)
 class Robot:
     """How a robot is commanded, by which joints it is known, and what it may do.
@@ -69,29 +73,22 @@ class Robot:
 def read_parameters(file: Path, node: str) -> dict[str, Any]:
     """Return what a ROS parameter file gives the node of this full name, such as /left/controller.
 
-    Raises RobotFileError if it can not be read, is none, or has no section for the node.
+    Raises RobotFileError if it can not be read or is none, NoSectionError if it has no section for
+    the node.
     """
     try:
         content = yaml.safe_load(file.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RobotFileError(f'cannot be read ({" ".join(str(error).split())})') from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not content:
         raise RobotFileError('is no ROS parameter file: it has no sections of nodes')
-    found: dict[str, Any] = {}
-    matched = False
-    for key, section in content.items():
-        if not isinstance(section, dict) or not isinstance(section.get('ros__parameters'), dict):
-            raise RobotFileError(f'has no ros__parameters below "{key}"' + (
-                ': this is the contract for wmros export, not the parameters file for '
-                'robot.launch.py' if key in ('model', 'action') else ''))
-        if _matches(str(key), node):
-            matched = True
-            found.update(_flat(section['ros__parameters']))
-    if not matched:
-        raise RobotFileError(
-            f'has nothing for {node}, only for {", ".join(map(str, content))}: a key that begins '
-            'with /**/ holds in every namespace')
-    return found
+    sections = list(_sections(content))
+    meant = [section for key, section in sections if _matches(key, node)]
+    if not meant:
+        raise NoSectionError(
+            f'has nothing for {node}, only for {", ".join(key for key, _ in sections)}: a key that '
+            'begins with /**/ holds in every namespace')
+    return {name: value for section in meant for name, value in _flat(section)}
 
 
 def read_robot(parameters: Parameters) -> Robot:
@@ -138,6 +135,25 @@ def find(address: str) -> Path:
         raise RobotFileError(
             f'{address} is in no package that is sourced: source the workspace of {package}'
         ) from error
+
+
+def _sections(
+    content: Mapping[Any, Any], above: str = '',
+) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield the full name of each section of a parameter file and what is in it.
+
+    A section may stand below its namespace: rcl joins keys by slashes down to ros__parameters.
+    """
+    for key, value in content.items():
+        if isinstance(value, dict) and above and key == 'ros__parameters':
+            yield above, value
+        elif isinstance(value, dict) and value:
+            yield from _sections(value, f'{above}/{key}' if above else str(key))
+        else:
+            where = above or str(key)
+            raise RobotFileError(f'has no ros__parameters below "{where}"' + (
+                ': this is the contract for wmros export, not the parameters file for '
+                'robot.launch.py' if where.split('/')[0] in ('model', 'action') else ''))
 
 
 def _matches(key: str, node: str) -> bool:
