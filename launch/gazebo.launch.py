@@ -18,7 +18,7 @@ it is ``robot.launch.py``, as on a robot. It needs the packages gz_ros2_control,
 ros_gz_sim, robot_state_publisher, joint_state_broadcaster and joint_trajectory_controller.
 """
 
-from launch.actions import IncludeLaunchDescription, RegisterEventHandler
+from launch.actions import IncludeLaunchDescription, OpaqueFunction, RegisterEventHandler
 from launch.conditions import IfCondition, UnlessCondition
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -26,9 +26,9 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from world_model_ros.bringup.gazebo import gazebo_description
-from world_model_ros.bringup.launch_arguments import GAZEBO, declare
+from world_model_ros.bringup.launch_arguments import GAZEBO, declare, refuse_in_gazebo
 from world_model_ros.resources import resource
 
 CONTROLLERS = 'config/gazebo/controllers.yaml'
@@ -71,6 +71,11 @@ def generate_launch_description() -> LaunchDescription:
             'bundle': LaunchConfiguration('bundle'),
             'parameters': LaunchConfiguration('parameters'), 'use_sim_time': 'true'}.items())
     return LaunchDescription([
-        *declare(GAZEBO), *gazebo, publisher, bridge, spawn, nodes,
+        *declare(GAZEBO), OpaqueFunction(function=_refuse),
+        *gazebo, publisher, bridge, spawn, nodes,
         # ros2_control comes to life with the robot.
         RegisterEventHandler(OnProcessExit(target_action=spawn, on_exit=[controllers]))])
+
+
+def _refuse(context: LaunchContext) -> None:
+    refuse_in_gazebo(context.launch_configurations)

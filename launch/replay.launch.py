@@ -19,8 +19,9 @@
 The nodes of ``robot.launch.py`` by the bag's clock, fed with what the robot saw: cameras, joint
 states, pose and goal. What the bag says of plans and commands is not played, so that only one model
 speaks. All of it is in the namespace ``replay``: no real robot near by hears of it, unless it lives
-by ``/clock``. The controller judges each plan and follows none, since no drive listens to it. It is
-over when the bag is. It needs the packages ros2bag and rosbag2_storage_default_plugins.
+by ``/clock``. It is a dry run: the controller judges each plan and follows none, since no drive
+listens to it. It is over when the bag is. It needs the packages ros2bag and
+rosbag2_storage_default_plugins.
 """
 
 from pathlib import Path
@@ -57,6 +58,8 @@ def _start(context: LaunchContext) -> list[Action]:
         PythonLaunchDescriptionSource(str(resource('launch/robot.launch.py'))),
         launch_arguments={
             'namespace': NAMESPACE, 'use_sim_time': 'true', 'bundle': given['bundle'],
+            # A command topic that is absolute would lead out of the namespace, to a drive.
+            'dry_run': 'true',
             # Said here, or this file's arguments of the same name would hold there, too.
             **replay.robot, 'parameters': given['parameters']}.items())
     bag = ExecuteProcess(

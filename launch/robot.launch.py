@@ -28,14 +28,19 @@ apart. On two machines, each starts one of the ``nodes``:
 from functools import partial
 from pathlib import PurePosixPath
 
-from launch.actions import OpaqueFunction, SetEnvironmentVariable
+from launch.actions import LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import Action, LaunchContext, LaunchDescription
 from world_model_ros.bringup.back_off import BackOff
 from world_model_ros.bringup.dds import discovery_profile
-from world_model_ros.bringup.launch_arguments import ROBOT, declare, robot_remappings
+from world_model_ros.bringup.launch_arguments import (
+    ROBOT,
+    declare,
+    robot_remappings,
+    robot_settings,
+)
 from world_model_ros.bringup.respawn import respawning
 
 
@@ -49,8 +54,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[Action]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ROBOT}
-    both = {'use_sim_time': given['use_sim_time'].lower() == 'true',
-            'autostart': given['autostart'].lower() == 'true'}
+    notes: list[str] = []
+    both = robot_settings(given, notes.append)
     urdf = given['robot_description_file']
     description = {'robot_description_file': urdf} if urdf else {}
 
@@ -59,7 +64,7 @@ def _start(context: LaunchContext) -> list[Action]:
     def make(name: str, settings: dict[str, object]) -> Node:
         return Node(
             package='world_model_ros', executable=name, name=name, namespace=given['namespace'],
-            output='screen', parameters=[given['parameters'], {**both, **settings}],
+            output='screen', parameters=[given['parameters'], {**both[name], **settings}],
             remappings=list(remappings[name].items()),
             # Whose keys and rights it has where ROS_SECURITY_ENABLE is set; see docs/security.md.
             ros_arguments=['--enclave', str(PurePosixPath('/', given['namespace'], name))])
@@ -72,4 +77,5 @@ def _start(context: LaunchContext) -> list[Action]:
         'controller': respawning(partial(make, 'controller', description), BackOff(first=0.1)),
         'world_model': respawning(
             partial(make, 'world_model', {'bundle': given['bundle']}), BackOff(first=1.0))}
-    return [node for name, node in nodes.items() if given['nodes'] in (name, 'both')]
+    return [*(LogInfo(msg=note) for note in notes),
+            *(node for name, node in nodes.items() if given['nodes'] in (name, 'both'))]

@@ -241,7 +241,7 @@ def launch_page(nodes: Mapping[str, Portrait]) -> Iterator[str]:
             rows.append([f'`{name}`', shown, argument.description + choices])
         yield markup.table(['argument', 'default', 'meaning'], rows)
     yield ('`gazebo.launch.py` takes the arguments of `robot.launch.py` as well, which it '
-           'includes.')
+           'includes, but for `namespace` and `use_sim_time`.')
 
 
 def commands_page(nodes: Mapping[str, Portrait]) -> Iterator[str]:

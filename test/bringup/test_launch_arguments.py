@@ -13,13 +13,19 @@
 # limitations under the License.
 """The launch files' arguments lead every topic to where it is said to be."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from world_model_ros.bringup.launch_arguments import (
     REPLAY,
     ROBOT,
+    refuse_in_gazebo,
     replay_of,
     robot_remappings,
+    robot_settings,
 )
 
 
@@ -40,6 +46,47 @@ def test_a_dry_run_leads_the_commands_of_every_interface_away_from_the_drives() 
         'commands', 'joint_trajectory', 'cmd_vel'}
     assert dry['cmd_vel'] == 'controller/dry_run/cmd_vel'
     assert wet['joint_states'] == dry['joint_states'] == 'joint_states'
+
+
+@pytest.mark.parametrize(('section', 'arguments', 'settings'), [
+    ({}, {}, {'autostart': True}),
+    ({'autostart': False, 'use_sim_time': True}, {}, {}),
+    ({'autostart': False, 'use_sim_time': True}, {'autostart': 'true', 'use_sim_time': 'false'},
+     {'autostart': True, 'use_sim_time': False})])
+def test_what_the_robots_file_says_holds_unless_an_argument_says_otherwise(
+    section: dict[str, Any], arguments: dict[str, str], settings: dict[str, bool], tmp_path: Path,
+) -> None:
+    file = tmp_path / 'robot.yaml'
+    file.write_text(json.dumps({'/**/controller': {'ros__parameters': section}}))
+    taken, notes = given(parameters=str(file), namespace='left', **arguments), []
+    assert robot_settings(taken, notes.append) == {
+        'controller': settings, 'world_model': {
+            'autostart': True, **{name: value == 'true' for name, value in arguments.items()}}}
+    (note,) = notes
+    assert note.startswith(f'world_model lives by its defaults: {file} has nothing for /left/')
+    robot_settings({**taken, 'nodes': 'controller'}, pytest.fail)
+
+
+@pytest.mark.parametrize(('content', 'complaint'), [
+    (None, 'parameters:=.*/robot.yaml cannot be read'),
+    ('model: {name: a}', 'parameters:=.*/robot.yaml has no ros__parameters below "model"')])
+def test_a_file_of_parameters_that_is_none_is_refused(
+    content: str | None, complaint: str, tmp_path: Path,
+) -> None:
+    file = tmp_path / 'robot.yaml'
+    if content:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=complaint):
+        robot_settings(given(parameters=str(file)), pytest.fail)
+
+
+def test_a_robot_in_gazebo_has_neither_a_namespace_nor_another_clock() -> None:
+    for taken in ({}, {'namespace': ''}, {'use_sim_time': 'true'}):
+        refuse_in_gazebo(taken)
+    for refused in ({'namespace': 'left'}, {'use_sim_time': 'false'}):
+        (name,) = refused
+        with pytest.raises(ValueError, match=f'{name}:={refused[name]} .* leave it out'):
+            refuse_in_gazebo(refused)
 
 
 @pytest.mark.parametrize('word', ['shelf', ':=/top', 'shelf:='])

@@ -23,6 +23,10 @@ import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros comes with a ROS 2 distribution')
 
+from launch.actions import DeclareLaunchArgument
+
+from launch import LaunchContext
+
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'gazebo.launch.py'
 
 
@@ -31,3 +35,14 @@ def test_gazebo_launch_file_explains_each_argument_and_finds_its_files() -> None
     arguments = {argument.name: argument for argument in description.get_launch_arguments()}
     assert {'bundle', 'parameters', 'gui', 'namespace', 'use_sim_time'} <= set(arguments)
     assert all(argument.description for argument in arguments.values())
+
+
+def test_gazebo_launch_file_refuses_a_namespace_before_anything_starts() -> None:
+    description = runpy.run_path(str(LAUNCH_FILE))['generate_launch_description']()
+    context = LaunchContext()
+    context.launch_configurations['namespace'] = 'left'
+    with pytest.raises(ValueError, match='namespace:=left does not hold for the robot in Gazebo'):
+        for entity in description.entities:
+            if not isinstance(entity, DeclareLaunchArgument):
+                entity.visit(context)
+                break

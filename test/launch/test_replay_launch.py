@@ -96,7 +96,9 @@ class Case:
 
 
 CASES = {
-    'one camera': Case({}, None, ('/camera/image_raw',), ('/goal_image',)),
+    # Commands are asked to go where the robot's drive listens.
+    'one camera': Case({'commands': '/velocity_controller/commands'}, None,
+                       ('/camera/image_raw',), ('/goal_image',)),
     # One that is rectified, and told where; one that is compressed, and found where its name says.
     'two cameras': Case(
         {'cameras': 'shelf:=/top/image_rect'}, ('shelf', 'wrist'),

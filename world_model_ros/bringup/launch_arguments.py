@@ -20,11 +20,12 @@ Plain data, read by ``launch/`` and by the reference pages: these are written, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from world_model_ros.bringup.robot_file import NoSectionError, RobotFileError, read_parameters
 from world_model_ros.demo import graph
 from world_model_ros.observation import image_topic, info_topic
 from world_model_ros.resources import resource
@@ -43,6 +44,10 @@ class Argument:
 
 
 _BUNDLE = 'Folder of the model bundle.'
+_FLAG = ('true', 'false')
+
+NODES = ('controller', 'world_model')
+"""What ``robot.launch.py`` starts."""
 
 DRY_RUN = 'controller/dry_run'
 """Below it are the topics of commands that go nowhere."""
@@ -50,7 +55,7 @@ DRY_RUN = 'controller/dry_run'
 ROBOT = {
     'nodes': Argument(
         'both', 'What to start here; the other node may run on another machine.',
-        ('both', 'controller', 'world_model')),
+        ('both', *NODES)),
     'bundle': Argument('', f'{_BUNDLE[:-1]}; world_model needs it.'),
     'parameters': Argument(
         None, 'YAML file of your robot; begin with config/robot_template.yaml.'),
@@ -72,10 +77,13 @@ ROBOT = {
     'cmd_vel': Argument('cmd_vel', 'Where twists go, with command_interface: twist.'),
     'dry_run': Argument(
         'false', 'Send all commands to names below controller/dry_run, where no drive listens: '
-        'nothing moves, whatever command_interface is.', ('true', 'false')),
-    'use_sim_time': Argument('false', 'Follow /clock: for simulators and bags.'),
+        'nothing moves, whatever command_interface is.', _FLAG),
+    'use_sim_time': Argument(
+        '', 'Follow /clock: for simulators and bags; empty: what the YAML file says, else false.',
+        _FLAG),
     'autostart': Argument(
-        'true', 'Configure and activate; false leaves that to a lifecycle manager.'),
+        '', 'Configure and activate; false leaves that to a lifecycle manager; empty: what the '
+        'YAML file says, else true.', _FLAG),
 }
 """Of ``robot.launch.py``."""
 
@@ -93,9 +101,10 @@ GAZEBO = {
     'bundle': Argument(resource('models/reach'), _BUNDLE),
     'parameters': Argument(
         resource('config/gazebo/robot.yaml'), 'YAML file with the parameters of both nodes.'),
-    'gui': Argument('true', 'Whether Gazebo opens a window.', ('true', 'false')),
+    'gui': Argument('true', 'Whether Gazebo opens a window.', _FLAG),
 }
-"""Of ``gazebo.launch.py``; those of ``robot.launch.py``, which it includes, work as well."""
+"""Of ``gazebo.launch.py``; those of ``robot.launch.py``, which it includes, work as well, but for
+what ``refuse_in_gazebo`` names."""
 
 REPLAY = {
     'bag': Argument(None, 'Folder of the bag, as ros2 bag record wrote it.'),
@@ -141,6 +150,41 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
             **cameras, **{name: given[name] for name in ('joint_states', 'pose', 'goal_image')},
             'controller_state': 'controller/state'},
     }
+
+
+def robot_settings(
+    given: Mapping[str, str], note: Callable[[str], object],
+) -> dict[str, dict[str, bool]]:
+    """Return node -> parameters that hold beside, and before, those of the robot's YAML file.
+
+    `given` are values of the arguments ``ROBOT``. `note` is told which node to be started the file
+    says nothing of. Raises ``ValueError`` if it is none: ROS would start the nodes without it.
+    """
+    file = Path(given['parameters'])
+    flags = {name: given[name] == 'true' for name in ('use_sim_time', 'autostart') if given[name]}
+    settings = {}
+    for node in NODES:
+        try:
+            told = read_parameters(file, str(PurePosixPath('/', given['namespace'], node)))
+        except NoSectionError as error:
+            told = {}
+            if given['nodes'] in (node, 'both'):
+                note(f'{node} lives by its defaults: {file} {error}')
+        except RobotFileError as error:
+            raise ValueError(f'parameters:={file} {error}') from error
+        settings[node] = {**({} if 'autostart' in told else {'autostart': True}), **flags}
+    return settings
+
+
+def refuse_in_gazebo(given: Mapping[str, str]) -> None:
+    """Raise ``ValueError`` for arguments of ``robot.launch.py`` that do not fit Gazebo's robot.
+
+    Its bridge, its drivers and robot_state_publisher have no namespace and live by /clock.
+    """
+    for name, taken in (('namespace', ''), ('use_sim_time', 'true')):
+        if (value := given.get(name, taken)) != taken:
+            raise ValueError(f'{name}:={value} does not hold for the robot in Gazebo, which is '
+                             'without namespace and lives by /clock: leave it out')
 
 
 @dataclass(frozen=True)
@@ -214,6 +258,9 @@ def declare(arguments: Mapping[str, Argument]) -> list[Any]:
     from launch.actions import DeclareLaunchArgument
 
     return [DeclareLaunchArgument(
-        name, description=argument.description, choices=list(argument.choices) or None,
+        name, description=argument.description,
+        # launch holds the default against the choices, too.
+        choices=list(dict.fromkeys((*argument.choices, argument.default))) if argument.choices
+        else None,
         default_value=None if argument.default is None else str(argument.default))
         for name, argument in arguments.items()]
