@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dds import Graph
 
 from world_model_ros.cli import probes
 from world_model_ros.cli.main import main
@@ -85,7 +86,18 @@ def test_no_free_domain_is_an_error_that_says_what_to_do(
     monkeypatch.setattr(probes, '_is_free', lambda port: False)
     assert main(['demo', '--out', str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        'wmros demo: every ROS domain of this machine is taken: set ROS_DOMAIN_ID\n')
+        'wmros demo: every ROS domain of this machine is taken: end nodes that nobody needs\n')
+
+
+def test_the_demo_does_not_start_where_somebody_else_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Graph(tmp_path) as robot:
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(robot.domain))
+        assert main(['demo', '--out', str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f'wmros demo: somebody on this machine is in ROS domain {robot.domain}, perhaps a robot: '
+        'unset ROS_DOMAIN_ID, and the demo takes a domain of its own\n')
 
 
 def test_the_parameters_name_only_nodes_of_the_graph() -> None:

@@ -37,7 +37,7 @@ from rich.table import Table
 from rich.text import Text
 
 from world_model_ros.cli import argument_types
-from world_model_ros.cli.probes import ProbeError, free_domain
+from world_model_ros.cli.probes import ProbeError, domain_for_demo
 from world_model_ros.cli.processes import Child, Children, Terminated
 from world_model_ros.demo import graph
 from world_model_ros.demo.judge import EPISODE_DURATION, SUCCESS_DISTANCE
@@ -161,11 +161,10 @@ def _find_bundle(given: Path | None) -> Path:
 def _environment(out: Path) -> dict[str, str]:
     environment = dict(os.environ)
     environment.update(graph.environment())
-    if not environment.get('ROS_DOMAIN_ID'):
-        try:
-            environment['ROS_DOMAIN_ID'] = str(free_domain())
-        except ProbeError as error:
-            raise DemoError(f'{error.problem}: set ROS_DOMAIN_ID') from error
+    try:
+        environment['ROS_DOMAIN_ID'] = str(domain_for_demo())
+    except ProbeError as error:
+        raise DemoError(f'{error.problem}: {error.cure}') from error
     environment['ROS_LOG_DIR'] = str(out / 'logs')
     environment['PYTHONUNBUFFERED'] = '1'
     return environment

@@ -67,9 +67,30 @@ def free_domain() -> int:
     domains = list(range(1, 102))
     random.shuffle(domains)
     for domain in domains:
-        if all(_is_free(7400 + 250 * domain + offset) for offset in (0, 10, 12)):
+        if _is_unused(domain):
             return domain
     raise ProbeError('every ROS domain of this machine is taken', 'end nodes that nobody needs')
+
+
+def domain_for_demo() -> int:
+    """Return ROS_DOMAIN_ID, or a free domain where it is unset; raises ProbeError.
+
+    Nobody of this machine may be in it: the demo's controller would command a robot there, and its
+    camera, joints and goals would be taken for the robot's.
+    """
+    given = os.environ.get('ROS_DOMAIN_ID')
+    if not given:
+        return free_domain()
+    if not given.isdecimal():
+        raise ProbeError(f'ROS_DOMAIN_ID is {given!r}', 'set it to a whole number, or unset it')
+    if not _is_unused(int(given)):
+        raise ProbeError(f'somebody on this machine is in ROS domain {given}, perhaps a robot',
+                         'unset ROS_DOMAIN_ID, and the demo takes a domain of its own')
+    return int(given)
+
+
+def _is_unused(domain: int) -> bool:
+    return all(_is_free(7400 + 250 * domain + offset) for offset in (0, 10, 12))
 
 
 def _is_free(port: int) -> bool:
