@@ -49,14 +49,13 @@ from world_model_ros.learning.export import (  # noqa: E402
     Request,
     assemble,
     build,
-    compare_ranking,
     read_robot,
+    verify,
 )
-from world_model_ros.learning.export.assemble import example_inputs  # noqa: E402
 from world_model_ros.learning.export.checkpoint import load_stable_worldmodel  # noqa: E402
+from world_model_ros.learning.export.examples import example_inputs  # noqa: E402
 from world_model_ros.learning.export.graphs import relative_error  # noqa: E402
 from world_model_ros.learning.export.pixels import Pixels  # noqa: E402
-from world_model_ros.learning.export.reference import Reference  # noqa: E402
 from world_model_ros.planning import Planner  # noqa: E402
 
 Float = NDArray[np.float32]
@@ -89,10 +88,13 @@ def robot_file(folder: Path, **sections: dict[str, Any]) -> Path:
 def exported(family: str, folder: Path, robot: Path, **request: Any) -> Bundle:
     known = read_robot(robot, None)
     source = build(family, Request(**request), known)
-    bundle = assemble(source, known, folder / 'bundle', print)
-    # Few: the tests below compare all of them with the original.
-    print(compare_ranking(bundle, Reference(source.graphs, bundle.manifest), candidates=30))
-    return bundle
+    return assemble(source, known, folder / 'bundle', print)
+
+
+@pytest.fixture(autouse=True)
+def _few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For torch: the tests compare all of them with the original."""
+    monkeypatch.setattr(verify, 'CANDIDATES', 30)
 
 
 def normalized(bundle: Bundle, actions: Float) -> Tensor:
@@ -282,6 +284,28 @@ def test_the_encoder_of_v_jepa_2_with_a_predictor_of_ones_own(tmp_path: Path) ->
             costs.append((frames[:, -1] - tokens[1]).norm(dim=-1).mean(1))
     assert relative_error(latent, tokens[0].numpy()) <= 1e-5
     assert_same_choice(scored.costs, torch.cat(costs).numpy())
+
+
+class TokenRollout(nn.Module):
+    """Over the tokens of a V-JEPA 2 of width 32, the whole horizon in one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.action = nn.Linear(2, 32)
+
+    def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
+        return latent[:, None] + torch.tanh(self.action(actions)).cumsum(1)[:, :, None]
+
+
+def test_a_rollout_behind_v_jepa_2_imagines_as_far_as_its_manifest_plans(tmp_path: Path) -> None:
+    config = transformers.VJEPA2Config(
+        hidden_size=32, num_attention_heads=2, num_hidden_layers=1, pred_num_hidden_layers=1,
+        pred_hidden_size=24, pred_num_attention_heads=2, crop_size=64)
+    transformers.VJEPA2Model(config).save_pretrained(tmp_path / 'vjepa2')
+    bundle = exported('vjepa2', tmp_path, robot_file(tmp_path), checkpoint=tmp_path / 'vjepa2',
+                      predictor=f'{__name__}:TokenRollout')  # the robot file has no horizon
+    assert bundle.golden.latents.shape[1] == bundle.manifest.planner.horizon == 5
 
 
 @contextmanager

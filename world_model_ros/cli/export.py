@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from world_model_ros.cli import extras
@@ -94,10 +95,8 @@ def run(args: argparse.Namespace) -> int:
             Request,
             assemble,
             build,
-            compare_ranking,
             read_robot,
         )
-        from world_model_ros.learning.export.reference import Reference
     except ModuleNotFoundError as error:
         if error.name not in _NEEDS:
             raise
@@ -114,8 +113,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         robot = read_robot(args.robot, args.action_stats)
         source = build(args.family, request, robot)
-        bundle = assemble(source, robot, args.out, print)
-        print(compare_ranking(bundle, Reference(source.graphs, bundle.manifest)), flush=True)
+        bundle = assemble(source, robot, args.out, partial(print, flush=True))
     except (ExportError, BundleError) as error:
         print(f'wmros export: {error}', file=sys.stderr)
         return 1

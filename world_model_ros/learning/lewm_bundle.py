@@ -33,8 +33,7 @@ from numpy.typing import NDArray
 from world_model_ros.bundle import Bundle, ImageContract
 from world_model_ros.learning.curves import draw_curves
 from world_model_ros.learning.dataset import STEP_DURATION, Episodes, collect
-from world_model_ros.learning.export import Request, assemble, build, compare_ranking, read_robot
-from world_model_ros.learning.export.reference import Reference
+from world_model_ros.learning.export import Request, assemble, build, read_robot
 from world_model_ros.learning.lewm import ROWS, SIDE, WINDOW, Experience, Recipe, Training, rollout
 from world_model_ros.learning.reach import image_contract
 from world_model_ros.observation.image import fit_image
@@ -102,9 +101,7 @@ def train_lewm(
     (work / 'evaluation.json').write_text(json.dumps(asdict(evaluation), indent=1))
     known = read_robot(work / 'robot.yaml', None)
     source = build('lewm', Request(checkpoint=work / 'weights.pt'), known)
-    bundle = assemble(source, known, folder, report)
-    report(str(compare_ranking(bundle, Reference(source.graphs, bundle.manifest))))
-    return bundle, evaluation
+    return assemble(source, known, folder, report), evaluation
 
 
 @torch.no_grad()

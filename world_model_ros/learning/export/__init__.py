@@ -15,8 +15,8 @@
 
 One module for each family of models (`joint_embedding`, `dino_wm`, `tdmpc2`, `vjepa2`, `module`,
 `reach`) says what its graphs are; the rest is common: `checkpoint` reads weights safely, `robot`
-asks for what no checkpoint knows, `graphs` exports and compares with torch, `assemble` writes the
-bundle, `verify` asks whether the runtime chooses what torch would choose.
+asks for what no checkpoint knows, `graphs` exports and compares with torch, `verify` asks whether
+the runtime chooses what torch would choose, about `examples`, and `assemble` writes the bundle.
 """
 
 from world_model_ros.learning.export.assemble import assemble
@@ -24,7 +24,5 @@ from world_model_ros.learning.export.families import Request, build
 from world_model_ros.learning.export.graphs import ExportError
 from world_model_ros.learning.export.reach import export_reach
 from world_model_ros.learning.export.robot import read_robot
-from world_model_ros.learning.export.verify import compare_ranking
 
-__all__ = ['ExportError', 'Request', 'assemble', 'build', 'compare_ranking', 'export_reach',
-           'read_robot']
+__all__ = ['ExportError', 'Request', 'assemble', 'build', 'export_reach', 'read_robot']

@@ -14,19 +14,17 @@
 """Writes a bundle from a model and a robot file: manifest, graphs, golden vectors, in this order.
 
 The manifest is checked first, because it takes no time and what is wrong with it is the user's to
-mend. The bundle appears under its name only when it is whole.
+mend. The bundle appears under its name only when it is whole and chooses what torch chooses.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,20 +36,20 @@ from world_model_ros.bundle import (
     load_bundle,
     write_manifest,
 )
-from world_model_ros.bundle.inputs import PoseProprioception
 from world_model_ros.bundle.latent import DistanceCost
 from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.bundle.manifest import SCHEMA_VERSION
+from world_model_ros.learning.export.examples import example_inputs
 from world_model_ros.learning.export.graphs import ExportError, GraphSource, write_graph
 from world_model_ros.learning.export.reference import Reference
 from world_model_ros.learning.export.robot import Robot, assumed_planner, manifest_sections
 from world_model_ros.learning.export.source import ModelSource, StateIgnored
+from world_model_ros.learning.export.verify import compare_ranking
 
 TOLERANCE = 1e-4
 """Of golden vectors, as the manifest records it: other processors round otherwise."""
 
 _GOLDEN = 'golden.npz'
-_SMALL_LATENT = 10_000  # numbers; larger ones get fewer golden sequences
 
 Float = NDArray[np.float32]
 Report = Callable[[str], None]
@@ -81,9 +79,10 @@ def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) ->
             if line:
                 report(line)
         write_graphs(source.graphs, partial, report)
-        golden = golden_vectors(Reference(source.graphs, manifest), manifest,
-                                *example_inputs(manifest))
-        write_bundle(partial, {**sections, 'graphs': entries}, golden)
+        reference = Reference(source.graphs, manifest)
+        golden = golden_vectors(reference, manifest, *example_inputs(manifest))
+        written = write_bundle(partial, {**sections, 'graphs': entries}, golden)
+        report(str(compare_ranking(written, reference)))
         shutil.rmtree(place, ignore_errors=True)
         partial.rename(place)
     finally:
@@ -183,59 +182,3 @@ def golden_vectors(
                               actions),
         image=image, proprioception=proprioception, goal=goal, past_actions=past_actions,
         policy=reference.policy(latent) if manifest.graphs.policy is not None else None)
-
-
-def example_inputs(
-    manifest: Manifest, sequences: int | None = None
-) -> tuple[NDArray[np.uint8] | None, Float | None, Float | None, Float]:
-    """Pictures, states, past actions and action sequences that a model can be asked about."""
-    generator = np.random.default_rng(0)
-    count = manifest.history + 1
-    image = None
-    if manifest.image is not None:
-        shape = (count, *manifest.image.shape)
-        height, width = shape[-3:-1]
-        image = np.stack([example_picture(generator, height, width)
-                          for _ in range(math.prod(shape[:-3]))]).reshape(shape)
-    state = None
-    if manifest.proprioception is not None:
-        normal = manifest.proprioception.normalization
-        state = (np.array(normal.mean) + np.array(normal.std) * generator.uniform(
-            -0.5, 0.5, (count, len(normal.mean)))).astype(np.float32)
-        if isinstance(manifest.proprioception, PoseProprioception):
-            state[:, 6:] = np.abs(state[:, 6:])  # a gripper is between 0 and 1
-    if sequences is None:
-        sequences = 8 if manifest.latent.size <= _SMALL_LATENT else 3
-    action = manifest.action
-    rows = manifest.planner.horizon * action.rows_per_step
-    actions = random_actions(generator, manifest, (sequences, rows))
-    past_rows = (manifest.history - 1) * action.rows_per_step
-    past = random_actions(generator, manifest, (past_rows,)) if past_rows else None
-    return image, state, past, actions
-
-
-def random_actions(
-    generator: np.random.Generator, manifest: Manifest, shape: tuple[int, ...]
-) -> Float:
-    """Actions [*shape, A] in physical units as a planner proposes them: in bounds, some frozen."""
-    action = manifest.action
-    lower, upper = np.array(action.lower), np.array(action.upper)
-    actions = generator.uniform(lower, upper, (*shape, action.size))
-    actions[np.abs(actions) < np.array(action.dead_band)] = 0.0
-    for name, value in action.frozen.items():
-        actions[..., action.names.index(name)] = value
-    return actions.astype(np.float32)
-
-
-def example_picture(
-    generator: np.random.Generator, height: int, width: int
-) -> NDArray[np.uint8]:
-    """Picture [height, width, 3]: soft patches of colour, each channel its own, and a little noise.
-
-    Channels differ, so that red taken for blue does not pass.
-    """
-    coarse = generator.uniform(0.0, 255.0, (6, 6, 3)).astype(np.float32)
-    picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    picture = picture + generator.normal(0.0, 4.0, picture.shape)
-    pixels: NDArray[np.uint8] = np.clip(picture, 0.0, 255.0).astype(np.uint8)
-    return pixels

@@ -30,7 +30,6 @@ from world_model_ros.learning.export.graphs import ExportError, GraphSource
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
-HORIZON = 5
 PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30}
 
 

@@ -23,7 +23,7 @@ from typing import TypeVar
 from world_model_ros.learning.export import dino_wm, joint_embedding, module, tdmpc2, vjepa2
 from world_model_ros.learning.export.checkpoint import load_stable_worldmodel
 from world_model_ros.learning.export.graphs import ExportError
-from world_model_ros.learning.export.robot import Robot
+from world_model_ros.learning.export.robot import HORIZON, Robot
 from world_model_ros.learning.export.source import ModelSource, with_state_for_encoder
 
 T = TypeVar('T')
@@ -70,7 +70,7 @@ def _vjepa2(request: Request, robot: Robot) -> ModelSource:
     graph, side, latent = vjepa2.encoder_source(vjepa2.read_encoder(folder))
     return module.describe(
         graph, latent, module.make(_needed(request.predictor, '--predictor')), goal_encoder=None,
-        horizon=robot.horizon or vjepa2.HORIZON, image={'width': side, 'height': side},
+        horizon=robot.horizon or HORIZON, image={'width': side, 'height': side},
         step_size=robot.step_size, proprioception=robot.state_size,
         origin=f'V-JEPA 2 ({folder.name}) and {request.predictor}')
 
@@ -84,7 +84,7 @@ def _module(request: Request, robot: Robot) -> ModelSource:
     return module.build_from_paths(
         _needed(request.encoder, '--encoder'), _needed(request.predictor, '--predictor'),
         request.goal_encoder, request.checkpoint, request.trust,
-        horizon=robot.horizon or module.HORIZON, image=robot.picture, step_size=robot.step_size,
+        horizon=robot.horizon or HORIZON, image=robot.picture, step_size=robot.step_size,
         proprioception=robot.state_size)
 
 

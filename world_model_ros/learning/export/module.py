@@ -34,8 +34,6 @@ from world_model_ros.learning.export.checkpoint import load_state, read_tensors
 from world_model_ros.learning.export.graphs import ExportError, GraphSource
 from world_model_ros.learning.export.source import ModelSource
 
-HORIZON = 5
-
 # Arguments of a predictor's or rollout's forward: graph, kind.
 _DYNAMICS: dict[tuple[str, ...], tuple[str, str]] = {
     ('latent', 'action'): ('predictor', 'markov'),

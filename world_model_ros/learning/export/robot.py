@@ -68,6 +68,7 @@ _HINTS = {
     'proprioception.gripper': '{joint: finger_joint, open: 0.04, closed: 0.0}',
     'goal.reached': '0.5             # distance at which a goal counts as reached (docs/export.md)',
 }
+HORIZON = 5  # model steps, where neither the robot file nor whoever published a model says
 _STATISTICS_HINT = '{mean: [0.0, 0.0], std: [1.0, 1.0]}   # or --action-stats FILE'
 _NAMES = {'action': ('action', 'actions'),
           'proprioception': ('proprioception', 'proprio', 'observation.state')}
@@ -323,9 +324,9 @@ def _planner(
     if given.get('sampler', 'mppi') != 'mppi':
         published.pop('temperature', None)  # it belongs to the sampler that is replaced
     settings: dict[str, Any] = {
-        'sampler': 'cem', 'horizon': 5, 'interpolation': 'hold', 'samples': 300, 'iterations': 30,
-        'elites': 30, 'sigma': 1.0, 'sigma_min': 0.05, 'momentum': 0.0, 'constant_grid': 0,
-        'memory': 512, **published, **given}
+        'sampler': 'cem', 'horizon': HORIZON, 'interpolation': 'hold', 'samples': 300,
+        'iterations': 30, 'elites': 30, 'sigma': 1.0, 'sigma_min': 0.05, 'momentum': 0.0,
+        'constant_grid': 0, 'memory': 512, **published, **given}
     # Every row is free, as published; a robot with less time thins the knots out.
     settings.setdefault('knots', list(range(settings['horizon'] * action['rows_per_step'])))
     if source.cost['objective'] == 'goal':
@@ -392,7 +393,8 @@ def _read_rows(path: Path) -> dict[str, NDArray[np.float64]]:
         if path.suffix == '.npy':
             return {'action': np.load(path, allow_pickle=False)}
         if path.suffix == '.csv':
-            return {'action': np.genfromtxt(path, delimiter=',', names=None, skip_header=1)}
+            # A header is read as NaN, and such rows are left out.
+            return {'action': np.genfromtxt(path, delimiter=',', ndmin=2)}
         if path.suffix == '.npz':
             with np.load(path, allow_pickle=False) as archive:
                 return {section: archive[name] for section, names in _NAMES.items()
@@ -411,7 +413,7 @@ def _read_rows(path: Path) -> dict[str, NDArray[np.float64]]:
 
 def _fit(path: Path, rows: NDArray[np.float64]) -> dict[str, Any]:
     rows = np.asarray(rows, np.float64)
-    rows = rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)
+    rows = rows.reshape(-1, rows.shape[-1] if rows.ndim > 1 else 1)
     rows = rows[~np.isnan(rows).any(axis=1)]
     if len(rows) < 2:
         raise ExportError(f'{path}: {len(rows)} rows without NaN give no standard deviation')

@@ -27,7 +27,7 @@ import numpy as np
 
 from world_model_ros.bundle import Bundle
 from world_model_ros.inference import WorldModel, golden_start
-from world_model_ros.learning.export.assemble import example_inputs
+from world_model_ros.learning.export.examples import example_inputs
 from world_model_ros.learning.export.graphs import TOLERANCE, ExportError, relative_error
 from world_model_ros.learning.export.reference import Reference
 
@@ -54,9 +54,7 @@ class Agreement:
                 f'{self.seconds:.1f} s')
 
 
-def compare_ranking(
-    bundle: Bundle, reference: Reference, candidates: int | None = None
-) -> Agreement:
+def compare_ranking(bundle: Bundle, reference: Reference) -> Agreement:
     """Score random candidates in torch and in the runtime; raises ExportError if they disagree.
 
     300 candidates, of which 30 are elites, or a tenth of as many as torch imagines in two minutes.
@@ -66,7 +64,7 @@ def compare_ranking(
     history = manifest.history
     start, goal = golden_start(bundle)
     states = None if golden.proprioception is None else golden.proprioception[:history]
-    count = candidates or _affordable(reference, bundle)
+    count = _affordable(reference, bundle)
     actions = example_inputs(manifest, count)[3]
     size = int(np.clip(_LATENTS // manifest.latent.size, 1, _CHUNK))
     expected = np.concatenate([

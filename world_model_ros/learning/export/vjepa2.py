@@ -39,10 +39,9 @@ from world_model_ros.learning.export.graphs import ExportError, GraphSource
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
-HORIZON = 2
 FRAMES = 8  # that the predictor's graph takes at most; its mask grows with their square
 PLANNER: dict[str, Any] = {
-    'horizon': HORIZON, 'samples': 400, 'iterations': 10, 'elites': 10, 'momentum': 0.15,
+    'horizon': 2, 'samples': 400, 'iterations': 10, 'elites': 10, 'momentum': 0.15,
     'memory': 2048, 'sigma': [0.05] * 6 + [0.5], 'sigma_min': [0.005] * 6 + [0.05]}
 DISTANCE = {'source': 'tokens', 'metric': 'l1', 'reduction': 'mean'}
 _CARTESIAN = tuple(CARTESIAN_UNITS)
