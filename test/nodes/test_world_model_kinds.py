@@ -17,6 +17,7 @@
 import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,7 @@ class Station:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.frame = graph, 'base'
         self.camera = self.driver = True
+        self.joints = list(JOINTS)
         self._images = graph.publisher(Image, 'image', qos_profile_sensor_data)
         self._joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
         self._poses = graph.publisher(PoseStamped, 'pose', qos_profile_sensor_data)
@@ -52,7 +54,7 @@ class Station:
     def publish(self) -> None:
         stamp = to_stamp(self.graph.now())
         phase = self.graph.now() / 1e9
-        joints = JointState(name=['finger', *JOINTS], velocity=[0.0] * 4,
+        joints = JointState(name=['finger', *self.joints], velocity=[0.0] * 4,
                             position=[0.02, np.sin(phase), np.cos(phase), 0.0])
         pose = PoseStamped()
         pose.header.frame_id = self.frame
@@ -168,3 +170,28 @@ def test_a_model_without_a_camera_plans_at_the_rate_of_what_the_robot_says(
     seeing = load(graph, write_small_bundle(tmp_path / 's', MODELS['markov with a return']).path,
                   shadow=True)
     assert not seeing.success and 'needs pictures' in seeing.message
+
+
+def test_a_model_without_a_camera_gives_way_to_one_that_reads_another_robot(
+    graph: Graph, station: Station, tmp_path: Path,
+) -> None:
+    """The robot has been replaced: of what the model that runs reads, nothing comes any more."""
+    def renamed(manifest: dict[str, Any]) -> None:
+        for joints in manifest['action']['names'], manifest['proprioception']['joints']:
+            joints[:] = [f'new_{joint}' for joint in joints]
+
+    kind = Kind(image=False, rule='hold', discount=0.9)
+    station.camera = False
+    assert 'runs' in load(graph, write_small_bundle(tmp_path / 'old', kind).path).message
+    station.joints = [f'new_{joint}' for joint in JOINTS]
+    other = write_small_bundle(tmp_path / 'new', kind, renamed)
+    proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    answer = load(graph, other.path)
+    assert answer.success and answer.message.endswith('runs'), answer.message
+    graph.wait_for(lambda: any(it.model_digest == other.digest for it in proposals), 10,
+                   'its proposals')
+    station.driver = False
+    waiting = load(graph, tmp_path / 'old')
+    assert 'takes over with the next usable joint state' in waiting.message
+    station.joints, station.driver = list(JOINTS), True
+    assert load(graph, tmp_path / 'old').message.endswith('runs')

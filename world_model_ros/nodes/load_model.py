@@ -44,10 +44,11 @@ from world_model_ros import payload
 from world_model_ros.nodes.heap import give_memory_back
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
+from world_model_ros.nodes.robot_state import OCCASIONS
 
 _NAP = 0.002  # s that the executor is held up at a time
 _PATIENCE = 0.5  # s that a load may take to end with the node
-_TAKE_OVER = 2.0  # s to wait for the first picture that the new model sees
+_TAKE_OVER = 2.0  # s to wait for the first observation that the new model encodes
 _BEGIN = 5.0  # s to wait for a thread to begin
 _NICE = 10  # a tenth of a processor where others of this process want it, too
 
@@ -145,8 +146,9 @@ class LoadModelServer:
         while not runs() and monotonic() < deadline:
             sleep(_NAP)
             await _Turn()
+        occasion, _ = OCCASIONS[model.occasion]
         response.message = (f'{model} runs' if runs() else
-                            f'{model} is ready and takes over with the next usable image')
+                            f'{model} is ready and takes over with the next usable {occasion}')
 
 
 class _Job:

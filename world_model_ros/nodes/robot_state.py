@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
@@ -32,6 +33,8 @@ from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.observation import JointStateError, PoseError, StampedBuffer
+
+Message = TypeVar('Message')
 
 OCCASIONS = {Image: ('image', 'camera'), JointState: ('joint state', 'robot'),
              PoseStamped: ('pose', 'tracker')}
@@ -78,15 +81,16 @@ class RobotStates:
         self._others: Sequence[str] = ()  # joints that came instead of the model's
         self.joint_rate, self.pose_rate = Rate(), Rate()
 
-    def store_joints(self, joints: JointState, model: LoadedModel) -> bool:
+    def store_joints(self, joints: JointState, models: Sequence[LoadedModel]) -> bool:
         """
-        Keep a joint state if ``model`` can use it, and return whether it can.
+        Keep a joint state if one of ``models`` can use it, and return whether one can.
 
-        One without any joint of the model is somebody else's, as of a gripper that shares the
-        topic: no fault, as long as the robot's come as well.
+        One without any joint of theirs is somebody else's, as of a gripper that shares the topic:
+        no fault, as long as the robot's come as well.
         """
         self._counts.add('joint_states_received')
-        if 0 < len(joints.name) <= payload.JOINTS and not model.shares_joints(joints):
+        readers = [model for model in models if model.shares_joints(joints)]
+        if 0 < len(joints.name) <= payload.JOINTS and not readers:
             self._counts.add('joint_states_of_others')
             self._others = joints.name
             return False
@@ -94,7 +98,7 @@ class RobotStates:
         stamp = to_nanoseconds(joints.header.stamp)
         try:
             self._check_time('joint state', '"joint_states"', stamp)
-            model.check_joints(joints)
+            _check_any(joints, [model.check_joints for model in readers or models])
         except JointStateError as error:
             self._joints_problem = str(error)
             self._troubles.note('joint_states_refused', self._joints_problem)
@@ -104,13 +108,13 @@ class RobotStates:
             self._joints.add(stamp, joints)
         return True
 
-    def store_pose(self, pose: PoseStamped, model: LoadedModel) -> bool:
-        """Keep a pose if ``model`` can use it, and return whether it can."""
+    def store_pose(self, pose: PoseStamped, models: Sequence[LoadedModel]) -> bool:
+        """Keep a pose if one of ``models`` can use it, and return whether one can."""
         self.pose_rate.tick(monotonic())
         stamp = to_nanoseconds(pose.header.stamp)
         try:
             self._check_time('pose', '"pose"', stamp)
-            model.check_pose(pose)
+            _check_any(pose, [model.check_pose for model in models])
         except (JointStateError, PoseError) as error:
             self._pose_problem = str(error)
             self._troubles.note('poses_refused', self._pose_problem)
@@ -175,3 +179,17 @@ class RobotStates:
             raise JointStateError(f'{what} is {off:.1f} s old: the clock of who publishes {topic} '
                                   'differs from that of this node (use_sim_time set in only one of '
                                   'them?)')
+
+
+def _check_any(message: Message, checks: Sequence[Callable[[Message], None]]) -> None:
+    """Raise what the first check raises if none of them lets a message pass."""
+    error: JointStateError | PoseError | None = None
+    for check in checks:
+        try:
+            check(message)
+        except (JointStateError, PoseError) as refusal:
+            error = error or refusal
+        else:
+            return
+    if error is not None:
+        raise error

@@ -289,11 +289,11 @@ class WorldModelNode(ManagedNode):
             self._seeing.box.put(pictures)
 
     def _on_joints(self, message: JointState) -> None:
-        if self._observer.robot.store_joints(message, self._observer.model):
+        if self._observer.robot.store_joints(message, self._observer.models):
             self._look(message)
 
     def _on_pose(self, message: PoseStamped) -> None:
-        if self._observer.robot.store_pose(message, self._observer.model):
+        if self._observer.robot.store_pose(message, self._observer.models):
             self._look(message)
 
     def _look(self, message: JointState | PoseStamped) -> None:
