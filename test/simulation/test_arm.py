@@ -71,6 +71,26 @@ def test_the_tip_follows_the_joints_as_they_move(arm: ArmSimulation) -> None:
     np.testing.assert_allclose(arm.tip(), forward_kinematics(*arm.positions), atol=1e-9)
 
 
+def test_an_arm_with_a_joint_more_or_whose_range_leaves_zero_out_starts_at_rest_and_moves(
+    tmp_path: Path,
+) -> None:
+    urdf = description_path().read_text(encoding='utf-8')
+    file = tmp_path / 'other.urdf'
+    file.write_text(urdf.replace('lower="-2.4" upper="2.4"', 'lower="0.2" upper="2.4"').replace(
+        '</robot>', """
+        <joint name="wrist" type="revolute"><parent link="forearm"/><child link="hand"/>
+          <origin xyz="0.2 0 0.05"/><axis xyz="0 0 1"/>
+          <limit lower="-1" upper="1" velocity="1" effort="3"/></joint>
+        <link name="hand"><inertial><mass value="0.1"/>
+          <inertia ixx="0.001" ixy="0" ixz="0" iyy="0.001" iyz="0" izz="0.001"/></inertial></link>
+        </robot>"""))
+    arm = ArmSimulation(file)
+    assert arm.joints == ('shoulder', 'elbow', 'wrist')
+    assert arm.positions.tolist() == [0.0, 0.2, 0.0]
+    drive(arm, [0.0, 0.3, -0.3], 1.0)
+    np.testing.assert_allclose(arm.positions, [0.0, 0.47, -0.27], atol=0.05)
+
+
 def test_a_joint_turns_through_its_whole_range_in_radians(arm: ArmSimulation) -> None:
     for joint, sign in itertools.product(range(2), (-1, 1)):
         arm.reset([0.0, 0.0])

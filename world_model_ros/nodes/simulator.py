@@ -77,7 +77,8 @@ class SimulatorNode(ManagedNode):
     def __init__(self) -> None:
         super().__init__('simulator')
         self.declare_parameter('urdf', '', parameters.text(
-            'Robot description to simulate; empty for the demo arm that the package ships.'))
+            'Robot description to simulate: revolute joints, links base_link and tip, and a camera '
+            'as the demo arm that the package ships has them; empty for that arm.'))
         self.declare_parameter('image_rate', 0.0, parameters.real(
             'Pictures per second; 0 for the rate of the camera in the URDF [Hz].', 0.0, 100.0))
         self.declare_parameter('seed', 0, parameters.whole(

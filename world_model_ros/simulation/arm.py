@@ -97,9 +97,11 @@ class ArmSimulation:
         """Motor torques `[J]` [N m]."""
         return np.asarray(self._data.actuator_force, dtype=np.float64).copy()
 
-    def reset(self, positions: Sequence[float] | NDArray[np.float64] = (0.0, 0.0)) -> None:
-        """Put the arm at rest at `positions [J]` and time zero."""
-        pose = self._checked(positions)
+    def reset(self, positions: Sequence[float] | NDArray[np.float64] | None = None) -> None:
+        """Put the arm at rest at `positions [J]` and time zero; None: as near to 0 as joints go."""
+        limits = self._scene.limits
+        pose = self._checked(
+            np.clip(0.0, limits.lower, limits.upper) if positions is None else positions)
         mujoco.mj_resetData(self._model, self._data)
         self._data.qpos[self._position_index] = pose
         mujoco.mj_forward(self._model, self._data)
