@@ -11,11 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What the commands take for a number on their command line."""
+"""What the commands take for a number or a name on their command line."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
 
 
 def count(text: str) -> int:
@@ -43,6 +45,36 @@ def seconds(text: str) -> float:
     if not time > 0:
         raise argparse.ArgumentTypeError(f'{text} is no time: seconds above 0')
     return time
+
+
+def finite_seconds(text: str) -> float:
+    """Return a time above 0 that ends; raises ArgumentTypeError."""
+    time = seconds(text)
+    if not math.isfinite(time):
+        raise argparse.ArgumentTypeError(f'{text} has no end: a number of seconds')
+    return time
+
+
+def topic(text: str) -> str:
+    """Return the name of a topic, as ROS allows it; raises ArgumentTypeError."""
+    if not re.fullmatch(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no name of a topic: letters, digits and underscores between slashes, '
+            'such as camera/image_raw')
+    return text
+
+
+def camera_topic(text: str) -> str:
+    """Return TOPIC or CAMERA:=TOPIC; raises ArgumentTypeError."""
+    topic(text.rpartition(':=')[2])
+    return text
+
+
+def namespace(text: str) -> str:
+    """Return a namespace, '' for none; raises ArgumentTypeError."""
+    if text.strip('/'):
+        topic(text.strip('/'))
+    return text
 
 
 def _whole(text: str) -> int:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from world_model_ros.bringup.defaults import PLAN_DEADLINE
 from world_model_ros.bundle import Bundle, BundleError, load_bundle
-from world_model_ros.cli import topics
+from world_model_ros.cli import argument_types, topics
 from world_model_ros.cli.probes import ProbeError
 from world_model_ros.inference import InferenceError, RuntimeSettings, WorldModel
 from world_model_ros.inference.findings import Finding, Grade
@@ -40,8 +40,9 @@ from world_model_ros.inference.sessions import ProviderError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command line."""
     parser.add_argument('bundle', type=Path, help='folder of the bundle, which holds bundle.yaml')
-    parser.add_argument('--deadline', type=float, default=PLAN_DEADLINE, metavar='S',
-                        help='time that one plan may take, as plan_deadline (default %(default)s)')
+    parser.add_argument('--deadline', type=argument_types.seconds, default=PLAN_DEADLINE,
+                        metavar='S', help='time that one plan may take, as plan_deadline '
+                                          '(default %(default)s)')
     run = parser.add_argument_group('what it runs on, as the parameters of world_model')
     run.add_argument('--provider', choices=('auto', *PROVIDERS), default='auto',
                      help='default auto: the fastest as measured by --prebuild, else cpu')
@@ -56,13 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     live = parser.add_argument_group('whether a running robot gives what the model needs')
     live.add_argument('--against-topics', action='store_true',
                       help='listen to the camera and the joint states of this ROS domain')
-    live.add_argument('--image-topic', action='append', default=[], metavar='TOPIC',
+    live.add_argument('--image-topic', type=argument_types.camera_topic, action='append',
+                      default=[], metavar='TOPIC',
                       help='default image; CAMERA:=TOPIC, once for each, for a bundle that names '
                            'its cameras, default CAMERA/image_raw')
     for name, topic in (('joint', 'joint_states'), ('pose', 'pose')):
-        live.add_argument(f'--{name}-topic', default=topic, metavar='TOPIC',
-                          help='default %(default)s')
-    live.add_argument('--listen', type=float, default=10.0, metavar='S',
+        live.add_argument(f'--{name}-topic', type=argument_types.topic, default=topic,
+                          metavar='TOPIC', help='default %(default)s')
+    live.add_argument('--listen', type=argument_types.finite_seconds, default=10.0, metavar='S',
                       help='listen no longer than this (default %(default)s)')
     live.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
 

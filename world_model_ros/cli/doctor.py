@@ -43,7 +43,7 @@ from world_model_ros.bringup.robot_file import (
 )
 from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Bundle, BundleError, load_bundle, load_manifest
-from world_model_ros.cli import diagnosis, middleware, topics
+from world_model_ros.cli import argument_types, diagnosis, middleware, topics
 from world_model_ros.cli.probes import ProbeError, run_probe
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.inference.findings import Finding, Grade
@@ -62,7 +62,8 @@ _NVIDIA = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command line."""
-    parser.add_argument('--namespace', default='', metavar='NS', help='the robot to examine')
+    parser.add_argument('--namespace', type=argument_types.namespace, default='', metavar='NS',
+                        help='the robot to examine')
     parser.add_argument('--robot', type=Path, metavar='YAML',
                         help='parameters file, as robot.launch.py takes it (default: the '
                              'parameters of the running nodes)')
@@ -70,17 +71,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='as robot.launch.py takes it (default: what the YAML says)')
     parser.add_argument('--bundle', type=Path, metavar='DIR',
                         help='the model (default: that of the running world_model)')
-    parser.add_argument(_OPTION, action='append', default=[], metavar='TOPIC',
+    parser.add_argument(_OPTION, type=argument_types.camera_topic, action='append', default=[],
+                        metavar='TOPIC',
                         help='default: the cameras that the running world_model reads; '
                              'CAMERA:=TOPIC, once for each, for a bundle that names its cameras')
     for name, what in (('joint', 'joint states'), ('pose', 'pose')):
-        parser.add_argument(f'--{name}-topic', metavar='TOPIC',
+        parser.add_argument(f'--{name}-topic', type=argument_types.topic, metavar='TOPIC',
                             help=f'default: the {what} that the running world_model reads')
-    parser.add_argument('--command-topic', action='append', default=[], metavar='TOPIC',
+    parser.add_argument('--command-topic', type=argument_types.topic, action='append', default=[],
+                        metavar='TOPIC',
                         help="where the robot is commanded, once for each topic (default: where "
                              "the running controller does, else robot.launch.py's defaults)")
     parser.add_argument('--use-sim-time', action='store_true', help='the robot lives by /clock')
-    parser.add_argument('--listen', type=float, default=5.0, metavar='S',
+    parser.add_argument('--listen', type=argument_types.finite_seconds, default=5.0, metavar='S',
                         help='listen no longer than this (default %(default)s)')
 
 

@@ -51,8 +51,10 @@ def run_probe(
                          'leave this machine less to do, and see "uptime"') from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ['no message'])[-1]
-        raise ProbeError(f'cannot listen: {last}', 'source ROS 2, or use the environment that '
-                         '"make demo" sets up')
+        raise ProbeError(
+            f'cannot listen: {last}', 'source ROS 2, or use the environment that "make demo" sets '
+            'up' if last.startswith(('ImportError', 'ModuleNotFoundError'))
+            else 'see that message, which is of ROS or of its middleware')
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
