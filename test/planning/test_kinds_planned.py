@@ -25,7 +25,7 @@ import pytest
 from small_models import HORIZON, KINDS, POSE, Reference, write_small_bundle
 
 from world_model_ros.bundle import BundleError, PlannerSettings
-from world_model_ros.inference import Context, Scores, WorldModel, golden_start
+from world_model_ros.inference import Context, JointTarget, Scores, WorldModel, golden_start
 from world_model_ros.planning import Plan, Planner, WarmStart
 from world_model_ros.planning.sequences import Sequences
 
@@ -230,6 +230,61 @@ def test_a_robot_outside_the_bounds_is_led_back_inside(tmp_path: Path) -> None:
     plan = planner.plan(context, goal, committed=outside, seed=0, deadline=NEVER)
     np.testing.assert_array_equal(plan.actions[:2], [[1.5, -1.0]] * 2)
     assert plan.actions.min() >= -1.0 and plan.actions.max() <= 1.5
+
+
+TARGET = JointTarget(('a', 'c'), (0.3, 0.3))
+
+
+def test_toward_joints_the_model_imagines_what_is_chosen_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = WorldModel(write_small_bundle(tmp_path, KINDS['recurrent, joints integrated']))
+    planner = Planner(model, model.manifest.planner)
+    context, _ = golden_start(model.bundle)
+    graphs, batches = model._graphs, []
+
+    def run(name: str, feeds: dict[str, Array], run: Any = graphs.run) -> Any:
+        batches.append(len(feeds['action']))
+        return run(name, feeds)
+
+    monkeypatch.setattr(graphs, 'run', run)
+    plan = planner.plan(context, TARGET, seed=0, deadline=NEVER)
+    assert batches == [1] * HORIZON
+    np.testing.assert_array_equal(plan.latents, model.imagine(context, plan.actions[None])[0])
+
+
+def test_plans_toward_joints_and_toward_pictures_keep_their_deadlines_by_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = WorldModel(write_small_bundle(tmp_path, KINDS['recurrent, joints integrated']))
+    now = 0.0
+
+    def score(context: Context, goal: Array | JointTarget, actions: Array,
+              residuals: bool = False, score: Any = model.score) -> Scores:
+        nonlocal now
+        now += (1e-6 if isinstance(goal, JointTarget) else 1e-3) * len(actions)
+        scores: Scores = score(context, goal, actions, residuals)
+        return scores
+
+    def imagine(context: Context, actions: Array, imagine: Any = model.imagine) -> Array:
+        nonlocal now
+        now += 1e-3 * len(actions)
+        imagined: Array = imagine(context, actions)
+        return imagined
+
+    monkeypatch.setattr(model, 'score', score)
+    monkeypatch.setattr(model, 'imagine', imagine)
+    planner = Planner(model, model.manifest.planner, clock=lambda: now)
+    context, goal = golden_start(model.bundle)
+    counts = []
+    for _ in range(3):
+        for target in (TARGET, goal):
+            deadline = now + 0.015
+            plan = planner.plan(context, target, seed=0, deadline=deadline)
+            assert now <= deadline + 1e-9
+            counts.append(plan.samples)
+    assert counts[2::2] == [3 * 32 + 1] * 2  # all that the settings ask for
+    assert max(counts[1::2]) < 15
 
 
 def test_committed_rows_may_end_within_a_model_step(tmp_path: Path) -> None:

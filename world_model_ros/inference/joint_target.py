@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import Manifest, Proprioception
-from world_model_ros.inference.costs import rooted
+from world_model_ros.inference.costs import Scores, rooted
 from world_model_ros.inference.errors import InferenceError
 
 Float = NDArray[np.float32]
@@ -42,31 +42,25 @@ class JointTarget:
     positions: tuple[float, ...]
 
 
-class JointTally:
-    """J = the mean over the horizon of the distance to a target, plus its last value; a `Tally`.
+def joint_scores(
+    manifest: Manifest, target: JointTarget, states: NDArray[Any], residuals: bool,
+) -> Scores:
+    """Scores of sequences whose states behind each model step are [B, H, P], physical.
 
-    The distance is the root of the summed squares over the target's joints, rad or m.
+    J = the mean over the horizon of the distance to the target, plus its last value. The distance
+    is the root of the summed squares over the target's joints, rad or m. There are no latents: the
+    actions alone say where the joints go.
     """
-
-    def __init__(self, manifest: Manifest, target: JointTarget, states: NDArray[Any]) -> None:
-        """Costs of sequences whose states behind each model step are [B, H, P], physical."""
-        self._apart = _apart(manifest, target, states)
-        self._steps = np.asarray(np.linalg.norm(self._apart, axis=-1), np.float32)
-
-    def add(self, actions: Float, latents: Float) -> None:
-        """See `Tally`: latents play no part."""
-
-    def scores(self) -> tuple[Float, Float]:
-        """See `Tally`."""
-        return self._steps.mean(1) + self._steps[:, -1], self._steps
-
-    def residuals(self) -> Float | None:
-        """See `Tally`."""
-        horizon = self._steps.shape[1]
-        weights = np.full((horizon, 1), 1 / horizon)
-        weights[-1] += 1
-        residuals = np.sqrt(weights) * rooted(self._apart.astype(np.float32))
-        return np.asarray(residuals.reshape(len(residuals), -1), np.float32)
+    apart = _apart(manifest, target, states)
+    steps = np.asarray(np.linalg.norm(apart, axis=-1), np.float32)
+    costs = steps.mean(1) + steps[:, -1]
+    if not residuals:
+        return Scores(costs, steps, None)
+    horizon = steps.shape[1]
+    weights = np.full((horizon, 1), 1 / horizon)
+    weights[-1] += 1
+    weighted = np.sqrt(weights) * rooted(apart.astype(np.float32))
+    return Scores(costs, steps, None, np.asarray(weighted.reshape(len(costs), -1), np.float32))
 
 
 def joint_distance(manifest: Manifest, target: JointTarget, states: NDArray[Any]) -> Float:

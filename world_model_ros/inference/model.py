@@ -46,10 +46,10 @@ from world_model_ros.inference.dynamics import (
 from world_model_ros.inference.errors import InferenceError
 from world_model_ros.inference.integration import integration
 from world_model_ros.inference.joint_target import (
-    JointTally,
     JointTarget,
     check_joint_target,
     joint_distance,
+    joint_scores,
 )
 from world_model_ros.inference.memory import resident_bytes, sequences_within
 from world_model_ros.inference.open_graphs import OpenGraphs
@@ -131,9 +131,9 @@ class WorldModel:
     ) -> Scores:
         """Costs of imagined action sequences [N, H * rows_per_step, A], toward a goal [*G].
 
-        Imagined in chunks that keep to the manifest's memory, whose latents are not kept. Failed
-        sequences cost infinity. `residuals` asks for what the costs are made of. Raises
-        InferenceError.
+        Imagined in chunks that keep to the manifest's memory, whose latents are not kept; toward a
+        joint target nothing is imagined. Failed sequences cost infinity. `residuals` asks for what
+        the costs are made of. Raises InferenceError.
         """
         if isinstance(goal, JointTarget):
             self.check_joint_target(goal)
@@ -283,7 +283,12 @@ class WorldModel:
         self, context: Context, goal: Float | JointTarget | None, actions: Float,
         residuals: bool = False,
     ) -> Scores:
-        tally = self._tally(context, goal, actions, residuals)
+        if isinstance(goal, JointTarget):
+            if context.proprioception is None or self._integrate is None:
+                raise InferenceError('the context lacks the joints that a joint target is about')
+            states = self._integrate(context.proprioception[-1], actions)[:, 1:]
+            return joint_scores(self.manifest, goal, states, residuals)
+        tally = self._tally(context, goal, residuals)
         horizon = actions.shape[1] // self.manifest.action.rows_per_step
         whole: Float | None = None
         for steps, block in self._blocks(context, actions):
@@ -322,15 +327,8 @@ class WorldModel:
             yield steps[:, done:done + block.shape[1]], block
             done += block.shape[1]
 
-    def _tally(
-        self, context: Context, goal: Float | JointTarget | None, actions: Float, residuals: bool,
-    ) -> Tally:
+    def _tally(self, context: Context, goal: Float | None, residuals: bool) -> Tally:
         cost = self.manifest.cost
-        if isinstance(goal, JointTarget):
-            if context.proprioception is None or self._integrate is None:
-                raise InferenceError('the context lacks the joints that a joint target is about')
-            states = self._integrate(context.proprioception[-1], actions)[:, 1:]
-            return JointTally(self.manifest, goal, states)
         if isinstance(cost, DistanceCost):
             assert goal is not None
             return DistanceTally(self.manifest, cost, goal, residuals)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,9 +108,12 @@ class Planner:
         self._grid = self._sequences.constant_grid(settings.constant_grid)
         self._refinement = Refinement(manifest, settings)
         self._rows_per_step = manifest.action.rows_per_step
-        # Where the runtime loops, what is chosen is imagined once more, for its latents.
+        # Where the runtime loops, what is chosen is imagined once more, for its latents; toward a
+        # joint target for the first time.
         self._loops = manifest.graphs.rollout is None
         self._pace = self._measured_pace()
+        # Joint targets are judged without the model; how much faster, their plans find out.
+        self._joint_pace = copy(self._pace)
         # Seconds: for a policy's sequence, for a batch to be made, for the refinement besides
         # scoring, for a plan to be put together.
         self._policy_time = self._batch_time = self._refine_time = self._end_time = 0.0
@@ -141,18 +145,20 @@ class Planner:
         search = sampler(
             self._settings, self._sequences.knots_of(start.first, start.fixed),
             self._sequences.lower, self._sequences.upper, generator)
-        scoring = Scoring(self._model, context, goal, self._pace, self._clock)
+        to_joints = isinstance(goal, JointTarget)
+        pace = self._joint_pace if to_joints else self._pace
+        scoring = Scoring(self._model, context, goal, pace, self._pace, self._clock)
         until, refits, best = deadline, 0, start.first
         # What is not scoring takes a small share of the time, unless it was a stall.
         most = _BESIDE * max(deadline - started, 0.0)
         for iteration in range(self._settings.iterations):
             reserve = min(self._end_time, most)
-            reserve += self._pace.seconds(1) if self._loops else 0.0
+            reserve += self._pace.seconds(1) if self._loops or to_joints else 0.0
             until, began = deadline - reserve, self._clock()
             left = until - began - min(self._batch_time, most)
-            if iteration and not self._pace.fitting(left):
+            if iteration and not pace.fitting(left):
                 break
-            size = self._population(iteration, left)
+            size = self._population(iteration, pace.fitting(left))
             near = int(_NEARBY * size)
             if iteration == 0:
                 knots = self._opening(search, size - near, context, start, until)
@@ -201,15 +207,14 @@ class Planner:
         first[:fixed] = self._sequences.inside(committed[:fixed])
         return _Start(first, fixed, still, elites)
 
-    def _population(self, iteration: int, left: float) -> int:
-        """Sequences to draw: what fits, spread over the iterations that are still to come.
+    def _population(self, iteration: int, fitting: int) -> int:
+        """Sequences to draw: what fits now, spread over the iterations that are still to come.
 
         Two rounds of half the size find more than one round, down to twice the elites, of which a
         refit can still choose. The refinement gets up to half of it, if that is worth a round.
         """
         wanted = self._settings.population(iteration)
         iterations = self._settings.iterations - iteration
-        fitting = self._pace.fitting(left)
         fitting -= self._refinement.share(fitting)
         return min(wanted, max(fitting // iterations, 2 * self._settings.elites))
 

@@ -38,10 +38,13 @@ class Scoring:
     """
 
     def __init__(self, model: WorldModel, context: Context, goal: Float | JointTarget | None,
-                 pace: Pace, clock: Callable[[], float]) -> None:
-        """Score from `context` toward `goal`; `pace` knows the model's speed and learns of it."""
+                 pace: Pace, imagining: Pace, clock: Callable[[], float]) -> None:
+        """Score from `context` toward `goal`.
+
+        `pace` knows how fast that goes, `imagining` how fast the model is; both learn of it.
+        """
         self._model, self._context, self._goal = model, context, goal
-        self._pace, self._clock = pace, clock
+        self._pace, self._imagining, self._clock = pace, imagining, clock
         self.actions = self.steps = np.empty(0, np.float32)
         self.cost = np.inf
         self.samples = 0
@@ -99,5 +102,5 @@ class Scoring:
         if self._latents is None:
             before = self._clock()
             self._latents = self._model.imagine(self._context, self.actions[None])[0]
-            self._pace.record(1, self._clock() - before)
+            self._imagining.record(1, self._clock() - before)
         return self._latents
