@@ -171,6 +171,9 @@ class Bench:
                     self.robot = self.spline.state().position
             if see:
                 self.see()
+            late = (real if elapsed < 0 else min(elapsed, real)) - PERIOD
+            if self.spline is None and late > (0.5 if self.limits.twist else 0.1) * SECOND:
+                self.last = None  # it may stand by now: it begins anew, with what is seen
             setpoint = self.control.step(self.now, self.steady)
             self.judge(setpoint, real)
             self.last = setpoint
@@ -192,19 +195,14 @@ class Bench:
         motion = Motion(setpoint.position, setpoint.velocity)
         before = spline.state()
         speed, acceleration = spline.follow(
-            stopping_points(motion, self.limits, self.settings.period))
+            stopping_points(motion, self.limits, setpoint.within))
         if not true:
             return
         # A message that comes early is led to from the middle of the way to the one before.
         leeway = 1.0 if real >= PERIOD else 2.0
-        fits = np.all(speed <= self.limits.velocity * leeway + 1e-6) and np.all(
-            acceleration <= self.limits.acceleration * leeway + 1e-6)
-        if not fits:
-            # From where the robot has been pushed to, or was found: at rest, and within a period.
-            a, dt = self.limits.acceleration, self.settings.period
-            assert np.all(np.abs(motion.velocity) <= a * dt + ROUNDING)
-            assert np.all(np.abs(motion.position - self.seen) <= a * dt * dt + ROUNDING), (
-                speed, acceleration, before)
+        assert np.all(speed <= self.limits.velocity * leeway + 1e-6), (speed, before)
+        assert np.all(acceleration <= self.limits.acceleration * leeway + 1e-6), (
+            acceleration, before)
 
     def judge(self, setpoint: Setpoint, real: int) -> None:
         limits, before = self.limits, self.last

@@ -17,13 +17,25 @@
 every message against the velocity and acceleration limits from where that has led it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from control_bench import CONTRACT, JOINTS, LIMITS, PERIOD, SECOND, SETTINGS, START, Bench
+from control_bench import (
+    CONTRACT,
+    JOINTS,
+    LIMITS,
+    PERIOD,
+    SECOND,
+    SETTINGS,
+    START,
+    TWIST,
+    Bench,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from world_model_ros.control import Motion, Rung, SafetyController, Settings
+from world_model_ros.control import Kind, Motion, Rung, SafetyController, Setpoint, Settings
 from world_model_ros.control.motion import advance, brake, stopping_points
 from world_model_ros.control.robot import RobotState
 
@@ -57,7 +69,7 @@ def test_after_a_stall_a_trajectory_goes_on_from_where_the_last_one_has_led_the_
 def test_a_stalled_process_does_not_pull_the_arm_back(length: float) -> None:
     bench = Bench(TRAJECTORY)
     bench.accept(bench.proposal([(1.5, 0.0)] * 32, age=0.0))
-    bench.tick(40)
+    bench.tick(90)  # of which the first half takes the robot over
     assert bench.last is not None and bench.last.position is not None
     asked = bench.last.position[0]
     setpoint = bench.tick(elapsed=round(length * SECOND))
@@ -69,6 +81,76 @@ def test_a_stalled_process_does_not_pull_the_arm_back(length: float) -> None:
     else:
         assert not setpoint.plan_id, 'it came to rest: what is left of the plan is not followed'
         assert setpoint.rung is Rung.HOLD
+
+
+class Driven:
+    """A robot that is sent velocities, and stands once it has heard nothing for ``watchdog`` s."""
+
+    def __init__(self, watchdog: float) -> None:
+        self.watchdog = watchdog
+        self.control = SafetyController(LIMITS, SETTINGS)
+        self.now = START
+        self.control.announce(CONTRACT)
+        self.control.enable(self.now)
+        self.position, self.velocity = np.zeros(2), np.zeros(2)
+        self.plans = Bench()
+
+    def tick(self, length: float = 0.01) -> Setpoint:
+        told = min(length, self.watchdog)
+        self.position = self.position + self.velocity * told
+        if length > self.watchdog:
+            self.velocity = np.zeros(2)
+        self.now += round(length * SECOND)
+        # Its driver goes on to report while the controller stands still.
+        for age in np.arange(min(length, 0.3), 0.0, -0.01):
+            past = self.position - self.velocity * max(age - 0.01, 0.0)
+            stamp = self.now - round((age - 0.01) * SECOND)
+            self.control.observe(stamp, JOINTS, past.tolist(), [], self.now)
+        setpoint = self.control.step(self.now, self.now - START + SECOND)
+        if setpoint.due:
+            self.velocity = setpoint.velocity
+        return setpoint
+
+    def drive(self) -> None:
+        for tick in range(80):
+            if tick % 10 == 5:
+                self.plans.now = self.now
+                self.control.accept(self.plans.proposal([(1.5, 0.0)] * 16, age=0.05), self.now)
+            self.tick()
+        assert self.velocity[0] == 1.5
+
+
+@pytest.mark.parametrize('length', [0.3, 2.0, 30.0])
+def test_a_robot_that_has_stopped_by_itself_while_the_controller_stood_still_does_not_lurch(
+    length: float,
+) -> None:
+    robot = Driven(watchdog=0.2)
+    robot.drive()
+    robot.control.emergency.stop('pressed meanwhile')
+    robot.tick(length)
+    where = robot.position
+    for _ in range(60):
+        robot.tick()
+    np.testing.assert_array_equal(robot.position, where)
+
+
+def test_a_robot_that_still_moves_when_the_controller_goes_on_is_braked_inside_its_limits() -> None:
+    robot = Driven(watchdog=9.0)
+    robot.drive()
+    robot.control.emergency.stop('pressed meanwhile')
+    speeds = [robot.tick(0.3).velocity[0], *(robot.tick().velocity[0] for _ in range(60))]
+    assert 1.5 - 0.16 - 1e-6 <= speeds[0] < 1.5, 'two periods are the most that a tick may use'
+    assert speeds[-1] == 0.0
+    assert np.all(np.abs(np.diff(speeds)) <= 0.08 + 1e-6)
+
+
+def test_a_base_begins_at_rest_once_its_own_watchdog_has_stopped_it() -> None:
+    twist = replace(CONTRACT, kind=Kind.TWIST, names=TWIST.names, frame='base')
+    bench = Bench(contract=twist, limits=TWIST)
+    assert np.any(bench.run(1.0).velocity)
+    assert np.any(bench.tick(elapsed=SECOND // 3).velocity), 'a third of a second is not enough'
+    bench.run(1.0)
+    assert not np.any(bench.tick(elapsed=SECOND * 2 // 3).velocity)
 
 
 # What is sent at rest
@@ -83,7 +165,7 @@ def sent(bench: Bench, count: int) -> int:
 def test_a_robot_that_holds_by_itself_is_sent_nothing_before_a_plan_and_after_rest() -> None:
     bench = Bench(LOOP)
     assert bench.sent == 0, 'it has been active and seen for 0.2 s'
-    bench.run(0.5)
+    bench.run(0.8)
     assert sent(bench, 1) == 1
     while bench.last is None or bench.last.rung is not Rung.HOLD:
         bench.tick()
@@ -116,6 +198,52 @@ def test_a_drive_that_was_off_is_not_sent_back_to_where_it_was() -> None:
     np.testing.assert_allclose(setpoint.position, moved, atol=1e-3)
 
 
+class Sagging(Bench):
+    """An arm whose drive leaves it ``sag`` rad below where it is sent."""
+
+    sag = np.array([0.0, 0.04])
+
+    def see(self) -> str:
+        self.seen = self.robot
+        return self.control.observe(
+            self.now, JOINTS, (self.robot - self.sag).tolist(), [], self.now)
+
+
+def test_an_arm_that_sags_does_not_sag_further_with_every_motion() -> None:
+    bench = Sagging(LOOP)
+    bench.run(1.0, (0.2, 0.0))  # judged: no step, though it is not where it is sent
+    elbow = bench.robot[1]
+    assert -0.05 < elbow < 0.0, 'at first nobody knows where it was sent before'
+    for direction in (1.0, -1.0, 1.0, -1.0):
+        bench.tick(80)
+        assert bench.run(1.0, (0.2 * direction, 0.0)).rung is Rung.TRACK
+        assert bench.robot[1] == pytest.approx(elbow, abs=1e-6)
+        assert abs(bench.robot[0]) > 0.01
+
+
+def test_an_arm_is_led_slowly_to_where_joint_states_suddenly_say_that_it_is() -> None:
+    bench = Bench(LOOP)
+    bench.run(1.0, (1.0, 0.0))
+    elsewhere = bench.robot + np.array([-1.5, 0.3])
+    codes = set()
+    for tick in range(300):  # judged: another arm's states, and never those of this one again
+        bench.robot = elsewhere
+        codes.add(bench.tick().cause.code)
+        if tick % 10 == 0:
+            bench.accept(bench.proposal([(0.1, 0.0)] * 16, age=0.0))
+    assert {'jumped', 'pushed', 'tracking'} <= codes
+
+
+def test_a_stop_while_a_drive_is_taken_over_ends_at_rest_and_can_be_reset() -> None:
+    bench = Bench(LOOP)
+    bench.propose((1.0, 0.0), age=0.0)
+    assert bench.tick(10).within > 0.3
+    bench.control.emergency.stop('test')
+    assert 'still braking' in bench.control.reset('why not', bench.now)
+    assert bench.tick(60).rung is Rung.HOLD
+    assert bench.control.reset('it stands', bench.now) == ''
+
+
 def test_a_reset_begins_where_the_robot_is() -> None:
     for settings_ in (SETTINGS, LOOP):
         bench = Bench(settings_)
@@ -123,9 +251,11 @@ def test_a_reset_begins_where_the_robot_is() -> None:
         bench.control.emergency.stop('protective stop')
         bench.tick(60)
         moved = bench.robot + np.array([0.02, 0.0])
-        bench.place(moved)
-        bench.see()
+        for _ in range(15):
+            bench.place(moved)
+            bench.tick()
         assert bench.control.reset('the arm is free again', bench.now) == ''
+        bench.place(moved)
         setpoint = bench.tick()
         assert setpoint.position is not None and not np.any(setpoint.velocity)
         np.testing.assert_allclose(setpoint.position, moved, atol=1e-9)

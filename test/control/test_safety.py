@@ -136,7 +136,7 @@ def test_a_process_that_was_stopped_begins_anew_and_says_so() -> None:
     bench = Bench(Settings(late_after=5.0))
     bench.run(0.5)
     setpoint = bench.tick(elapsed=SECOND, see=False)
-    assert (setpoint.rung, setpoint.cause.code) == (Rung.DECELERATE, 'clock_jump')
+    assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'clock_jump')
     assert 'this process stood still for 1.000 s' in setpoint.cause.text
     assert bench.tick(50).rung is Rung.HOLD, 'the plan would have had four seconds to go'
 
@@ -179,7 +179,7 @@ def test_a_pushed_robot_makes_it_brake_and_go_on_from_where_the_robot_is() -> No
         bench.run(0.5)
         pushed = bench.robot + np.array([0.9, 0.0])
         codes = []
-        for _ in range(30):
+        for _ in range(120):  # 0.9 rad away, a drive is led slowly to where the robot is
             bench.robot = pushed
             codes.append(bench.tick().cause.code)
         assert codes[0] == 'jumped' and 'pushed' in codes

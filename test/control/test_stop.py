@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from control_bench import LIMITS, SETTINGS, Bench
 
-from world_model_ros.control import EmergencyStop, Proposal, Rung, SafetyController
+from world_model_ros.control import EmergencyStop, Proposal, Rung, SafetyController, Settings
 from world_model_ros.control.goals import HeldGoals
 from world_model_ros.monitor import Activity, Level
 
@@ -115,6 +115,23 @@ def test_a_goal_of_before_is_known_by_what_it_shows_and_asked_for_again_it_is_fo
     assert bench.accept(goal(bench, 'picture')) is None, 'it dies on the way, and is started again'
 
 
+def test_a_goal_that_gave_way_to_another_one_before_the_stop_is_held_as_well() -> None:
+    bench = Bench()
+    bench.run(0.3)
+    assert bench.accept(goal(bench, 'picture')) is None
+    bench.tick()
+    assert bench.accept(goal(bench, 'request')) is None
+    bench.control.emergency.stop('test')
+    bench.tick(30)
+    assert bench.control.reset('the area is clear, A. Person', bench.now) == ''
+    bench.tick(15)
+    assert_held(bench, 'request', 'picture')  # which is latched, and found by a new world_model
+    goals = HeldGoals()
+    for number in range(1000):
+        goals.pursue(f'goal {number}')
+    assert len(goals.pursued) == 64 and goals.pursued[-1] == 'goal 999'
+
+
 @pytest.mark.parametrize('activate', [True, False])
 def test_a_goal_of_before_stays_held_where_the_process_or_the_activation_is_a_new_one(
     activate: bool,
@@ -177,6 +194,17 @@ def test_a_reset_is_refused_while_the_robot_moves_or_is_not_seen() -> None:
     assert 'older than 0.15 s' in bench.control.reset('why not', bench.now)
     bench.tick(5)
     assert bench.control.reset('why not', bench.now) == ''
+
+
+def test_a_reset_is_refused_while_somebody_else_moves_the_robot() -> None:
+    bench = Bench(Settings(closes_position_loop=True))
+    bench.control.emergency.stop('test')
+    for step in range(30):
+        bench.place(np.array([0.01 * step, 0.0]))
+        assert bench.tick().rung is Rung.HOLD
+    assert 'the robot moves' in bench.control.reset('why not', bench.now)
+    bench.tick(15)
+    assert bench.control.reset('it stands', bench.now) == ''
 
 
 def test_the_latch_outlives_the_controller_and_its_first_reason_stands() -> None:

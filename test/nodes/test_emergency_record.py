@@ -16,6 +16,7 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,10 @@ import pytest
 from world_model_ros.nodes.emergency_record import StopRecord
 
 
-def keep(record: StopRecord, reason: str, goal: str | None = None) -> int:
+def keep(record: StopRecord, reason: str, goals: Sequence[str] = ()) -> int:
     """Keep a stop; return how often it looked after the robot meanwhile."""
     ticks: list[None] = []
-    record.keep(reason, goal, lambda: ticks.append(None), 0.01)
+    record.keep(reason, goals, lambda: ticks.append(None), 0.01)
     return len(ticks)
 
 
@@ -35,22 +36,24 @@ def test_a_stop_is_read_back_with_its_reason_and_time_until_it_is_deleted(tmp_pa
     record = StopRecord(file)
     assert record.read() is None and record.delete() == ''
     long = 'Rauch "überall" \\ 煙' * 400
-    for reason, goal in (('smoke', None), (long, 'picture.18c0'), ('', '')):
-        keep(record, reason, goal)
+    many = tuple(f'{number} ' + '\x01煙' * 126 for number in range(64))
+    two = ('picture.18c0', 'other')
+    for reason, goals in (('smoke', ()), (long, two), ('', ('',)), ('', many)):
+        keep(record, reason, goals)
         assert record.problem == ''
         left = StopRecord(file).read()
         assert left is not None and left.reason.startswith(f'{reason} (since 20')
-        assert left.goal == goal
+        assert left.goals == goals
     assert [entry.name for entry in file.parent.iterdir()] == [file.name], 'nothing is left over'
     assert record.delete() == '' and StopRecord(file).read() is None
 
 
-@pytest.mark.parametrize('goal', ['', ', "goal": 7', ', "goal": null'])
-def test_a_file_without_a_goal_is_read_all_the_same(tmp_path: Path, goal: str) -> None:
+@pytest.mark.parametrize('goals', ['', ', "goals": []'])
+def test_a_file_without_a_goal_is_read_all_the_same(tmp_path: Path, goals: str) -> None:
     file = tmp_path / 'controller.stop'
-    file.write_text(f'{{"reason": "smoke", "since": "2026-01-01"{goal}}}')
+    file.write_text(f'{{"reason": "smoke", "since": "2026-01-01"{goals}}}')
     left = StopRecord(file).read()
-    assert left is not None and left.reason.startswith('smoke') and left.goal is None
+    assert left is not None and left.reason.startswith('smoke') and left.goals == ()
 
 
 @pytest.mark.parametrize(

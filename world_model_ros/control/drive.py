@@ -19,14 +19,19 @@ repeats its last command for ever, and a base only stops when commands end. A ro
 loop on position holds by itself, and what it hears while no plan is followed could only be wrong:
 a position from before it was switched off, or one that interrupts somebody else's motion. It is
 sent setpoints from the first plan on until it has come to rest, and nothing then.
+
+Where such a drive holds the robot is not known when a motion begins: where it was last sent to, or,
+if it was off in between, where the robot is. With an arm that sags these are not the same, and a
+command that takes the wrong one for granted is a step. So a motion begins with a spline that leads
+to one of them, slowly enough to be inside the limits from the other.
 """
 
 import numpy as np
 
-from world_model_ros.control.clock import Tick
+from world_model_ros.control.clock import LONGEST_GAP, Tick
 from world_model_ros.control.ladder import Cause, Settings
 from world_model_ros.control.limits import Limits, Vector
-from world_model_ros.control.motion import Motion, advance, brake, follow, toward
+from world_model_ros.control.motion import Motion, advance, brake, follow, leading_time, toward
 from world_model_ros.control.proposal import Chunk
 from world_model_ros.control.robot import RobotState
 from world_model_ros.monitor import Level
@@ -39,6 +44,11 @@ FROZEN_PART = 0.5
 # A robot that is sent velocities is sent none for so long after activation while it is not seen: it
 # may still move, and to brake it inside its limits takes to know how fast. Then it is zero.
 UNSEEN = 0.25  # s
+# A robot that is sent velocities may stand by itself once it has heard nothing for so long.
+UNTOLD = 0.1  # s
+# A robot this close to where it was when it was last sent anything has not been moved: it is the
+# noise of its encoders, and how far it creeps after it seems to stand.
+UNMOVED = 0.01  # rad or m
 
 
 class Drive:
@@ -50,6 +60,9 @@ class Drive:
         self.robot = robot
         self._motion: Motion | None = None
         self._commanding = False  # whether a robot that holds by itself is on its way by our plans
+        self._sent: Vector | None = None  # position [J] that a robot was last sent
+        self._found: Vector | None = None  # and where it was then
+        self._leading = 0.0  # s until it is where a motion begins
         self._unseen = 0.0  # s since activation without a robot that is seen
         self._travelled = np.zeros(len(limits.names))  # by the setpoint since the robot moved
         self._unanswered = np.zeros(len(limits.names))  # of that, until the last joint state
@@ -57,7 +70,12 @@ class Drive:
     @property
     def standing(self) -> bool:
         """Whether the setpoint is at rest."""
-        return self._motion is None or not np.any(self._motion.velocity)
+        return not self._leading and (self._motion is None or not np.any(self._motion.velocity))
+
+    @property
+    def within(self) -> float:
+        """In how many seconds from now the robot is to be at the setpoint."""
+        return max(self._leading, self.settings.period)
 
     @property
     def setpoint(self) -> tuple[Vector | None, Vector]:
@@ -104,13 +122,20 @@ class Drive:
         """Put the setpoint where the robot is by now; return whether it has come to rest there.
 
         A robot that closes the loop on position has gone on along the last trajectory while this
-        process was ``late`` [s], and that brakes.
+        process was ``late`` [s], and that brakes. Any other one is looked at, or will stand.
         """
         before = self._motion
-        if not self.settings.closes_position_loop or before is None:
+        if not self.settings.closes_position_loop:
+            if late > (LONGEST_GAP if self.limits.twist else UNTOLD):
+                self._motion, self._unseen = None, 0.0
             return False
+        if before is None:
+            return False
+        self._leading = max(self._leading - late, 0.0)
         self._motion = brake(before, self.limits, late)
         self._travelled += self._motion.position - before.position
+        if late > 0.0 and self._commanding:
+            self._sent = self._motion.position  # that is where the last one has led
         return bool(np.any(before.velocity)) and self.standing
 
     def move(self, now: int, tick: Tick, chunk: Chunk | None, *, seen: bool) -> None:
@@ -121,14 +146,18 @@ class Drive:
         settings, limits, dt = self.settings, self.limits, tick.dt
         if settings.closes_position_loop and tick.late > 0.0:
             dt = min(dt, settings.period)  # the rest has passed, see catch_up
+        if self._leading:
+            self._leading = max(self._leading - dt, 0.0)
+            return
         idle = settings.closes_position_loop and not self._commanding
         if seen and self._motion is None and not settings.closes_position_loop:
             self._motion = self._anchor(moving=True)
         elif seen and self.standing and (idle or self._furthest()):
-            # Idle: it may have been moved since it was last sent anything, or switched off and on.
-            self._motion = self._anchor()
+            self._motion = self._held() if idle else self._anchor()
+            if settings.closes_position_loop and not (idle and chunk is None):
+                self._lead()
         self._commanding = self._commanding or (idle and chunk is not None)
-        if self._motion is None:
+        if self._motion is None or self._leading:
             return
         measured = self._motion.position
         if not limits.twist and self.robot.position is not None:
@@ -151,16 +180,23 @@ class Drive:
             self._unseen += self.settings.period
             return self._unseen > UNSEEN
         due = self._commanding
-        if not clock:
+        if due and self._motion is not None:
+            self._sent, self._found = self._motion.position, self.robot.position
+        if due and not clock:
             # Nobody knows whether the robot's own clock stands as well. By its own clock it brakes.
             due = self._commanding = False
+            self._sent = None
+        elif 0.0 < self._leading < self.settings.period:
+            return False  # it is about to arrive, and in less time than a message gives it
         elif self.standing and not following and self._arrived(now):
             self._commanding = False  # this is the last one
         return due
 
     def brake(self) -> bool:
         """Brake for one period, knowing nothing; return whether the setpoint is due."""
-        if self._motion is not None:
+        if self._leading:
+            self._leading = max(self._leading - self.settings.period, 0.0)
+        elif self._motion is not None:
             self._motion = advance(
                 self._motion, np.zeros(len(self.limits.names)), self._motion.position, self.limits,
                 self.settings.period, self.settings.longest_period,
@@ -220,6 +256,31 @@ class Drive:
             return Motion(rest, rest)
         speed = np.clip(self.robot.velocity, -limits.velocity, limits.velocity)
         return Motion(self.robot.position, speed if moving else rest)
+
+    def _held(self) -> Motion:
+        """Return rest where a robot that is sent nothing is held, as far as one can tell.
+
+        If it has not moved since, that is where it was sent: to begin where it is would let an arm
+        that sags, sag further with every motion.
+        """
+        anchor = self._anchor()
+        if self._sent is None or self._found is None:
+            return anchor
+        moved = np.any(np.abs(anchor.position - self._found) > UNMOVED)
+        return anchor if moved else Motion(self._sent, anchor.velocity)
+
+    def _lead(self) -> None:
+        """Take the time in which the robot is led to the setpoint from wherever it is held.
+
+        That is where it is, or where it was sent; if it was sent nothing yet, somewhere within
+        following_tolerance.
+        """
+        if self._sent is None or self.robot.position is None:
+            away = np.full(len(self.limits.names), self.settings.following_tolerance)
+        else:
+            away = np.abs(self.robot.position - self._sent)
+        time = leading_time(away, self.limits)
+        self._leading = time if time > self.settings.period else 0.0
 
     def _wanted(self, now: int, chunk: Chunk | None) -> Vector:
         """Return the velocity [J] that ``chunk`` asks for at ``now``; zero without one."""

@@ -25,19 +25,21 @@ model has heard, and so is the same one that is asked for again.
 
 from world_model_ros.payload import NAME_LENGTH
 
-_MOST = 256  # goals that are remembered; the oldest give way
+_MOST_HELD = 256  # the oldest give way
+_MOST_PURSUED = 64
 
 
 class HeldGoals:
     """The goals that are not to be pursued. For one thread.
 
-    ``pursued`` is the one, by its id, that was pursued last.
+    A goal that gave way to another one may still be asked for, by a picture that is latched: so all
+    that were pursued are held after a stop.
     """
 
     def __init__(self) -> None:
         # By what they show, the newest stop after which they were asked for; the oldest come first.
         self._held: dict[str, int] = {}
-        self.pursued: str | None = None
+        self._pursued: dict[str, None] = {}  # ids, the newest last
 
     def hold(self, goal: str) -> None:
         """Hold a goal that is proposed for while the robot is stopped."""
@@ -45,13 +47,18 @@ class HeldGoals:
             return  # no proposal for it is ever accepted
         shown, stop = _parts(goal)
         self._held[shown] = max(stop, self._held.pop(shown, 0))
-        if len(self._held) > _MOST:
+        if len(self._held) > _MOST_HELD:
             del self._held[next(iter(self._held))]
 
+    @property
+    def pursued(self) -> list[str]:
+        """The goals that were pursued since :meth:`free`, the newest last."""
+        return list(self._pursued)
+
     def hold_pursued(self) -> None:
-        """Hold the goal that was pursued last."""
-        if self.pursued is not None:
-            self.hold(self.pursued)
+        """Hold the goals that were pursued."""
+        for goal in self._pursued:
+            self.hold(goal)
 
     def holds(self, goal: str) -> bool:
         """Whether plans for a goal are to be refused."""
@@ -61,12 +68,15 @@ class HeldGoals:
     def pursue(self, goal: str) -> None:
         """Note that a plan for a goal is followed: whatever asks for it now may go on."""
         self._held.pop(_parts(goal)[0], None)
-        self.pursued = goal
+        self._pursued.pop(goal, None)
+        self._pursued[goal] = None
+        if len(self._pursued) > _MOST_PURSUED:
+            del self._pursued[next(iter(self._pursued))]
 
     def free(self) -> None:
         """Hold nothing: somebody let the robot go on."""
         self._held.clear()
-        self.pursued = None
+        self._pursued.clear()
 
 
 def _parts(goal: str) -> tuple[str, int]:

@@ -72,7 +72,8 @@ class Setpoint:
 
     ``velocity`` [J] in rad/s; ``position`` [J] in rad, None until the robot's position is known,
     and for twists. ``plan_id`` and ``observation_stamp`` [ns] are empty and 0 when no plan is
-    followed. Without ``due`` the robot is sent nothing at this tick.
+    followed. Without ``due`` the robot is sent nothing at this tick. A robot that is sent positions
+    is to be there ``within`` so many seconds.
     """
 
     position: Vector | None
@@ -82,3 +83,4 @@ class Setpoint:
     plan_id: str = ''
     observation_stamp: int = 0
     due: bool = True
+    within: float = 0.0

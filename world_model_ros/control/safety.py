@@ -34,6 +34,8 @@ clock that only runs forward; see :mod:`~world_model_ros.control.clock`.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from world_model_ros.control.clock import ControlClock
 from world_model_ros.control.drive import Drive
 from world_model_ros.control.heartbeat import ModelPulse
@@ -151,6 +153,8 @@ class SafetyController:
             return f'the robot is not seen: {problem.text}'
         if not self.standing:
             return 'the robot is still braking: call again when it stands'
+        if np.any(self.robot.velocity):
+            return 'the robot moves, and not by this controller: call again when it stands'
         self.emergency.reset()
         self._drive.begin_here()
         self._begin_anew(now, None)
@@ -264,9 +268,10 @@ class SafetyController:
         position, velocity = self._drive.setpoint
         if self._chunk is None:
             rung = Rung.HOLD if self.standing else rung
-            return Setpoint(position, velocity, rung, cause, due=due)
+            return Setpoint(position, velocity, rung, cause, due=due, within=self._drive.within)
         return Setpoint(
-            position, velocity, rung, cause, self._chunk.plan_id, self._chunk.stamp, due)
+            position, velocity, rung, cause, self._chunk.plan_id, self._chunk.stamp, due,
+            self._drive.within)
 
     def brake(self, why: str) -> Setpoint:
         """Return the setpoint of a tick whose :meth:`step` failed: on the way to rest, no more."""
@@ -275,7 +280,7 @@ class SafetyController:
         due = self._drive.brake()
         position, velocity = self._drive.setpoint
         rung = Rung.HOLD if self.standing else Rung.DECELERATE
-        return Setpoint(position, velocity, rung, cause, due=due)
+        return Setpoint(position, velocity, rung, cause, due=due, within=self._drive.within)
 
     def _climb(self, now: int) -> tuple[Rung, Cause]:
         """Return the best rung that is safe at ``now``, DECELERATE standing for HOLD as well."""

@@ -43,7 +43,7 @@ class EmergencyStop:
         return 'stopped until reset'
 
     def reset(self) -> None:
-        """Open the latch, but not for the goal that was pursued."""
+        """Open the latch, but not for the goals that were pursued."""
         self.goals.hold_pursued()
         self.latched, self.reason = False, ''
 

@@ -79,8 +79,8 @@ class TrajectoryCommands:
         # An observation may seem to be from a little ahead of now; no point of time may.
         stamp = min(setpoint.observation_stamp or now, now)
         self.publisher.publish(to_trajectory(
-            Motion(setpoint.position, setpoint.velocity), control.limits, control.settings.period,
-            stamp, now))
+            Motion(setpoint.position, setpoint.velocity), control.limits, setpoint.within, stamp,
+            now))
 
     def rest(self, now: int) -> None:
         """Send nothing: each message ends at rest, and more smoothly than another one could."""

@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -68,13 +69,16 @@ class ControllerNode(ManagedNode):
         self._record = StopRecord(stop_file_of(self))
         if (left := self._record.read()) is not None:
             self._emergency.stop(left.reason)
-            self._emergency.goals.pursued = left.goal
+            for goal in left.goals:
+                self._emergency.goals.pursue(goal)
             self.get_logger().error(f'stopped as before this process began: {left.reason}')
         self._control: SafetyController | None = None
         self._setpoint: Setpoint | None = None
         self._told = ('', '')
         self._silent = True  # whether an inactive controller has sent its last command
         self._active = False
+        self._alone: tuple[int, int] | None = None  # ROS and steady time [ns], see _on_its_own
+        self._ahead = 0  # ROS time [ns] that was reached so
         self._owned: list[Callable[[], object]] = []  # what cleanup destroys
         self._state_wanted = False
         self._report_wanted = False
@@ -165,15 +169,28 @@ class ControllerNode(ManagedNode):
         control = self._trusted
         # Twice and a bit: ticks on a busy machine come late. Then the last command has to do.
         deadline = time.monotonic() + 2.0 * control.limits.stopping_time() + 0.5
-        self._on_timer()
-        while not control.standing and time.monotonic() < deadline:
-            time.sleep(control.settings.period)
+        with self._on_its_own():
             self._on_timer()
-        if not self._silent:
-            self._silent = True
-            self._commands.rest(self._now())
+            while not control.standing and time.monotonic() < deadline:
+                time.sleep(control.settings.period)
+                self._on_timer()
+            if not self._silent:
+                self._silent = True
+                self._commands.rest(self._now())
         commands.flush(self._commands.publisher)
         commands.flush(self._states)
+
+    @contextmanager
+    def _on_its_own(self) -> Iterator[None]:
+        """Tick while the executor waits for that, and so hears nothing of a simulation's clock.
+
+        The ROS clock then goes on as the steady one does: where it stood, a robot would not brake.
+        """
+        self._alone = self._now(), time.monotonic_ns()
+        try:
+            yield
+        finally:
+            self._alone = None
 
     # Services
 
@@ -182,8 +199,9 @@ class ControllerNode(ManagedNode):
         response.message = self._emergency.stop(request.reason)
         response.success = True
         if not recorded:
-            self._record.keep(self._emergency.reason, self._emergency.goals.pursued,
-                              self._tick_meanwhile, _RECORD_PAUSE)
+            with self._on_its_own():
+                self._record.keep(self._emergency.reason, self._emergency.goals.pursued,
+                                  self._tick_meanwhile, _RECORD_PAUSE)
             if self._record.problem:
                 response.message += f', but {self._forgetful()}'
         self.get_logger().error(f'emergency stop ({response.message}): {self._emergency.reason}')
@@ -408,7 +426,12 @@ class ControllerNode(ManagedNode):
         return self._control
 
     def _now(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
+        now = int(self.get_clock().now().nanoseconds)
+        if self._alone is not None:
+            ros, steady = self._alone
+            self._ahead = max(now, ros + time.monotonic_ns() - steady)
+        # Until the clock is heard again: it has not jumped back.
+        return self._ahead if now < self._ahead < now + NANOSECONDS else now
 
 
 def main(args: list[str] | None = None) -> int:

@@ -67,9 +67,9 @@ def to_state(control: SafetyController, setpoint: Setpoint, now: int) -> Control
 
 
 def to_trajectory(
-    motion: Motion, limits: Limits, period: float, stamp: int, now: int
+    motion: Motion, limits: Limits, within: float, stamp: int, now: int
 ) -> JointTrajectory:
-    """Return ``motion``, due one ``period`` [s] after ``now`` [ns], and the way to rest after it.
+    """Return ``motion``, due ``within`` [s] after ``now`` [ns], and the way to rest after it.
 
     Times count from ``stamp`` [ns], that of the observation; it is not later than ``now``.
     """
@@ -80,7 +80,7 @@ def to_trajectory(
                 positions=point.position.tolist(), velocities=point.velocity.tolist(),
                 time_from_start=Duration(
                     nanoseconds=now - stamp + round(after * NANOSECONDS)).to_msg())
-            for after, point in stopping_points(motion, limits, period)])
+            for after, point in stopping_points(motion, limits, within)])
 
 
 def to_twist(velocity: Vector, axes: tuple[str, ...], frame: str, now: int) -> TwistStamped:

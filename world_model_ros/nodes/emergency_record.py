@@ -25,17 +25,15 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from rclpy.node import Node
 
-from world_model_ros.payload import TEXT_LENGTH
-
 _PATIENCE = 1.0  # s that a disk gets until the stop is answered
-_LARGEST = 8 * TEXT_LENGTH  # bytes: a reason in JSON, whatever its characters are
+_LARGEST = 1_000_000  # bytes: a reason and goals in JSON, whatever their characters are
 
 
 def stop_file_of(node: Node) -> Path:
@@ -50,10 +48,10 @@ def stop_file_of(node: Node) -> Path:
 
 @dataclass(frozen=True)
 class Left:
-    """What a process left behind: why it was stopped, and the goal that it had pursued, if any."""
+    """What a process left behind: why it was stopped, and the goals that it had pursued."""
 
     reason: str
-    goal: str | None = None
+    goals: tuple[str, ...] = ()
 
 
 class StopRecord:
@@ -77,27 +75,27 @@ class StopRecord:
             with self.file.open('rb') as file:
                 content = json.loads(file.read(_LARGEST))
             reason, since = str(content['reason']), str(content['since'])
-            goal = content.get('goal')  # older versions wrote none
+            goals = tuple(str(goal) for goal in content.get('goals', ()))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:  # the border: whatever is wrong with it, somebody stopped it
             return Left(f'{self.file} says that it was stopped, but cannot be read '
                         f'({type(error).__name__}: {error})')
         return Left(f'{reason} (since {since}, before this process began)',
-                    goal if isinstance(goal, str) else None)
+                    goals)
 
     def keep(
-        self, reason: str, goal: str | None, meanwhile: Callable[[], None], pause: float,
+        self, reason: str, goals: Sequence[str], meanwhile: Callable[[], None], pause: float,
     ) -> None:
         """Write the stop to disk, calling ``meanwhile`` every ``pause`` seconds until it is there.
 
-        ``goal`` is what was pursued. A disk may take a second for what a robot that brakes cannot
+        ``goals`` are what was pursued. A disk may take a second for what a robot that brakes cannot
         wait for.
         """
         self._wanted += 1
         self.problem = f'the disk has not stored it in {self.file} within {_PATIENCE:g} s'
         writer = threading.Thread(
-            target=self._write, args=(reason, goal, self._wanted), daemon=True)
+            target=self._write, args=(reason, goals, self._wanted), daemon=True)
         writer.start()
         deadline = time.monotonic() + _PATIENCE
         while writer.is_alive() and time.monotonic() < deadline:
@@ -117,13 +115,13 @@ class StopRecord:
             return f'{self.file} cannot be deleted ({error.strerror})'
         return ''
 
-    def _write(self, reason: str, goal: str | None, number: int) -> None:
+    def _write(self, reason: str, goals: Sequence[str], number: int) -> None:
         new = self.file.with_suffix(f'.{os.getpid()}-{number}')
         since = datetime.now().astimezone().isoformat(sep=' ', timespec='seconds')
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with new.open('w', encoding='utf-8') as file:
-                json.dump({'reason': reason, 'since': since, 'goal': goal}, file,
+                json.dump({'reason': reason, 'since': since, 'goals': goals}, file,
                           ensure_ascii=False)
                 file.flush()
                 os.fsync(file.fileno())
