@@ -329,6 +329,8 @@ def test_the_search_tries_what_the_policy_drives_and_others_around_it(
     tried = watch_scores(model, monkeypatch)
     planner.plan(context, goal, seed=0, deadline=NEVER)
     rows = of_policy(Reference(KINDS[RETURN]), model)
+    for batch in tried[1:3]:  # they compete in every refit
+        assert (np.abs(batch - rows).max((1, 2)) < 1e-6).any() == bool(samples)
     away = np.abs(tried[0] - rows).max((1, 2))
     alike = np.sort(away[away < 0.02])
     assert len(alike) == (samples or 0)

@@ -149,6 +149,7 @@ class Planner:
         pace = self._joint_pace if to_joints else self._pace
         scoring = Scoring(self._model, context, goal, pace, self._pace, self._clock)
         until, refits, best = deadline, 0, start.first
+        policy = self._following_policy(search, context, start, deadline)
         # What is not scoring takes a small share of the time, unless it was a stall.
         most = _BESIDE * max(deadline - started, 0.0)
         for iteration in range(self._settings.iterations):
@@ -161,9 +162,9 @@ class Planner:
             size = self._population(iteration, pace.fitting(left))
             near = int(_NEARBY * size)
             if iteration == 0:
-                knots = self._opening(search, size - near, context, start, until)
+                knots = self._opening(search, size - near, start, policy)
             else:
-                knots = np.concatenate([search.mean[None], search.sample(size - near - 1)])
+                knots = _seeded(search, size - near, [search.mean[None], policy])
             actions = np.concatenate([
                 self._sequences.rows_of(knots, fixed_rows),
                 self._sequences.moved(best, search.nearby(near), start.fixed)])
@@ -226,25 +227,31 @@ class Planner:
             beside = self._clock() - began - (scoring.seconds - spent)
             self._refine_time = _followed(self._refine_time, beside)
 
-    def _opening(self, search: Sampler, size: int, context: Context, start: _Start,
-                 until: float) -> Float:
+    def _opening(self, search: Sampler, size: int, start: _Start, policy: Float) -> Float:
         """Knots [size, M, A] of the first batch.
 
         It begins with what the search must not lose against and with what earlier searches and the
-        policy found; constant actions reach basins that noise around one guess does not. At least
-        half is left to the search: a small population tries the first of the constant actions only.
+        policy found; constant actions reach basins that noise around one guess does not.
         """
-        seeds = [search.mean[None], self._sequences.knots_of(start.elites, start.fixed),
-                 self._sequences.constant(start.still[None])]
-        if self._settings.policy_samples and self._policy_time < (until - self._clock()) / 2:
-            rows = self._policy(context, start.first[:start.fixed])
-            found = self._sequences.knots_of(rows, start.fixed)
-            around = search.nearby(self._settings.policy_samples - 1)
-            seeds.append(np.concatenate([found[None], np.clip(
-                found + around, self._sequences.lower, self._sequences.upper)]))
-        seeds.append(self._grid)
-        first = np.concatenate(seeds)[:max(2, size // 2)][:size]
-        return np.concatenate([first, search.sample(size - len(first))])
+        return _seeded(search, size, [
+            search.mean[None], self._sequences.knots_of(start.elites, start.fixed),
+            self._sequences.constant(start.still[None]), policy, self._grid])
+
+    def _following_policy(
+        self, search: Sampler, context: Context, start: _Start, deadline: float,
+    ) -> Float:
+        """Knots [P, M, A] of what the bundle's policy drives, and of others around it.
+
+        None without a policy, or where it would take half of the time.
+        """
+        if not self._settings.policy_samples or (
+                self._policy_time >= (deadline - self._clock()) / 2):
+            return self._sequences.still(0)
+        rows = self._policy(context, start.first[:start.fixed])
+        found = self._sequences.knots_of(rows, start.fixed)
+        around = np.clip(found + search.nearby(self._settings.policy_samples - 1),
+                         self._sequences.lower, self._sequences.upper)
+        return np.concatenate([found[None], around])
 
     def _policy(self, context: Context, committed: Float) -> Float:
         """Rows [R, A] that the bundle's policy drives behind committed rows [K, A]."""
@@ -271,6 +278,12 @@ class Planner:
             self._model.score(context, goal, actions)
             times[size] = min(self._clock() - started, times.get(size, math.inf))
         return Pace(times[1], batch, times[batch])
+
+
+def _seeded(search: Sampler, size: int, seeds: list[Float]) -> Float:
+    """Knots [size, M, A]: the first of some, and what the search draws, which is at least half."""
+    first = np.concatenate(seeds)[:max(2, size // 2)][:size]
+    return np.concatenate([first, search.sample(size - len(first))])
 
 
 def _followed(before: float, now: float) -> float:
