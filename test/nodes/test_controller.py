@@ -13,8 +13,9 @@
 # limitations under the License.
 """The controller as a real process on real DDS: what it lets through, and how it stops."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from controller_robot import (
 )
 from dds import Graph, values
 from lifecycle_msgs.msg import Transition
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Tensor
@@ -224,6 +226,43 @@ def test_deactivation_brakes_ends_with_zero_and_leaves_nothing_to_replay(begin: 
     assert robot.graph.end(process) == 0
 
 
+@contextmanager
+def handling_hangups_as(handler: signal.Handlers) -> Iterator[None]:
+    """Start processes as a terminal does, or nohup."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_closes_brakes_the_robot_and_nohup_lets_it_go_on(
+    begin: Begin,
+) -> None:
+    with handling_hangups_as(signal.SIG_DFL):
+        robot, process = begin()
+    graph = robot.graph
+
+    def is_moving() -> bool:
+        return bool(robot.states) and max(map(abs, robot.states[-1].velocity), default=0) > 0.9
+
+    graph.wait_for(is_moving, 10.0, 'motion')
+    assert graph.end(process, signal.SIGHUP) == 0
+    assert list(robot.velocities[-1].data) == [0.0, 0.0]
+    assert_commands_are_continuous(robot.velocities)
+
+    del robot.states[:], robot.velocities[:]
+    with handling_hangups_as(signal.SIG_IGN):
+        process = graph.spawn('controller', parameters=parameters_of())
+    graph.wait_until_active('controller')
+    graph.wait_for(is_moving, 10.0, 'motion')
+    process.send_signal(signal.SIGHUP)
+    since = len(robot.states)
+    graph.wait_for(lambda: len(robot.states) > since + 50, 5.0, 'half a second of ticks')
+    assert is_moving()
+    assert graph.end(process) == 0
+
+
 def test_trajectories_have_two_points_in_strict_order_and_end_at_rest(begin: Begin) -> None:
     robot, process = begin('trajectory')
     robot.graph.wait_for(
@@ -249,6 +288,19 @@ def test_trajectories_have_two_points_in_strict_order_and_end_at_rest(begin: Beg
     assert {seconds(message.header.stamp) for message in moving} & stamps, (
         'a trajectory carries the stamp of the observation that it comes from')
     assert_limits_held(robot.states)
+
+
+def test_a_robot_that_brakes_for_longer_than_a_process_has_to_end_is_warned_of(
+    begin: Begin,
+) -> None:
+    robot, process = begin(
+        idle=True, joint_limits={joint: {'max_acceleration': 0.1} for joint in JOINTS})
+    robot.graph.wait_for(
+        lambda: 'takes 15.0 s, and a process that is told to end has 8 s' in getattr(
+            robot.diagnostic('controller: limits'), 'message', ''), 5.0, 'the warning')
+    assert robot.diagnostic('controller: limits').level == b'\1'
+    assert 'deactivate the controller before you end it' in robot.graph.output(process)
+    assert robot.graph.end(process) == 0
 
 
 @pytest.mark.parametrize(
@@ -278,3 +330,27 @@ def test_a_wrong_parameter_is_named_and_the_process_lives_to_tell(
         10.0, f'"{complaint}" in {diagnostic("controller: lifecycle")}',
     )  # fmt: skip
     assert graph.end(process) == 0
+
+
+def test_joint_states_that_come_faster_than_ticks_are_read_as_they_come(begin: Begin) -> None:
+    robot, process = begin(idle=True, control_rate=20.0)
+
+    def report() -> None:
+        """500 per second."""
+        now = robot.graph.now()
+        for earlier in range(9, -1, -1):
+            robot.joint_states.publish(JointState(
+                header=Header(stamp=stamp_of(now - earlier * 2_000_000)), name=JOINTS,
+                position=[0.0, 0.0]))
+
+    def health(name: str) -> int:
+        return int(values(robot.diagnostic('controller: joint_states')).get(name, 0))
+
+    robot.sees_joints = False
+    with robot.graph.every(0.02, report):
+        robot.graph.wait_for(lambda: health('received') > 1500, 15.0, 'three seconds of them')
+        since = len(robot.states)
+        robot.graph.wait_for(lambda: len(robot.states) > since + 20, 5.0, 'a second of ticks')
+        assert health('dropped') == 0
+        assert not any('joint state' in state.cause for state in robot.states[since:])
+    assert robot.graph.end(process) == 0

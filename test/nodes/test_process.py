@@ -47,7 +47,7 @@ STUCK = """
 import time
 from world_model_ros.nodes import process
 
-process._LEAVE_WITHIN = 1.0
+process.LEAVE_WITHIN = 1.0
 
 class Stuck(process.ManagedNode):
     def __init__(self):

@@ -23,6 +23,7 @@ become messages.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ from world_model_ros.control import EmergencyStop, SafetyController, Setpoint
 from world_model_ros.monitor import Health, Level
 from world_model_ros.nodes import commands, controller_parameters
 from world_model_ros.nodes.border import BorderError
-from world_model_ros.nodes.controller_diagnostics import ControllerMonitor, Wiring
+from world_model_ros.nodes.controller_diagnostics import ControllerMonitor, Wiring, braking_problem
 from world_model_ros.nodes.controller_messages import to_contract, to_proposal, to_state
 from world_model_ros.nodes.controller_rivals import Rivals
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
@@ -52,8 +53,9 @@ from world_model_ros.nodes.realtime import run_first, settle_memory
 from world_model_ros.payload import TEXT_LENGTH, shorten
 
 _LOG_PERIOD = 2.0  # s between log lines about the same thing
-_READ_PER_TICK = 20  # messages of a topic: 2,000 per second at 100 Hz, in at most 2 ms per tick
-_KEPT = 100  # messages of a topic that wait to be read
+_READ_RATE = 2000  # messages of a topic per second, in at most a fifth of the time
+_READ_LEAST = 20  # messages of a topic per tick
+_KEPT = 5  # times what a tick reads of a topic waits to be read
 _RECORD_PAUSE = 0.01  # s between ticks while a disk takes its time to store a stop
 _LOOK_PERIOD = 0.1  # s between looks at who else is on the topics
 _DIAGNOSTICS_SPACING = 0.1  # s: changes are reported at once, but not more often than this
@@ -102,7 +104,8 @@ class ControllerNode(ManagedNode):
         self._states = self.create_publisher(ControllerState, '~/state', SETPOINT)
         self._logged: dict[str, float] = {}
         self._dropped: dict[str, int] = {}
-        self._listen()
+        self._read_most = max(_READ_LEAST, math.ceil(_READ_RATE * period))
+        self._listen(_KEPT * self._read_most)
         self._rivals = Rivals(self, self._commands.publisher.topic_name, *(
             self._inboxes[topic][0].subscription.topic_name for topic in ('proposal', 'heartbeat')))
         # Steady time: neither a jump of the clock nor a paused simulation stops the ticks.
@@ -116,23 +119,25 @@ class ControllerNode(ManagedNode):
             f'drives {", ".join(robot.limits.names)} by {robot.interface}; at rest within '
             f'{control.bound:.2f} s of the last observation when proposals stop; scheduling '
             f'{self._monitor.scheduling}')
+        if problem := braking_problem(robot.limits):
+            self.get_logger().warning(problem)
         settle_memory()
 
-    def _listen(self) -> None:
+    def _listen(self, kept: int) -> None:
         self._inboxes: dict[str, tuple[Inbox[Any], Callable[[Any], None]]] = {
             'model_info': (
-                Inbox(self, ModelInfo, 'model_info', LATCHED, _KEPT), self._on_model_info),
-            'heartbeat': (self._hear_heartbeats(), self._on_heartbeat),
+                Inbox(self, ModelInfo, 'model_info', LATCHED, kept), self._on_model_info),
+            'heartbeat': (self._hear_heartbeats(kept), self._on_heartbeat),
             'joint_states': (
-                Inbox(self, JointState, 'joint_states', JOINTS, _KEPT), self._on_joint_state),
+                Inbox(self, JointState, 'joint_states', JOINTS, kept), self._on_joint_state),
             'proposal': (
-                Inbox(self, ActionProposal, 'proposal', PROPOSALS, _KEPT), self._on_proposal)}
+                Inbox(self, ActionProposal, 'proposal', PROPOSALS, kept), self._on_proposal)}
         self._owned = [
             partial(self.destroy_subscription, inbox.subscription)
             for inbox, _ in self._inboxes.values()]
 
-    def _hear_heartbeats(self) -> Inbox[Heartbeat]:
-        inbox = partial(Inbox, self, Heartbeat, 'heartbeat', HEARTBEAT, _KEPT)
+    def _hear_heartbeats(self, kept: int) -> Inbox[Heartbeat]:
+        inbox = partial(Inbox, self, Heartbeat, 'heartbeat', HEARTBEAT, kept)
         events = partial(
             SubscriptionEventCallbacks, incompatible_qos=lambda _: self._note_refusal(
                 'heartbeat', 'a heartbeat is published without a deadline of 0.2 s or less, '
@@ -245,7 +250,7 @@ class ControllerNode(ManagedNode):
         """Read what came since the last tick, in the order of its topics; no message ends this."""
         for topic, (inbox, handle) in self._inboxes.items():
             dropped = inbox.dropped
-            for _ in range(_READ_PER_TICK):
+            for _ in range(self._read_most):
                 try:
                     message = inbox.take()
                     if message is None:

@@ -19,12 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from world_model_ros.control import SafetyController, Setpoint, TickMonitor
+from world_model_ros.control import Limits, SafetyController, Setpoint, TickMonitor
 from world_model_ros.monitor import Counters, Health, LatencyWindow, Level, Rate
 from world_model_ros.nodes.convert import NANOSECONDS
+from world_model_ros.nodes.process import LEAVE_WITHIN
 
 REFUSAL_SHOWN = 3.0  # s: how long a refused message stays the headline of its aspect
 LATENESS_SHOWN = 10.0  # s: the same for late ticks
+_ENDING = 1.0  # s that a process needs to end beside braking
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,9 @@ class ControllerMonitor:
         return reports
 
     def _limits(self, control: SafetyController) -> Health:
-        limits = control.limits
-        return Health('limits', Level.OK, 'from the robot description and parameters', {
+        limits, problem = control.limits, braking_problem(control.limits)
+        text = problem or 'from the robot description and parameters'
+        return Health('limits', Level.WARN if problem else Level.OK, text, {
             name: ('' if limits.twist else f'{limits.lower[i]:g} to {limits.upper[i]:g}, ')
             + f'velocity {limits.velocity[i]:g}, acceleration {limits.acceleration[i]:g}'
             for i, name in enumerate(limits.names)})
@@ -204,6 +207,16 @@ class ControllerMonitor:
                 'timing', Level.WARN, 'setpoints come late: allow this process its real-time '
                 'priority (see scheduling), or give this machine less to do', values)
         return Health('timing', Level.OK, f'{1.0 / self._period:g} setpoints per second', values)
+
+
+def braking_problem(limits: Limits) -> str:
+    """Why the robot may still move when a process that is told to end is gone, or ''."""
+    braking = limits.stopping_time()
+    if braking < LEAVE_WITHIN - _ENDING:
+        return ''
+    return (f'to brake from full speed takes {braking:.1f} s, and a process that is told to end '
+            f'has {LEAVE_WITHIN:g} s: deactivate the controller before you end it, or lower '
+            'max_velocity or raise max_acceleration')
 
 
 def _commands(wiring: Wiring) -> Health:

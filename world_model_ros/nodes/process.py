@@ -48,7 +48,7 @@ from world_model_ros.nodes.diagnostics import to_diagnostic_array
 SIGNAL_LATENCY = 0.1  # s until a signal is noticed
 # s from a signal to the end, come what may. A node that has two threads stuck inside its model
 # takes 6 s, and ros2 launch kills 10 s after SIGINT, without a word where it was stuck.
-_LEAVE_WITHIN = 8.0
+LEAVE_WITHIN = 8.0
 # What deactivation leaves to the executor, such as results of actions: rounds, and s for each.
 _LAST_ROUNDS, _LAST_ROUND = 5, 0.02
 DIAGNOSTICS_PERIOD = 1.0  # s, the customary rate of /diagnostics
@@ -170,7 +170,7 @@ _UNCONFIGURED, _INACTIVE, _ACTIVE = 1, 2, 3  # lifecycle_msgs/State primary stat
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """
-    Run one node until SIGINT or SIGTERM; the exit code is 0 after either.
+    Run one node until SIGINT, SIGTERM or SIGHUP; the exit code is 0 after any of them.
 
     Signals only end the loop, so that the node can walk down its lifecycle while it is still on the
     graph (the controller's last command is a standstill, a client of an action gets its result).
@@ -206,17 +206,21 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
 
 def _on_signals(stop: threading.Event) -> None:
-    """Let SIGINT and SIGTERM set an event, and limit how long the process lives from then on."""
+    """Let signals set an event, and limit how long the process lives from then on."""
     # Handlers in Python run between two steps of the main thread: one that is stuck never hears.
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ends = [signal.SIGINT, signal.SIGTERM]
+    # A terminal or an SSH session that goes away. A node that nohup starts is meant to stay.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    for number in ends:
         signal.signal(number, lambda *_: None)
 
     def wait() -> None:
         os.read(read, 1)
-        faulthandler.dump_traceback_later(_LEAVE_WITHIN, exit=True)  # does not need the interpreter
+        faulthandler.dump_traceback_later(LEAVE_WITHIN, exit=True)  # does not need the interpreter
         stop.set()
 
     threading.Thread(target=wait, name='signals', daemon=True).start()
