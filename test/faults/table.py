@@ -71,6 +71,14 @@ def _continue_model(cell: Cell) -> int:
     return cell.signal(cell.model, signal.SIGCONT)
 
 
+def _stop_controller(cell: Cell) -> int:
+    return cell.signal(cell.controller, signal.SIGSTOP)
+
+
+def _continue_controller(cell: Cell) -> int:
+    return cell.signal(cell.controller, signal.SIGCONT)
+
+
 def _spoil(**parts: Any) -> Any:
     return lambda cell: cell.order(**parts)
 
@@ -278,6 +286,9 @@ FAULTS = (
         'controller killed', 'SIGKILL; the supervisor starts it anew',
         "no command within the drive's own 0.2 s", Step.DRIVE, _kill_controller,
         _restart_controller, at_once, restarts='controller'),
+    Fault(
+        'controller stopped', 'SIGSTOP, later SIGCONT', "no command within the drive's own 0.2 s",
+        Step.DRIVE, _stop_controller, _continue_controller, at_once),
     Fault(
         'emergency stop', '~/stop, then ~/reset', 'the request', Step.HOLD, _emergency_stop, _reset,
         at_once, ('controller: ', 'person stepped into the cell')),

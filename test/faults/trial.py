@@ -28,6 +28,7 @@ from faults.recording import (
     NANOSECONDS,
     Line,
     Recording,
+    State,
     Status,
     Violations,
     braking_since,
@@ -41,8 +42,10 @@ from world_model_interfaces.msg import ControllerState
 
 REACTION = 0.150  # s from detectable to decelerating, at most
 CLOCK_PAUSE = 0.15  # s without a new time on /clock
+AT_ONCE = 0.1  # s after a fault in which nothing but the fault itself can have ended a motion
 STARVED = 0.1  # s without a processor, of the other nodes, that make plans and news late
 NODES = ('simulator', 'relay', 'world_model', 'rogue')  # whose messages a verdict is about
+FIRST = 0.020  # s of acceleration that one command may hold at most: two control periods
 REST = 0.050  # s beyond reaction and braking that standstill may take: five control periods
 
 
@@ -271,23 +274,20 @@ def _measure(
     moving = first([line for line in commands if line.sent > cured],
                    lambda line: bool(np.any(vector(line.fields[0]))))
     result.recovered_after = (moving.sent - cured) / NANOSECONDS if moving else None
-    if fault.restarts != 'controller':
+    if fault.step is not Step.DRIVE:
         _complain_of_silence(result, recording, [
             line for line in cell.commands(before) if line.publisher not in rogues])
     states = recording.states(injected, cured)
     if fault.step is Step.TRACK:
-        braked = first(states, lambda state: state.rung >= ControllerState.DECELERATE)
-        if braked:
-            waited = recording.waited(braked.sent - round(0.4 * NANOSECONDS), braked.sent, NODES)
-            result.starved = waited > STARVED
-            result.complaints.append(
-                f'it braked: {braked.cause} (in 0.4 s the nodes waited {waited:.2f} s for the '
-                'processor)')
+        _complain_of_braking(result, recording, states)
         return
     if fault.step is Step.DRIVE:
         _measure_drive(cell, result, injected, cured)
+        _complain_of_a_lurch(result, [line for line in commands if line.sent > cured], numbers)
         return
     if fault.step is Step.LAST:
+        _complain_of_braking(
+            result, recording, recording.states(injected, injected + round(AT_ONCE * NANOSECONDS)))
         rested = first(states, lambda state: state.rung == ControllerState.HOLD)
         if rested and any(np.any(state.velocity) for state in states if state.sent > rested.sent):
             result.complaints.append('it rested, and moved again before the cure')
@@ -349,6 +349,25 @@ def _measure_rest(
     waited = recording.waited(min(begin, rest), rest)
     if taken > numbers.stopping_time + REST + waited:
         result.complaints.append(f'braking took {taken:.3f} s')
+
+
+def _complain_of_braking(
+    result: Result, recording: Recording, states: Sequence[State]
+) -> None:
+    braked = first(states, lambda state: state.rung >= ControllerState.DECELERATE)
+    if braked:
+        waited = recording.waited(braked.sent - round(0.4 * NANOSECONDS), braked.sent, NODES)
+        result.starved = waited > STARVED
+        result.complaints.append(
+            f'it braked: {braked.cause} (in 0.4 s the nodes waited {waited:.2f} s for the '
+            'processor)')
+
+
+def _complain_of_a_lurch(result: Result, commands: Sequence[Line], numbers: Numbers) -> None:
+    """The arm stands when its controller is back: it is to begin at rest, whatever went before."""
+    speed = np.abs(vector(commands[0].fields[0])) if commands else np.zeros(1)
+    if np.any(speed > numbers.limits.acceleration * FIRST):
+        result.complaints.append(f'the first command to an arm that stood was {speed} rad/s')
 
 
 def _measure_drive(cell: Cell, result: Result, injected: int, cured: int) -> None:
