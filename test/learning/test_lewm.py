@@ -18,6 +18,8 @@ Needs the packages of requirements/export.in.
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ if any(importlib.util.find_spec(name) is None for name in ('stable_worldmodel', 
 
 from world_model_ros.learning import lewm  # noqa: E402
 from world_model_ros.learning.export import ExportError  # noqa: E402
+from world_model_ros.learning.lewm_bundle import evaluate  # noqa: E402
 
 RECIPE = lewm.Recipe(episodes=2, held_out=0, stages=(
     lewm.Stage('part of the patches', patches=16, steps=2, windows=2, horizon=1,
@@ -97,3 +100,21 @@ def test_an_encoder_that_sees_all_patches_is_the_one_that_stable_worldmodel_plan
         seen = run.encoder.pixels(experience.pictures[0, :2])[None]
         theirs = run.model.encode({'pixels': seen})['emb']
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_angles_that_are_linear_in_latents_are_found_to_be_though_few_episodes_were_held_out(
+) -> None:
+    torch.manual_seed(0)
+    linear = torch.randn(lewm.WIDTH, 2)
+
+    def seen(episodes: int) -> lewm.Experience:
+        latents = torch.randn(episodes, 9, lewm.WIDTH)
+        return lewm.Experience(latents, latents @ linear, torch.randn(episodes, 8, 2 * lewm.ROWS))
+
+    model = SimpleNamespace(action_encoder=lambda actions: actions,
+                            predict=lambda window, actions: window)
+    run: Any = SimpleNamespace(embeddings=lambda experience: experience.pictures,
+                               embed=lambda pictures: pictures, model=model,
+                               progress=lewm.Progress())
+    found = evaluate(run, seen(180), seen(20), np.ones(2, np.float32))
+    assert found.angle_r2 > 0.999

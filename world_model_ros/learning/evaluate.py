@@ -31,7 +31,8 @@ class Evaluation:
 
     angle_r2: share of the joint angles' variance that is linear in a picture's embedding
     angle_error: root mean square error of that reading [rad]
-    rollout_ratio: error of the imagined embedding over that of assuming no motion, after 20 steps
+    rollout_ratio: squared error of the imagined embedding over that of assuming no motion, after
+        20 steps
     joint_error: root mean square error of imagined joint angles after the whole horizon [rad]
     distance_rank: rank correlation of latent distance with joint distance between random pictures
     """

@@ -229,7 +229,7 @@ class Training:
         for index, stage in enumerate(self.recipe.stages):
             if index < self.progress.stage:
                 continue
-            latents = None if stage.patches else self._embeddings(experience)
+            latents = None if stage.patches else self.embeddings(experience)
             self._train(stage, experience, latents)
             self.progress.stage, self.progress.step = index + 1, 0
             self._optimizer = None
@@ -315,8 +315,8 @@ class Training:
         predicted = rollout(self.model, truth[:, :WINDOW], actions)
         return {f'refined over {stage.horizon}': rollout_loss(predicted, follows)}
 
-    def _embeddings(self, experience: Experience) -> Tensor:
-        """Latents [E, F, D] of all pictures, kept in the folder: they take minutes."""
+    def embeddings(self, experience: Experience) -> Tensor:
+        """Latents [E, F, D] of all that is learned from, kept in the folder: they take minutes."""
         file = self.folder / 'embeddings.npy'
         if file.is_file():
             return torch.from_numpy(np.load(file))

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from world_model_ros.bundle import Bundle, ImageContract
 from world_model_ros.learning.curves import draw_curves
@@ -59,9 +60,11 @@ Floats = NDArray[np.float32]
 class Evaluation:
     """Figures of the model on held-out episodes.
 
-    angle_r2: share of the joint angles' variance that is linear in a picture's latent
+    angle_r2: share of the joint angles' variance that is linear in a picture's latent, as read
+        with coefficients of the episodes that were learned from
     angle_error: root mean square error of that reading [rad]
-    rollout_ratio: error of the imagined latent over that of assuming no motion, after the horizon
+    rollout_ratio: squared error of the imagined latent over that of assuming no motion, after the
+        horizon
     imagined_angle_error: of the angles read from it [rad]
     minutes: that training took, data and export aside
     """
@@ -92,43 +95,62 @@ def train_lewm(
     actions = seen.actions.reshape(-1, seen.actions.shape[-1])
     mean, std = actions.mean(0), np.maximum(actions.std(0), _LEAST_STD)
     centre, spread = _spread(arm)
-    run.run(_experience(seen, mean, std, centre, spread))
+    known = _experience(seen, mean, std, centre, spread)
+    run.run(known)
     run.write_checkpoint()
     draw_curves(run.progress.curves, work / 'training.png')
-    evaluation = evaluate(run, _experience(held_out, mean, std, centre, spread), spread)
+    evaluation = evaluate(
+        run, known, _experience(held_out, mean, std, centre, spread), spread)
     robot = robot_file(arm, mean, std, reached_distance(run, arm, seed), seed)
     (work / 'robot.yaml').write_text(json.dumps(robot, indent=1))  # JSON is YAML
     (work / 'evaluation.json').write_text(json.dumps(asdict(evaluation), indent=1))
-    known = read_robot(work / 'robot.yaml', None)
-    source = build('lewm', Request(checkpoint=work / 'weights.pt'), known)
-    return assemble(source, known, folder, report), evaluation
+    told = read_robot(work / 'robot.yaml', None)
+    source = build('lewm', Request(checkpoint=work / 'weights.pt'), told)
+    return assemble(source, told, folder, report), evaluation
 
 
 @torch.no_grad()
-def evaluate(run: Training, held_out: Experience, spread: Floats) -> Evaluation:
-    """Figures of a trained model; `spread` [J] is what poses were divided by [rad]."""
+def evaluate(
+    run: Training, known: Experience, held_out: Experience, spread: Floats
+) -> Evaluation:
+    """Figures of a model that was trained on `known`; poses were divided by `spread` [J] [rad]."""
     latents = run.embed(held_out.pictures)
     horizon = int(PLANNER['horizon'])
     poses = held_out.poses.numpy() * spread
-    flat = latents.flatten(0, 1).numpy()
-    design = np.column_stack([flat, np.ones(len(flat))])
-    truth = poses.reshape(len(flat), -1)
-    # Fitted on every other picture, judged on those between; a ridge, for there are few.
-    half = design[::2]
-    fit = np.linalg.solve(half.T @ half + 1e-1 * np.eye(half.shape[1]), half.T @ truth[::2])
-    residual = (design @ fit - truth)[1::2]
+    truth = poses.reshape(-1, len(spread))
+    fit = _reading(run.embeddings(known), known.poses.numpy() * spread)
+    residual = _read(latents, fit).reshape(truth.shape) - truth
     imagined = rollout(run.model, latents[:, :WINDOW],
                        held_out.actions[:, :WINDOW - 1 + horizon])[:, -1, -1]
     last = WINDOW - 1 + horizon
     error = (imagined - latents[:, last]).square().mean()
     still = (latents[:, WINDOW - 1] - latents[:, last]).square().mean()
-    read = np.column_stack([imagined.numpy(), np.ones(len(imagined))]) @ fit
     return Evaluation(
         angle_r2=float(1 - np.square(residual).mean() / truth.var(axis=0).mean()),
         angle_error=float(np.sqrt(np.square(residual).mean())),
         rollout_ratio=float(error / still),
-        imagined_angle_error=float(np.sqrt(np.square(read - poses[:, last]).mean())),
+        imagined_angle_error=float(
+            np.sqrt(np.square(_read(imagined, fit) - poses[:, last]).mean())),
         minutes=run.progress.seconds / 60)
+
+
+def _reading(latents: Tensor, poses: NDArray[Any]) -> NDArray[Any]:
+    """Coefficients [D + 1, J] that read poses [E, F, J] from latents [E, F, D].
+
+    With a ridge: some directions hardly occur, and what is imagined strays into them.
+    """
+    flat = latents.flatten(0, -2).numpy()
+    design = np.column_stack([flat, np.ones(len(flat))])
+    fit: NDArray[Any] = np.linalg.solve(
+        design.T @ design + 1e-1 * np.eye(design.shape[1]),
+        design.T @ poses.reshape(len(flat), -1))
+    return fit
+
+
+def _read(latents: Tensor, fit: NDArray[Any]) -> NDArray[Any]:
+    """Poses [..., J] that are read from latents [..., D]."""
+    poses: NDArray[Any] = latents.numpy() @ fit[:-1] + fit[-1]
+    return poses
 
 
 def reached_distance(run: Training, arm: ArmSimulation, seed: int) -> float:
