@@ -46,9 +46,11 @@ from torch.nn import functional  # noqa: E402
 from world_model_ros.bundle import Bundle  # noqa: E402
 from world_model_ros.inference import Context, WorldModel  # noqa: E402
 from world_model_ros.learning.export import (  # noqa: E402
+    ExportError,
     Request,
     assemble,
     build,
+    dino_wm,
     read_robot,
     verify,
 )
@@ -190,6 +192,17 @@ def test_dino_wm_chooses_as_its_own_planner(tmp_path: Path) -> None:
 
 
 @stable_worldmodel
+def test_dino_wm_looks_back_as_far_as_the_package_plans_with(tmp_path: Path) -> None:
+    config = family_checkpoints.dino_wm(patches=4, depth=1)
+    checkpoint = family_checkpoints.write(tmp_path / 'dino', {**config, 'history_size': 2})
+    model = load_stable_worldmodel(checkpoint, 'prejepa', trust=False).eval()
+    assert dino_wm.build(model, 'dino').entries['predictor']['length'] == 2
+    model.history_size = 4
+    with pytest.raises(ExportError, match='history_size is 4, and the predictor takes 3'):
+        dino_wm.build(model, 'dino')
+
+
+@stable_worldmodel
 @pytest.mark.parametrize('encoding', [{'pixels': 256, 'proprio': 128}, {'state': 128}],
                          ids=['pixels and state', 'state'])
 def test_tdmpc2_chooses_as_its_own_planner(tmp_path: Path, encoding: dict[str, int]) -> None:
@@ -298,7 +311,9 @@ class TokenRollout(nn.Module):
         return latent[:, None] + torch.tanh(self.action(actions)).cumsum(1)[:, :, None]
 
 
-def test_a_rollout_behind_v_jepa_2_imagines_as_far_as_its_manifest_plans(tmp_path: Path) -> None:
+def test_a_rollout_behind_v_jepa_2_imagines_as_far_as_its_manifest_plans(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = transformers.VJEPA2Config(
         hidden_size=32, num_attention_heads=2, num_hidden_layers=1, pred_num_hidden_layers=1,
         pred_hidden_size=24, pred_num_attention_heads=2, crop_size=64)
@@ -306,6 +321,7 @@ def test_a_rollout_behind_v_jepa_2_imagines_as_far_as_its_manifest_plans(tmp_pat
     bundle = exported('vjepa2', tmp_path, robot_file(tmp_path), checkpoint=tmp_path / 'vjepa2',
                       predictor=f'{__name__}:TokenRollout')  # the robot file has no horizon
     assert bundle.golden.latents.shape[1] == bundle.manifest.planner.horizon == 5
+    assert 'normalised to mean 0 and deviation 1' in capsys.readouterr().out
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def assemble(source: ModelSource, robot: Robot, folder: Path, report: Report) ->
         raise ExportError(f'cannot write {error.filename}: {error.strerror}: give --out another '
                           'folder') from error
     try:
-        for line in (assumed_planner(robot, sections['planner']),
+        for line in (source.note, assumed_planner(robot, sections['planner']),
                      state_in_goals(source, manifest)):
             if line:
                 report(line)

@@ -85,13 +85,17 @@ def build(model: Any, name: str) -> ModelSource:
     try:
         encoders = dict(model.extra_encoders.items())
         action = encoders['action']
-        patches, window = int(model.predictor.num_patches), int(model.predictor.num_frames)
+        patches, longest = int(model.predictor.num_patches), int(model.predictor.num_frames)
+        window = int(model.history_size)  # with which the package plans
         width = int(model.predictor.pos_embedding.shape[-1])
         patch = int(model.backbone.config.patch_size)
     except (AttributeError, KeyError) as error:
         raise ExportError(f'{name}: {error}: only image backbones cut into patches and an encoder '
                           'named "action" are understood; export others with "wmros export module"'
                           ) from error
+    if window > longest:
+        raise ExportError(f'{name}: history_size is {window}, and the predictor takes {longest} '
+                          'frames at most: correct config.json')
     rows = isqrt(patches)
     if rows * rows != patches:
         raise ExportError(f'{name}: {patches} patches are no square picture: video backbones are '

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,11 +68,12 @@ def _tdmpc2(request: Request, robot: Robot) -> ModelSource:
 def _vjepa2(request: Request, robot: Robot) -> ModelSource:
     folder = _needed(request.checkpoint, '--checkpoint')
     graph, side, latent = vjepa2.encoder_source(vjepa2.read_encoder(folder))
-    return module.describe(
+    source = module.describe(
         graph, latent, module.make(_needed(request.predictor, '--predictor')), goal_encoder=None,
         horizon=robot.horizon or HORIZON, image={'width': side, 'height': side},
         step_size=robot.step_size, proprioception=robot.state_size,
         origin=f'V-JEPA 2 ({folder.name}) and {request.predictor}')
+    return replace(source, note=vjepa2.TOKENS)
 
 
 def _vjepa2_ac(request: Request, robot: Robot) -> ModelSource:

@@ -59,6 +59,8 @@ class ModelSource:
     """What the family fixes of the action contract (V-JEPA 2-AC: nearly all)."""
     largest_action: float | None = None
     """Largest normalised action that the model knows (TD-MPC2: 1)."""
+    note: str = ''
+    """A line of the export's report: what whoever made a part of the model should know."""
 
 
 class StateIgnored(nn.Module):

@@ -42,7 +42,9 @@ from world_model_ros.learning.export.source import ModelSource
 FRAMES = 8  # that the predictor's graph takes at most; its mask grows with their square
 PLANNER: dict[str, Any] = {
     'horizon': 2, 'samples': 400, 'iterations': 10, 'elites': 10, 'momentum': 0.15,
-    'memory': 2048, 'sigma': [0.05] * 6 + [0.5], 'sigma_min': [0.005] * 6 + [0.05]}
+    'memory': 2048, 'sigma': [0.05] * 6 + [1.0], 'sigma_min': [0.005] * 6 + [0.05]}
+TOKENS = ('predictor: it is given the tokens of one picture, doubled to a clip of two frames, each '
+          'normalised to mean 0 and deviation 1: it has to be trained on such, and to give such')
 DISTANCE = {'source': 'tokens', 'metric': 'l1', 'reduction': 'mean'}
 _CARTESIAN = tuple(CARTESIAN_UNITS)
 _SIDE = 256  # pixels; what V-JEPA 2-AC was trained with
