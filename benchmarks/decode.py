@@ -14,7 +14,7 @@
 """What pictures cost from a camera's driver to the thread that works on them: ours and the usual.
 
 A process publishes ``sensor_msgs/Image`` (640 x 480, rgb8, 30 Hz), another one receives, and both
-sides do the same work: a picture of 64 x 64 for the encoder of models/reach.
+sides do the same work: a picture as the encoder of models/reach takes it.
 
 - ours: the image path of ``world_model``, class by class (subscription of raw bytes with limits,
   EventsExecutor, newest-wins box, the ``observe`` thread, decoding, crop, resize), without the
@@ -61,6 +61,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS, discovery_profile
+from world_model_ros.bundle import load_bundle
 from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 from world_model_ros.inference import RuntimeSettings
@@ -75,7 +76,7 @@ from world_model_ros.nodes.qos import IMAGE
 from world_model_ros.nodes.worker import Worker
 from world_model_ros.observation import PictureSet, PictureSets
 
-WIDTH, HEIGHT, RATE, SIDE = 640, 480, 30.0, 64
+WIDTH, HEIGHT, RATE = 640, 480, 30.0
 WARM_UP = 60  # frames that are not counted
 MATCHING = 20.0  # s until both processes have found each other
 LINGER = 1.0  # s that the last frame may take
@@ -144,6 +145,9 @@ class Tally:
 def usual(tally: Tally, stop: threading.Event) -> None:
     """Receive as one does."""
     node = rclpy.create_node('usual')
+    contract = load_bundle(graph.default_bundle()).manifest.image
+    assert contract is not None
+    size = (contract.width, contract.height)
 
     def to_bgr(message: Image) -> np.ndarray:
         """What cv_bridge's imgmsg_to_cv2(message, 'bgr8') does with rgb8."""
@@ -156,7 +160,7 @@ def usual(tally: Tally, stop: threading.Event) -> None:
             picture = to_bgr(message)
             left = (message.width - message.height) // 2
             square = picture[:, left:left + message.height]
-            cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            cv2.resize(square, size, interpolation=cv2.INTER_AREA)
         tally.work(message.header, decode)
 
     node.create_subscription(Image, 'image', take, qos_profile_sensor_data)
