@@ -203,8 +203,10 @@ def test_few_or_short_episodes_calibrate_nothing(bundle: Bundle) -> None:
             calibrate(bundle, few)
 
 
-@pytest.mark.parametrize('words', [['--simulate', '0'], ['--simulate', '9', '--seed', '-1']])
-def test_numbers_that_make_no_episodes_are_refused_by_the_command(
+@pytest.mark.parametrize('words', [['--simulate', '0'], ['--simulate', '9', '--seed', '-1'],
+                                   ['--simulate', '9', '--deadline', '0'],
+                                   ['--simulate', '9', '--deadline', 'nan']])
+def test_numbers_that_make_no_episodes_or_plans_are_refused_by_the_command(
     capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     with pytest.raises(SystemExit, match='2'):
