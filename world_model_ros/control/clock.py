@@ -16,9 +16,10 @@
 Stamps are of the ROS clock, which may be a simulation's: it can be set back, leap, run slower than
 real time, and stand still. The steady clock only ever runs forward, but it runs on while a process
 is stopped. Motion uses the ROS clock's time, since that is the robot's, yet never more of it than
-the steady clock has granted: velocity and acceleration hold on both. (In a simulation that is faster
-than real time a joint goes further while it brakes than it was given room for.) While the ROS clock
-stands, the steady clock alone counts, so that a robot whose clock has died still comes to rest.
+the steady clock has granted: velocity and acceleration hold on both. (A simulation must not be
+faster than real time: a joint would go further while it brakes than it was given room for.) While
+the ROS clock stands, the steady clock alone counts, so that a robot whose clock has died still
+comes to rest.
 """
 
 from dataclasses import dataclass

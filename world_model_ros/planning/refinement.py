@@ -16,9 +16,9 @@
 A distance to a goal is a sum of squares of residuals that follow the actions smoothly. One batch of
 sequences, each with one action changed a little, tells how; the least squares which that predicts
 are then imagined like any other sequences, and count only if they are cheaper. So the method needs
-no gradients of the model, and a model that it misjudges costs time, never a worse plan. Residuals of
-distances that are no squares (`l2`, `l1`) are roots and bend: a full step goes twice as far as it
-should, and careful dampings find what is between.
+no gradients of the model, and a model that it misjudges costs time, never a worse plan. Residuals
+of distances that are no squares (`l2`, `l1`) are roots and bend: a full step goes twice as far as
+it should, and careful dampings find what is between.
 
 Levenberg, "A method for the solution of certain non-linear problems in least squares", 1944;
 secants: Broyden, "A class of methods for solving nonlinear simultaneous equations", 1965; bounds:
