@@ -17,14 +17,19 @@ What holds for all tests.
 
 Whatever started them may ignore SIGINT, as shells do for jobs in the background, and every process
 that a test starts would inherit that and not end when it is told to.
+
+MuJoCo looks once, when it is imported, at what it is to draw with. A test may import it before
+``simulation`` does, which says so, and tests behind it in the same process would draw nothing.
 """
 
+import os
 import signal
 
 import pytest
 from shared_memory import clean_shared_memory
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ.setdefault('MUJOCO_GL', 'egl')
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
