@@ -25,7 +25,8 @@ What is allowed is never less than in one nominal period. After a tick that the 
 beyond two periods (they are counted) a velocity goes on from where it was: dt is two periods, and
 the position may lag behind uniform motion. A trajectory goes on from where the last one has led the
 robot meanwhile, so that dt stays what it was. At rest a setpoint may be anchored anew where the
-robot is, which is counted as well.
+robot is, and so may one in motion after a pause in which a robot that takes velocities may have
+stopped; both are counted.
 
     python benchmarks/chunk_boundaries.py --boundaries 1000 --json chunk_boundaries.json
     python benchmarks/chunk_boundaries.py --interface trajectory --kind position
@@ -55,6 +56,7 @@ from std_msgs.msg import Header  # noqa: E402
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Tensor  # noqa: E402
 from world_model_ros.control import STRETCH  # noqa: E402
+from world_model_ros.control.drive import UNTOLD  # noqa: E402
 
 KINDS = {'velocity': ActionProposal.JOINT_VELOCITY, 'position': ActionProposal.JOINT_POSITION,
          'delta': ActionProposal.JOINT_DELTA}
@@ -152,6 +154,8 @@ def analyse(robot: Robot) -> dict[str, Any]:
     anchored = np.all(v[1:] == 0.0, axis=1) & np.all(v[:-1] == 0.0, axis=1)
     anew = anchored & np.any(position_jump > allowed['position'] + ROUNDING, axis=1)
     position_jump[anchored] = 0.0
+    paused = is_velocity & (elapsed[:, 0] > UNTOLD)
+    position_jump[paused] = velocity_jump[paused] = 0.0
     broken = (velocity_jump > allowed['velocity'] + ROUNDING) | (
         position_jump > allowed['position'] + ROUNDING)
     ages = [times[k + 1] - seconds(states[k + 1].observation_stamp, first)
@@ -173,6 +177,7 @@ def analyse(robot: Robot) -> dict[str, Any]:
         'ticks_over_two_periods': int(late.sum()),
         'longest_period_ms': round(1e3 * float(elapsed.max()), 2),
         'anchored_anew_at_rest': int(anew.sum()),
+        'begun_anew_after_a_pause': int(paused.sum()),
         'setpoints_that_broke_a_rule': int(np.any(broken, axis=1).sum()),
         'setpoints_outside_limits': int(np.sum(
             np.any(np.abs(q) > UPPER + ROUNDING, axis=1)
@@ -188,12 +193,11 @@ def ratio(jump: np.ndarray, allowed: np.ndarray, where: np.ndarray) -> float:
 
 def unlike(robot: Robot) -> int:
     """Count commands that do not say what the state published with them says."""
-    sent = [list(state.velocity) for state in robot.states]
+    sent = [list(state.velocity) for state in robot.states if len(state.position)]
     if robot.interface == 'velocity':
         got = [list(command.data) for command in robot.velocities]
     else:
         got = [list(message.points[0].velocities) for message in robot.trajectories]
-        sent = [list(state.velocity) for state in robot.states if len(state.position)]
     def differ(got: list[list[float]]) -> int:
         count = min(len(got), len(sent))  # a recorder may discover one publisher a little later
         return sum(a != b for a, b in zip(got[-count:], sent[-count:], strict=True))

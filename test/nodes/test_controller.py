@@ -87,7 +87,7 @@ def test_the_arm_follows_plans_inside_limits_and_stops_smoothly_when_they_stop(
     assert_limits_held(robot.states)
     assert list(robot.velocities[-1].data) == [0.0, 0.0]
     assert list(robot.states[-1].velocity) == [0.0, 0.0], 'it braked before it went'
-    assert_commands_are_continuous(robot.velocities)
+    assert_commands_are_continuous(robot)
 
 
 def test_position_limits_hold_when_every_plan_leads_through_them(begin: Begin) -> None:
@@ -249,7 +249,7 @@ def test_a_terminal_that_closes_brakes_the_robot_and_nohup_lets_it_go_on(
     graph.wait_for(is_moving, 10.0, 'motion')
     assert graph.end(process, signal.SIGHUP) == 0
     assert list(robot.velocities[-1].data) == [0.0, 0.0]
-    assert_commands_are_continuous(robot.velocities)
+    assert_commands_are_continuous(robot)
 
     del robot.states[:], robot.velocities[:]
     with handling_hangups_as(signal.SIG_IGN):

@@ -72,7 +72,7 @@ def test_positions_velocities_and_deltas_arrive_where_they_say(
     assert robot.graph.end(process) == 0
     assert_limits_held(robot.states)
     if interface == 'velocity':
-        assert_commands_are_continuous(robot.velocities)
+        assert_commands_are_continuous(robot)
         return
     for message in robot.trajectories:
         times = [

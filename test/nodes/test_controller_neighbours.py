@@ -86,7 +86,7 @@ def test_second_publishers_are_named_and_the_robot_stops_where_they_would_drive_
     rival.destroy_node()
     assert graph.end(process) == 0
     assert_limits_held(robot.states)
-    assert_commands_are_continuous(robot.velocities)
+    assert_commands_are_continuous(robot)
 
 
 def test_a_thousand_proposals_per_second_do_not_push_the_good_ones_out_of_the_queue(
@@ -121,7 +121,7 @@ def test_a_thousand_proposals_per_second_do_not_push_the_good_ones_out_of_the_qu
     )
     assert int(values(robot.diagnostic('controller: proposals'))['refused_digest']) > 0
     assert graph.end(process) == 0
-    assert_commands_are_continuous(robot.velocities)
+    assert_commands_are_continuous(robot)
 
 
 def test_a_clock_that_stands_or_leaps_stops_the_robot_until_it_can_be_trusted(
@@ -167,7 +167,7 @@ def test_a_clock_that_stands_or_leaps_stops_the_robot_until_it_can_be_trusted(
         5.0, 'the missing clock in /diagnostics',
     )  # fmt: skip
     assert graph.end(process) == 0
-    assert_commands_are_continuous(robot.velocities)
+    assert_commands_are_continuous(robot)
 
 
 def test_in_simulated_time_too_the_robot_is_braked_when_the_process_ends(begin: Begin) -> None:
@@ -182,7 +182,7 @@ def test_in_simulated_time_too_the_robot_is_braked_when_the_process_ends(begin: 
         graph.wait_for(
             lambda: bool(robot.states) and robot.states[-1].velocity[0] > 0.9, 10.0, 'motion')
         assert graph.end(process) == 0  # on its way out it hears no clock
-    assert_commands_are_continuous(robot.velocities)
+    assert_commands_are_continuous(robot)
     slowing = [state.velocity[0] for state in robot.states if 'is not active' in state.cause]
     assert len(slowing) > 5 and slowing[-1] == 0.0
     assert np.all(np.diff([speed for speed in slowing if speed]) < 0.0), 'from the first tick on'

@@ -110,7 +110,7 @@ def test_a_stop_is_latched_in_every_state_of_the_lifecycle_until_a_reset(begin: 
         assert graph.transition('controller', transition)
     robot.wait_for_rung(ControllerState.HOLD, 'smoke')
     assert_limits_held(robot.states)
-    assert_commands_are_continuous(robot.velocities)
+    assert_commands_are_continuous(robot)
 
     # The process dies, and whoever starts it again gets a robot that is still stopped.
     for with_signal in (signal.SIGKILL, signal.SIGTERM):
@@ -194,6 +194,7 @@ def test_a_model_that_is_started_again_after_a_second_stop_moves_nothing(tmp_pat
             end_stop()
             goals.publish(picture([2.0, -2.0]))
             robot.wait_for_rung(ControllerState.TRACK)
+            graph.wait_for(lambda: bool(proposals), 5.0, 'what the controller has heard already')
             shown, _, asked = proposals[-1].goal_id.partition('.')
             assert asked, 'the model has heard of the first stop'
             stop(robot, 'smoke again')

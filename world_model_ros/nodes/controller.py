@@ -55,7 +55,7 @@ from world_model_ros.payload import TEXT_LENGTH, shorten
 _LOG_PERIOD = 2.0  # s between log lines about the same thing
 _READ_RATE = 2000  # messages of a topic per second, in at most a fifth of the time
 _READ_LEAST = 20  # messages of a topic per tick
-_KEPT = 5  # times what a tick reads of a topic waits to be read
+_KEPT = 5  # ticks' worth of messages of a topic that wait to be read
 _RECORD_PAUSE = 0.01  # s between ticks while a disk takes its time to store a stop
 _LOOK_PERIOD = 0.1  # s between looks at who else is on the topics
 _DIAGNOSTICS_SPACING = 0.1  # s: changes are reported at once, but not more often than this
@@ -104,8 +104,9 @@ class ControllerNode(ManagedNode):
         self._states = self.create_publisher(ControllerState, '~/state', SETPOINT)
         self._logged: dict[str, float] = {}
         self._dropped: dict[str, int] = {}
-        self._read_most = max(_READ_LEAST, math.ceil(_READ_RATE * period))
-        self._listen(_KEPT * self._read_most)
+        self._kept = _KEPT * max(_READ_LEAST, math.ceil(_READ_RATE * period))
+        self._read_at = time.monotonic()
+        self._listen()
         self._rivals = Rivals(self, self._commands.publisher.topic_name, *(
             self._inboxes[topic][0].subscription.topic_name for topic in ('proposal', 'heartbeat')))
         # Steady time: neither a jump of the clock nor a paused simulation stops the ticks.
@@ -123,11 +124,12 @@ class ControllerNode(ManagedNode):
             self.get_logger().warning(problem)
         settle_memory()
 
-    def _listen(self, kept: int) -> None:
+    def _listen(self) -> None:
+        kept = self._kept
         self._inboxes: dict[str, tuple[Inbox[Any], Callable[[Any], None]]] = {
             'model_info': (
                 Inbox(self, ModelInfo, 'model_info', LATCHED, kept), self._on_model_info),
-            'heartbeat': (self._hear_heartbeats(kept), self._on_heartbeat),
+            'heartbeat': (self._hear_heartbeats(), self._on_heartbeat),
             'joint_states': (
                 Inbox(self, JointState, 'joint_states', JOINTS, kept), self._on_joint_state),
             'proposal': (
@@ -136,8 +138,8 @@ class ControllerNode(ManagedNode):
             partial(self.destroy_subscription, inbox.subscription)
             for inbox, _ in self._inboxes.values()]
 
-    def _hear_heartbeats(self, kept: int) -> Inbox[Heartbeat]:
-        inbox = partial(Inbox, self, Heartbeat, 'heartbeat', HEARTBEAT, kept)
+    def _hear_heartbeats(self) -> Inbox[Heartbeat]:
+        inbox = partial(Inbox, self, Heartbeat, 'heartbeat', HEARTBEAT, self._kept)
         events = partial(
             SubscriptionEventCallbacks, incompatible_qos=lambda _: self._note_refusal(
                 'heartbeat', 'a heartbeat is published without a deadline of 0.2 s or less, '
@@ -214,7 +216,7 @@ class ControllerNode(ManagedNode):
         return response
 
     def _tick_meanwhile(self) -> None:
-        """Go on to brake, where one waits for a disk."""
+        """Go on to brake, where one waits for a disk, and say what is new."""
         if self._control is not None:
             self._on_timer()
 
@@ -235,6 +237,7 @@ class ControllerNode(ManagedNode):
                 response.message += f'; after a restart it will be stopped again: {left}'
             self.get_logger().warning(f'emergency stop "{was}" is reset: {reason}')
         self._show_emergency()
+        self._tick_meanwhile()  # a goal that is set at the answer meets a model that knows of it
         return response
 
     def _forgetful(self) -> str:
@@ -247,10 +250,16 @@ class ControllerNode(ManagedNode):
     # Messages
 
     def _read(self) -> None:
-        """Read what came since the last tick, in the order of its topics; no message ends this."""
+        """Read what came since the last tick, in the order of its topics; no message ends this.
+
+        All of it after a pause: how the robot moved at its beginning does not say whether it moves.
+        """
+        now = time.monotonic()
+        most = max(_READ_LEAST, math.ceil(_READ_RATE * (now - self._read_at)))
+        self._read_at = now
         for topic, (inbox, handle) in self._inboxes.items():
             dropped = inbox.dropped
-            for _ in range(self._read_most):
+            for _ in range(min(most, self._kept)):
                 try:
                     message = inbox.take()
                     if message is None:
