@@ -283,11 +283,14 @@ def _measure(
         return
     if fault.step is Step.DRIVE:
         _measure_drive(cell, result, injected, cured)
-        _complain_of_a_lurch(result, [line for line in commands if line.sent > cured], numbers)
+        if not fault.restarts:  # of a new process, the recorder may miss the first commands
+            _complain_of_a_lurch(result, [line for line in commands if line.sent > cured], numbers)
         return
     if fault.step is Step.LAST:
-        _complain_of_braking(
-            result, recording, recording.states(injected, injected + round(AT_ONCE * NANOSECONDS)))
+        around = round(AT_ONCE * NANOSECONDS)
+        if any(state.rung < ControllerState.DECELERATE
+               for state in recording.states(injected - around, injected)[-1:]):
+            _complain_of_braking(result, recording, recording.states(injected, injected + around))
         rested = first(states, lambda state: state.rung == ControllerState.HOLD)
         if rested and any(np.any(state.velocity) for state in states if state.sent > rested.sent):
             result.complaints.append('it rested, and moved again before the cure')
