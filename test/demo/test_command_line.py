@@ -13,6 +13,7 @@
 # limitations under the License.
 """The command line answers at once, and says in one line what is wrong."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 import pytest
 from dds import Graph
 
-from world_model_ros.cli import probes
+from world_model_ros.cli import demo, probes
 from world_model_ros.cli.main import main
 from world_model_ros.demo import graph
 
@@ -44,6 +45,18 @@ def test_without_a_command_the_overview_is_shown() -> None:
     answer = wmros()
     assert answer.returncode == 2
     assert 'examples:' in answer.stdout
+
+
+def test_a_demo_that_failed_on_a_busy_machine_says_so() -> None:
+    report = {'episodes': 5, 'success_rate': 0.4, 'limit_violations': 0,
+              'observation_to_proposal_ms': {'p50': 60.0, 'p99': 758.0}}
+    asked = argparse.Namespace(episodes=5, minimum_success=0.6)
+    failed, why = demo.complaints(report, asked)
+    assert '0.40' in failed and '0.76 s' in why and '0.22 s' in why and 'busy' in why
+    for usual in (90.0, None):
+        report['observation_to_proposal_ms'] = {'p50': usual, 'p99': usual}
+        assert demo.complaints(report, asked) == [failed]
+    assert demo.complaints({**report, 'success_rate': 0.6}, asked) == []
 
 
 def test_an_unknown_command_is_named() -> None:

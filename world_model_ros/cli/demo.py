@@ -36,6 +36,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from world_model_ros.bringup.robot_file import read_parameters
 from world_model_ros.cli import argument_types
 from world_model_ros.cli.probes import ProbeError, domain_for_demo
 from world_model_ros.cli.processes import Child, Children, Terminated
@@ -281,31 +282,39 @@ class Scoreboard:
 
 
 def _conclude(report: dict[str, Any], args: argparse.Namespace, console: Console) -> int:
-    complaints = _complaints(report, args)
+    problems = complaints(report, args)
     console.print(_table(report))
     out = args.out.resolve()
     film = out / 'demo.gif'
     console.print(Text(f'film    {film}'))
     console.print(Text(f'report  {(args.json or out / "report.json").resolve()}'))
-    for complaint in complaints:
-        console.print(Text(complaint, style='bold red'))
+    for problem in problems:
+        console.print(Text(problem, style='bold red'))
     if not args.headless and film.is_file() and _has_display():
         webbrowser.open(film.as_uri())
-    return 1 if complaints else 0
+    return 1 if problems else 0
 
 
-def _complaints(report: dict[str, Any], args: argparse.Namespace) -> list[str]:
-    complaints = []
+def complaints(report: dict[str, Any], args: argparse.Namespace) -> list[str]:
+    """What is wrong with a run, a sentence each."""
+    problems = []
     if report['episodes'] != args.episodes:
-        complaints.append(f'Only {report["episodes"]} of {args.episodes} episodes were run.')
+        problems.append(f'Only {report["episodes"]} of {args.episodes} episodes were run.')
     if report['success_rate'] < args.minimum_success:
-        complaints.append(f'The rate of success is {report["success_rate"]:.2f}: '
-                          f'at least {args.minimum_success:.2f} was asked for.')
+        problems.append(f'The rate of success is {report["success_rate"]:.2f}: '
+                        f'at least {args.minimum_success:.2f} was asked for.')
+        late_after = read_parameters(graph.parameters_file(), '/controller')['late_after']
+        slowest = (report['observation_to_proposal_ms']['p99'] or 0.0) / 1e3  # none, no plan
+        if slowest > late_after:
+            problems.append(
+                f'Plans came too late: up to {slowest:.2f} s after what they had seen, where the '
+                f'controller begins to brake after {late_after:g} s (late_after). This machine was '
+                'busy, or its host was: try again with nothing else running.')
     if report['limit_violations']:
         kinds = ', '.join(f'{count} of {kind}'
                           for kind, count in report['limit_violations_by_kind'].items())
-        complaints.append(f'Setpoints broke limits: {kinds}.')
-    return complaints
+        problems.append(f'Setpoints broke limits: {kinds}.')
+    return problems
 
 
 def _table(report: dict[str, Any]) -> Table:
