@@ -172,7 +172,7 @@ def test_the_thirty_best_of_300_sequences_are_those_of_the_reference(small: Smal
     model, reference = small
     context, goal = observed(reference, max(1, reference.kind.history), seed=40)
     actions = reference.actions(300, seed=41)
-    costs, steps, latents, _ = model.score(context, goal, actions)
+    costs, steps, latents, *_ = model.score(context, goal, actions)
     expected = [reference.cost(context.latent, goal, rows, imagined(reference, context, rows))
                 for rows in actions]
     close(costs, expected)
@@ -214,6 +214,11 @@ def test_squares_of_the_residuals_add_up_to_the_costs(
         scores = model.score(context, goal, actions, residuals=True)
         assert scores.residuals is not None
         close(np.square(scores.residuals).sum(1), scores.costs)
+        terms = model.manifest.cost.terms
+        assert len(scores.roots) == sum(term.metric in ('l1', 'l2') for term in terms)
+        for begin, end, numbers in scores.roots:
+            assert 0 <= begin < end <= scores.residuals.shape[1]
+            assert (end - begin) % numbers == 0
     assert model.score(context, goal, actions).residuals is None
 
 

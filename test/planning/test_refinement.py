@@ -32,8 +32,9 @@ from toy_bundle import write_toy_bundle
 from world_model_ros.bundle import BundleError, PlannerSettings
 from world_model_ros.bundle.planner_settings import Refinement
 from world_model_ros.inference import JointTarget, WorldModel, golden_start
+from world_model_ros.inference.costs import rooted
 from world_model_ros.planning import Planner
-from world_model_ros.planning.refinement import least_squares
+from world_model_ros.planning.refinement import least_squares, reweighted
 
 Array = np.ndarray[Any, Any]
 NEVER = math.inf
@@ -140,6 +141,26 @@ def test_a_refinement_that_cannot_be_is_refused_by_name(
 
     with pytest.raises(BundleError, match=message):
         write_small_bundle(tmp_path, KINDS[kind], refined)
+
+
+@pytest.mark.parametrize('size', [1, 2, 4])
+def test_a_full_step_ends_where_lengths_that_follow_actions_linearly_are_zero(size: int) -> None:
+    generator = np.random.default_rng(size)
+    matrix, wanted = generator.normal(size=(6, 8)), generator.uniform(-1, 1, 6)
+
+    def residuals(actions: Array) -> Array:
+        differences = ((actions - wanted) @ matrix).reshape(-1, size).astype(np.float32)
+        return rooted(differences).ravel()
+
+    still = np.zeros(6)
+    slopes = np.array([residuals(still + 1e-3 * one) - residuals(still - 1e-3 * one)
+                       for one in np.eye(6)], np.float32) / 2e-3
+    bounds = np.full(6, -9.0, np.float32), np.full(6, 9.0, np.float32)
+    roots = ((0, 8, size),)
+    step, = least_squares(*reweighted(slopes, residuals(still), roots), *bounds, np.array([1e-6]))
+    np.testing.assert_allclose(step, wanted, atol=0.02)
+    bent, = least_squares(slopes, residuals(still), *bounds, np.array([1e-6]))
+    assert np.square(residuals(bent)).sum() > 0.5 * np.square(residuals(still)).sum(), 'it bends'
 
 
 @settings(max_examples=200, deadline=None)

@@ -49,12 +49,15 @@ class Scores(NamedTuple):
     latents: float32 [H, *S] of the cheapest sequence where one graph call imagines the horizon;
         None where the runtime loops and has not kept them
     residuals: float32 [N, E] whose squares add up to the costs, if asked for; not checked for NaN
+    roots: which of them are roots of lengths: (begin, end, C) for vectors of C numbers each whose
+        squares add up to the length of a difference of the same direction
     """
 
     costs: Float
     steps: Float
     latents: Float | None
     residuals: Float | None = None
+    roots: tuple[tuple[int, int, int], ...] = ()
 
 
 class Tally(Protocol):
@@ -66,8 +69,8 @@ class Tally(Protocol):
     def scores(self) -> tuple[Float, Float]:
         """Costs [B] and what each step is worth [B, H], after the last; see `Scores`."""
 
-    def residuals(self) -> Float | None:
-        """Residuals [B, E] after the last step; None of a cost that is no sum of squares."""
+    def with_residuals(self, scores: Scores) -> Scores:
+        """The scores with residuals after the last step; without where costs are no squares."""
 
 
 def measure(manifest: Manifest, distance: Distance) -> Measure:
@@ -162,7 +165,7 @@ class DistanceTally:
                  residuals: bool) -> None:
         """Costs toward a goal [*G]; `residuals` says whether they will be asked for."""
         assert manifest.goal is not None
-        self._goal = goal
+        self._manifest, self._goal = manifest, goal
         self._terms = [(_key(term), term.steps, np.float32(term.weight)) for term in cost.terms]
         self._reported = _key(manifest.goal)
         distances = {_key(it): it for it in (manifest.goal, *cost.terms)}
@@ -191,15 +194,21 @@ class DistanceTally:
                 costs = costs + weight * _OVER_STEPS[which](steps[key])
         return costs, steps[self._reported]
 
-    def residuals(self) -> Float | None:
+    def with_residuals(self, scores: Scores) -> Scores:
         """See `Tally`."""
-        terms = []
+        terms, rooted_ones, begin = [], [], 0
         for (term, _), blocks in zip(self._roots, self._residuals, strict=True):
             values = np.concatenate(blocks, axis=1)
             share = values.shape[1] if term.steps == 'mean' else 1
             terms.append(values.reshape(len(values), -1)
                          * np.float32(math.sqrt(term.weight / share)))
-        return np.concatenate(terms, axis=1)
+            end = begin + terms[-1].shape[1]
+            if term.metric in ('l1', 'l2'):
+                size = self._manifest.latent.parts[term.source].size
+                rooted_ones.append((begin, end, size if term.metric == 'l2' else 1))
+            begin = end
+        return scores._replace(
+            residuals=np.concatenate(terms, axis=1), roots=tuple(rooted_ones))
 
 
 class ReturnTally:
@@ -233,9 +242,9 @@ class ReturnTally:
             costs = steps.sum(1) - np.float32(self._discount ** horizon) * value
         return _finite(costs), _finite(steps)
 
-    def residuals(self) -> Float | None:
+    def with_residuals(self, scores: Scores) -> Scores:
         """See `Tally`: a return is no sum of squares."""
-        return None
+        return scores
 
 
 def check_goal(manifest: Manifest, goal: Float | None) -> None:

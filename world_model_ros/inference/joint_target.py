@@ -60,7 +60,8 @@ def joint_scores(
     weights = np.full((horizon, 1), 1 / horizon)
     weights[-1] += 1
     weighted = np.sqrt(weights) * rooted(apart.astype(np.float32))
-    return Scores(costs, steps, None, np.asarray(weighted.reshape(len(costs), -1), np.float32))
+    flat = np.asarray(weighted.reshape(len(costs), -1), np.float32)
+    return Scores(costs, steps, None, flat, ((0, flat.shape[1], apart.shape[-1]),))
 
 
 def joint_distance(manifest: Manifest, target: JointTarget, states: NDArray[Any]) -> Float:

@@ -148,7 +148,7 @@ class WorldModel:
         found = [chunk.residuals for chunk in chunks if chunk.residuals is not None]
         return Scores(np.concatenate([chunk.costs for chunk in chunks]),
                       np.concatenate([chunk.steps for chunk in chunks]), cheapest.latents,
-                      np.concatenate(found) if found else None)
+                      np.concatenate(found) if found else None, cheapest.roots)
 
     def imagine(self, context: Context, actions: Float) -> Float:
         """Latents [N, h, *S] after each model step of action sequences [N, h * rows_per_step, A].
@@ -296,7 +296,8 @@ class WorldModel:
             whole = block if block.shape[1] == horizon else None
         costs, distances = tally.scores()
         latents = None if whole is None else whole[int(np.argmin(costs))].copy()
-        return Scores(costs, distances, latents, tally.residuals() if residuals else None)
+        scores = Scores(costs, distances, latents)
+        return tally.with_residuals(scores) if residuals else scores
 
     def _check(self, actions: Float) -> None:
         """Refuse actions [N, h * rows_per_step, A] of another length than can be imagined."""

@@ -16,13 +16,15 @@
 A distance to a goal is a sum of squares of residuals that follow the actions smoothly. One batch of
 sequences, each with one action changed a little, tells how; the least squares which that predicts
 are then imagined like any other sequences, and count only if they are cheaper. So the method needs
-no gradients of the model, and a model that it misjudges costs time, never a worse plan. Residuals
-of distances that are no squares (`l2`, `l1`) are roots and bend: a full step goes twice as far as
-it should, and careful dampings find what is between.
+no gradients of the model, and a model that it misjudges costs time, never a worse plan. Lengths
+that are no squares (`l2`, `l1`) are taken for squares with weights that are what they are at the
+best sequence, as iteratively reweighted least squares does.
 
 Levenberg, "A method for the solution of certain non-linear problems in least squares", 1944;
 secants: Broyden, "A class of methods for solving nonlinear simultaneous equations", 1965; bounds:
-Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982.
+Bertsekas, "Projected Newton methods for optimization problems with simple constraints", 1982;
+reweighting: Holland and Welsch, "Robust regression using iteratively reweighted least-squares",
+1977.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ _STEPS = REFINEMENT_STEPS // len(_DAMPINGS)
 # Fewer actions than this are not worth a round.
 _LEAST_ACTIONS = 4
 
+_NO_LENGTH = 1e-12
 _NEWTON_STEPS = 10
 _LENGTHS = np.array([1.0, 0.5, 0.2, 0.05])
 
@@ -139,7 +142,9 @@ class _LocalModel:
     def step(self, until: float) -> bool:
         """Go where the local model puts the least cost, if it is there; False without the time."""
         assert self._residuals is not None
-        steps = least_squares(self._slopes, self._residuals, *self._room(self._best), _DAMPINGS)
+        steps = least_squares(
+            *reweighted(self._slopes, self._residuals, self._scoring.roots),
+            *self._room(self._best), _DAMPINGS)
         changes = steps.astype(np.float32)
         actions, found = self._imagined(changes, until)
         if len(found) < len(changes):
@@ -165,6 +170,27 @@ class _LocalModel:
         deviations[:, self._knots, self._numbers] = changes
         actions = self._sequences.moved(self._best, deviations, self._fixed)
         return actions, self._scoring.residuals(actions, until)
+
+
+def reweighted(
+    slopes: Float, residuals: Float, roots: tuple[tuple[int, int, int], ...]
+) -> tuple[Float, Float]:
+    """Slopes [n, E] and residuals [E] with frozen weights in place of roots of lengths.
+
+    For r = d / sqrt|d| of a difference d, dr = (1 - u u' / 2) dd / sqrt|d| with u = d / |d|, so
+    that a full step along d goes twice as far as it should. A weight that stays what it is gives
+    dd / sqrt|d| = (1 + u u') dr, and |d| <= (|d|^2 / |d_0| + |d_0|) / 2 the factor sqrt(1/2).
+    """
+    slopes, residuals = slopes.copy(), residuals.copy()
+    half = np.float32(np.sqrt(0.5))
+    for begin, end, size in roots:
+        vectors = residuals[begin:end].reshape(-1, size)
+        units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _NO_LENGTH)
+        bent = slopes[:, begin:end].reshape(len(slopes), -1, size)
+        along = np.einsum('ngc,gc->ng', bent, units)[..., None]
+        slopes[:, begin:end] = (half * (bent + along * units)).reshape(len(slopes), -1)
+        residuals[begin:end] *= half
+    return slopes, residuals
 
 
 def least_squares(slopes: Float, residuals: Float, lower: Float, upper: Float,

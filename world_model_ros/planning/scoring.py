@@ -35,6 +35,7 @@ class Scoring:
     cost, steps: of it, as in `Scores`
     samples: sequences imagined
     seconds: that they took
+    roots: of the last residuals, as in `Scores`
     """
 
     def __init__(self, model: WorldModel, context: Context, goal: Float | JointTarget | None,
@@ -49,6 +50,7 @@ class Scoring:
         self.cost = np.inf
         self.samples = 0
         self.seconds = 0.0
+        self.roots: tuple[tuple[int, int, int], ...] = ()
         self._latents: Float | None = None
 
     def score(self, actions: Float, until: float) -> Float:
@@ -89,6 +91,7 @@ class Scoring:
         self._pace.record(len(actions), seconds)
         self.samples += len(actions)
         self.seconds += seconds
+        self.roots = scores.roots
         costs = np.where(np.isfinite(scores.costs), scores.costs, np.float32(np.inf))
         index = int(np.argmin(costs))
         if costs[index] < self.cost or not self.actions.size:
