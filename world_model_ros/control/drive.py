@@ -131,7 +131,7 @@ class Drive:
             return False
         if before is None:
             return False
-        self._leading = max(self._leading - late, 0.0)
+        self._lead_on(late)
         self._motion = brake(before, self.limits, late)
         self._travelled += self._motion.position - before.position
         if late > 0.0 and self._commanding:
@@ -147,7 +147,7 @@ class Drive:
         if settings.closes_position_loop and tick.late > 0.0:
             dt = min(dt, settings.period)  # the rest has passed, see catch_up
         if self._leading:
-            self._leading = max(self._leading - dt, 0.0)
+            self._lead_on(dt)
             return
         idle = settings.closes_position_loop and not self._commanding
         if seen and self._motion is None and not settings.closes_position_loop:
@@ -195,7 +195,7 @@ class Drive:
     def brake(self) -> bool:
         """Brake for one period, knowing nothing; return whether the setpoint is due."""
         if self._leading:
-            self._leading = max(self._leading - self.settings.period, 0.0)
+            self._lead_on(self.settings.period)
         elif self._motion is not None:
             self._motion = advance(
                 self._motion, np.zeros(len(self.limits.names)), self._motion.position, self.limits,
@@ -281,6 +281,9 @@ class Drive:
             away = np.abs(self.robot.position - self._sent)
         time = leading_time(away, self.limits)
         self._leading = time if time > self.settings.period else 0.0
+
+    def _lead_on(self, seconds: float) -> None:
+        self._leading = max(self._leading - seconds, 0.0)
 
     def _wanted(self, now: int, chunk: Chunk | None) -> Vector:
         """Return the velocity [J] that ``chunk`` asks for at ``now``; zero without one."""

@@ -23,7 +23,11 @@ hexadecimal, none where the model has heard of no stop. So a goal of before is k
 model has heard, and so is the same one that is asked for again.
 """
 
+from typing import TypeVar
+
 from world_model_ros.payload import NAME_LENGTH
+
+T = TypeVar('T')
 
 _MOST_HELD = 256  # the oldest give way
 _MOST_PURSUED = 64
@@ -46,9 +50,7 @@ class HeldGoals:
         if len(goal) > NAME_LENGTH:
             return  # no proposal for it is ever accepted
         shown, stop = _parts(goal)
-        self._held[shown] = max(stop, self._held.pop(shown, 0))
-        if len(self._held) > _MOST_HELD:
-            del self._held[next(iter(self._held))]
+        _remember(self._held, shown, max(stop, self._held.get(shown, 0)), _MOST_HELD)
 
     @property
     def pursued(self) -> list[str]:
@@ -68,15 +70,20 @@ class HeldGoals:
     def pursue(self, goal: str) -> None:
         """Note that a plan for a goal is followed: whatever asks for it now may go on."""
         self._held.pop(_parts(goal)[0], None)
-        self._pursued.pop(goal, None)
-        self._pursued[goal] = None
-        if len(self._pursued) > _MOST_PURSUED:
-            del self._pursued[next(iter(self._pursued))]
+        _remember(self._pursued, goal, None, _MOST_PURSUED)
 
     def free(self) -> None:
         """Hold nothing: somebody let the robot go on."""
         self._held.clear()
         self._pursued.clear()
+
+
+def _remember(memory: dict[str, T], goal: str, value: T, most: int) -> None:
+    """Note a goal as the newest one; the oldest gives way to it."""
+    memory.pop(goal, None)
+    memory[goal] = value
+    if len(memory) > most:
+        del memory[next(iter(memory))]
 
 
 def _parts(goal: str) -> tuple[str, int]:

@@ -181,6 +181,8 @@ def reweighted(
     that a full step along d goes twice as far as it should. A weight that stays what it is gives
     dd / sqrt|d| = (1 + u u') dr, and |d| <= (|d|^2 / |d_0| + |d_0|) / 2 the factor sqrt(1/2).
     """
+    if not roots:  # slopes of many tokens are large
+        return slopes, residuals
     slopes, residuals = slopes.copy(), residuals.copy()
     half = np.float32(np.sqrt(0.5))
     for begin, end, size in roots:
