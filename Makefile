@@ -33,14 +33,15 @@ demo: python
 	@$(IN) demo -- wmros demo $(ARGS)
 
 # Two rooms at a time but for those that need the processors for themselves. Real processes on a
-# machine that others use as well can miss a deadline: what fails is run once more, and shown with
-# its traceback as RERUN. That is something to look into, not to get used to.
+# machine that others use as well can miss a deadline: what fails is run once more without the other
+# room beside it, and shown with its traceback. That is something to look into, not to get used to.
 ALONE = $(addprefix test/,demo faults launch)
+BESIDE = $(filter-out $(ALONE),$(patsubst %/,%,$(wildcard test/*/)))
 ONCE_MORE = --reruns 1 --rerun-show-tracebacks
 test: lint
 ifeq ($(strip $(ARGS)),)
-	@$(IN) test -- pytest $(ONCE_MORE) --numprocesses 2 --dist loadfile \
-		$(filter-out $(ALONE),$(patsubst %/,%,$(wildcard test/*/)))
+	@$(IN) test -- pytest --numprocesses 2 --dist loadfile $(BESIDE) || { [ $$? = 1 ] && \
+		$(IN) test -- pytest --last-failed --last-failed-no-failures none $(ONCE_MORE) $(BESIDE); }
 	@$(IN) test -- pytest $(ONCE_MORE) $(ALONE)
 else
 	@$(IN) test -- pytest $(ARGS)

@@ -221,6 +221,26 @@ def test_an_arm_that_sags_does_not_sag_further_with_every_motion() -> None:
         assert abs(bench.robot[0]) > 0.01
 
 
+@pytest.mark.parametrize('seen', range(1, 14))
+def test_an_arm_that_was_pushed_while_the_controller_stood_still_goes_on_from_where_it_is(
+    seen: int,
+) -> None:
+    bench = Bench(LOOP)
+    bench.run(1.0, (0.5, 0.0))
+    held = bench.robot - np.array([0.8, 0.0])
+    for tick in range(200):
+        bench.robot = held
+        if tick == seen:
+            bench.see()
+            bench.now += 1
+            bench.tick(see=False, elapsed=SECOND // 2)
+        setpoint = bench.tick()
+        if tick % 10 == 0:
+            bench.accept(bench.proposal([(0.5, 0.0)] * 16, age=0.0))
+    assert setpoint.position is not None
+    assert abs(setpoint.position[0] - held[0]) < LOOP.following_tolerance
+
+
 def test_an_arm_is_led_slowly_to_where_joint_states_suddenly_say_that_it_is() -> None:
     bench = Bench(LOOP)
     bench.run(1.0, (1.0, 0.0))

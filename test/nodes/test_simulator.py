@@ -73,7 +73,8 @@ def test_pictures_and_joint_states_come_evenly_stamped_at_their_rates(graph: Gra
     joints = graph.listen(JointState, 'joint_states', qos_profile_sensor_data)
     graph.wait_for(lambda: len(images) > 60 and len(joints) > 200, 20, 'pictures and joint states')
     assert np.median(intervals(joints)) == pytest.approx(0.01, abs=0.001)
-    assert np.mean(intervals(images)) <= 1 / 20
+    # At 30 Hz; on a busy machine some are lost (best effort) or left out.
+    assert np.quantile(intervals(images), 0.25) == pytest.approx(1 / 30, abs=0.005)
     assert np.all(intervals(images) > 0) and np.all(intervals(joints) > 0)
     image = images[-1]
     assert (image.width, image.height, image.encoding, image.step) == (320, 240, 'rgb8', 960)

@@ -261,13 +261,15 @@ class Drive:
         """Return rest where a robot that is sent nothing is held, as far as one can tell.
 
         If it has not moved since, that is where it was sent: to begin where it is would let an arm
-        that sags, sag further with every motion.
+        that sags, sag further with every motion. An arm that was pushed meanwhile does not sag.
         """
         anchor = self._anchor()
         if self._sent is None or self._found is None:
             return anchor
         moved = np.any(np.abs(anchor.position - self._found) > UNMOVED)
-        return anchor if moved else Motion(self._sent, anchor.velocity)
+        pushed = np.any(
+            np.abs(anchor.position - self._sent) > self.settings.following_tolerance)
+        return anchor if moved or pushed else Motion(self._sent, anchor.velocity)
 
     def _lead(self) -> None:
         """Take the time in which the robot is led to the setpoint from wherever it is held.
