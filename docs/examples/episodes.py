@@ -74,7 +74,6 @@ Play = Callable[[Collection[str]], Iterator[tuple[str, Any]]]
 TYPES = {f'sensor_msgs/msg/{kind.__name__}': kind
          for kind in (Image, CompressedImage, CameraInfo, JointState)} | {
     'world_model_interfaces/msg/ControllerState': ControllerState}
-SKEW = 20_000_000  # ns between what belongs to one moment: world_model's max_skew
 OFF = 0.25  # of a model step, by which a picture may be off its time
 SILENCE = 0.2  # s without a word of the controller after which nobody knows what was executed
 STILL = 1e-6  # rad/s; a setpoint below it is rest
@@ -94,8 +93,11 @@ class Recording:
     actions: what was executed
     moved: when the setpoint was no rest
     lenses: by camera
+    skew, camera_skew: between a look and its state, or its other pictures, at most [ns]
     """
 
+    skew: int
+    camera_skew: int
     looks: dict[str, list[int]] = field(default_factory=dict)
     states: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     felt: list[int] = field(default_factory=list)
@@ -134,9 +136,9 @@ def play(bag: Path, wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
         raise EpisodeError(f'{bag} cannot be read: {error}') from error
 
 
-def listen(bag: Play, manifest: Manifest, topics: Mapping[str, str], states: str) -> Recording:
+def listen(bag: Play, manifest: Manifest, topics: Mapping[str, str], states: str,
+           found: Recording) -> None:
     """Read all but the pictures; `topics` is what the model reads, `states` the controller's."""
-    found = Recording()
     cameras = {topic: camera_of(name) for name, topic in topics.items() if kind_of(name) == 'image'}
     cameras |= {f'{topic}/compressed': camera for topic, camera in cameras.items()}
     infos = {info_topic(topic): camera for topic, camera in cameras.items()
@@ -171,7 +173,6 @@ def listen(bag: Play, manifest: Manifest, topics: Mapping[str, str], states: str
                                'say which topic it is (--help)')
     found.looks = {camera: sorted(found.looks[camera]) for camera in leading_first}
     found.felt = sorted(found.states)
-    return found
 
 
 def _execute(found: Recording, manifest: Manifest, state: ControllerState, until: int) -> None:
@@ -196,8 +197,9 @@ def runs(found: Recording, manifest: Manifest, pause: float) -> Iterator[Run]:
 
     def is_whole(stamp: int) -> bool:
         """Whether the bag has all that the model takes at a look."""
-        return all(nearest(other, stamp, SKEW) is not None for other in others) and (
-            manifest.proprioception is None or nearest(found.felt, stamp, SKEW) is not None)
+        return all(nearest(other, stamp, found.camera_skew) is not None for other in others) and (
+            manifest.proprioception is None
+            or nearest(found.felt, stamp, found.skew) is not None)
 
     def moves(start: int, end: int) -> bool:
         return bisect.bisect_left(found.moved, start) < bisect.bisect_left(found.moved, end)
@@ -232,7 +234,7 @@ def arrays(
     made: dict[str, NDArray[Any]] = {'actions': np.stack([one.rows for one in episodes])}
     if manifest.proprioception is not None:
         made['proprioception'] = np.stack([
-            np.stack([found.states[_there(found.felt, stamp)] for stamp in one.looks])
+            np.stack([found.states[_there(found.felt, stamp, found.skew)] for stamp in one.looks])
             for one in episodes])
     image = manifest.image
     for index, camera in enumerate(image.camera_names if image else ()):
@@ -241,7 +243,8 @@ def arrays(
         wanted: dict[int, list[tuple[int, int]]] = {}  # where a picture goes, by its stamp
         for number, one in enumerate(episodes):
             for place, stamp in enumerate(one.looks):
-                wanted.setdefault(_there(found.looks[camera], stamp), []).append((number, place))
+                at = _there(found.looks[camera], stamp, found.camera_skew)
+                wanted.setdefault(at, []).append((number, place))
         lens = found.lenses.get(camera)
         alone = image.model_copy(update={
             'cameras': None,
@@ -273,9 +276,9 @@ def nearest(stamps: Sequence[int], stamp: int, tolerance: int) -> int | None:
     return None if best is None or abs(best - stamp) > tolerance else best
 
 
-def _there(stamps: Sequence[int], stamp: int) -> int:
+def _there(stamps: Sequence[int], stamp: int, tolerance: int) -> int:
     """What is known to be near a look of a run."""
-    found = nearest(stamps, stamp, SKEW)
+    found = nearest(stamps, stamp, tolerance)
     assert found is not None
     return found
 
@@ -286,7 +289,8 @@ def make(bag: Play, manifest: Manifest, args: argparse.Namespace) -> dict[str, N
     if 'pose' in given:
         raise EpisodeError(f'{manifest.model.name} reads a pose, which this program does not')
     topics = {name: f'/{topic.lstrip("/")}' for name, topic in given.items()}
-    found = listen(bag, manifest, topics, f'/{args.state_topic.lstrip("/")}')
+    found = Recording(round(args.max_skew * 1e9), round(args.max_camera_skew * 1e9))
+    listen(bag, manifest, topics, f'/{args.state_topic.lstrip("/")}', found)
     if manifest.image and manifest.image.fields_of_view and (
             missing := [camera for camera in manifest.image.camera_names
                         if camera not in found.lenses]):
@@ -317,6 +321,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument('--steps', type=int, default=20, help='model steps of an episode')
     parser.add_argument('--pause', type=float, default=1.0, metavar='S',
                         help='an episode ends where the robot rests longer')
+    for option, other in (('--max-skew', 'its joint state'), ('--max-camera-skew', 'the others')):
+        parser.add_argument(option, type=float, default=0.02, metavar='S',
+                            help=f'between a picture and {other}: as in your robot file')
     args = parser.parse_args(words)
     try:
         manifest = load_manifest(args.bundle)

@@ -49,6 +49,7 @@ ROBOTS: dict[str, dict[str, tuple[float, float, float]]] = {
         'shoulder_pan': (-1.91986, 1.91986, 10.0), 'shoulder_lift': (-1.74533, 1.74533, 10.0),
         'elbow_flex': (-1.69, 1.69, 10.0), 'wrist_flex': (-1.65806, 1.65806, 10.0),
         'wrist_roll': (-2.79253, 2.79253, 10.0)},
+    'fr3_servo': {f'fr3_joint{number}': (0.0, 0.0, 0.0) for number in range(1, 8)},
     'turtlebot3': {
         'wheel_left_joint': (0.0, 0.0, 0.0), 'wheel_right_joint': (0.0, 0.0, 0.0)},
 }
@@ -127,6 +128,9 @@ def test_an_example_drives_joints_that_its_robot_has_and_never_faster_than_it_ca
     assert set(parameters['joints']) <= set(ROBOTS[name])
     for joint, limits in parameters.get('joint_limits', {}).items():
         assert limits['max_velocity'] <= ROBOTS[name][joint][2]
+    if name == 'fr3_servo':  # Franka's Cartesian limits are 3.0 m/s and 2.5 rad/s
+        assert parameters['twist_axes'] == [
+            f'{kind}.{axis}' for kind in ('linear', 'angular') for axis in 'xyz']
     if name == 'turtlebot3':
         assert parameters['twist_limits']['linear']['x']['max_velocity'] <= 0.22
         assert parameters['twist_limits']['angular']['z']['max_velocity'] <= 2.84

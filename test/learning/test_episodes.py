@@ -90,7 +90,8 @@ def played(wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
 def words(**changes: Any) -> argparse.Namespace:
     return argparse.Namespace(**{
         'image_topic': ['camera/image_raw'], 'joint_topic': 'joint_states', 'pause': 1.0,
-        'state_topic': 'controller/state', 'steps': STEPS, **changes})
+        'state_topic': 'controller/state', 'steps': STEPS, 'max_skew': 0.02,
+        'max_camera_skew': 0.02, **changes})
 
 
 @pytest.fixture(scope='module')
@@ -115,6 +116,19 @@ def test_an_episode_is_what_the_robot_did_saw_and_felt_between_two_rests(
     np.savez(tmp_path / 'data.npz', **made)
     found = calibrate(bundle, read_experience(tmp_path / 'data.npz', bundle.manifest), plans=2)
     np.testing.assert_allclose(found.threshold[0], SLIP, rtol=0.1)
+
+
+def test_slow_joint_states_belong_to_pictures_as_far_off_as_the_robot_file_allows(
+    bundle: Bundle,
+) -> None:
+    def slow(wanted: Collection[str]) -> Iterator[tuple[str, Any]]:
+        return ((topic, message) for topic, message in played(wanted) if topic != '/joint_states'
+                or to_nanoseconds(message.header.stamp) % (8 * TICK) == 0)
+
+    with pytest.raises(episodes.EpisodeError, match='no run is long enough'):
+        episodes.make(slow, bundle.manifest, words())
+    made = episodes.make(slow, bundle.manifest, words(max_skew=0.045))
+    assert made['actions'].shape == (LIVES - 1, STEPS, 2)
 
 
 def test_each_camera_shows_what_the_model_was_trained_on(bundle: Bundle, tmp_path: Path) -> None:
