@@ -62,10 +62,14 @@ class Robot:
         return process
 
     def file(self, **world_model: Any) -> Path:
-        """Write a robot's YAML; `limits` in it go to the controller, the rest to world_model."""
-        limits = world_model.pop('limits', {})
+        """Write a robot's YAML; `limits` in it go to the controller, the rest to world_model.
+
+        A limit of None is left out.
+        """
+        limits = {**CONTROLLER, **world_model.pop('limits', {})}
         file = self.folder / 'robot.yaml'
         file.write_text(json.dumps({
-            '/**/controller': {'ros__parameters': {**CONTROLLER, **limits}},
+            '/**/controller': {'ros__parameters': {
+                name: value for name, value in limits.items() if value is not None}},
             '/**/world_model': {'ros__parameters': world_model}}))
         return file

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable
 
 import rclpy
+from geometry_msgs.msg import Twist
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -90,10 +91,28 @@ class TrajectoryController(Node):
         self.create_subscription(JointTrajectory, '~/joint_trajectory', lambda _: None, 10)
 
 
+class PositionController(Node):
+    """What a forward_command_controller shows of itself: of positions, in an order of its own."""
+
+    def __init__(self) -> None:
+        super().__init__('position_controller')
+        self.declare_parameter('joints', list(reversed(JOINTS)))
+        self.declare_parameter('interface_name', 'position')
+        self.create_subscription(Float64MultiArray, '~/commands', lambda _: None, 10)
+
+
+class Base(Node):
+    """A base that takes twists without a stamp, as a TurtleBot3 does by default."""
+
+    def __init__(self) -> None:
+        super().__init__('base')
+        self.create_subscription(Twist, '~/cmd_vel', lambda _: None, 10)
+
+
 if __name__ == '__main__':
     rclpy.init()
     executor = SingleThreadedExecutor()
-    for node in (Driver(), TrajectoryController()):
+    for node in (Driver(), TrajectoryController(), PositionController(), Base()):
         executor.add_node(node)
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         executor.spin()

@@ -30,14 +30,24 @@ Graph = dict[str, Any]
 URDF = 'package://world_model_ros/description/reach_arm.urdf'
 
 
+FLOATS, TRAJECTORY, STAMPED, BARE = (
+    'std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory',
+    'geometry_msgs/msg/TwistStamped', 'geometry_msgs/msg/Twist')
+
+
+def listening(node: str, kind: str = FLOATS, **parameters: Any) -> Graph:
+    """One subscriber of commands, as the probe reports it."""
+    return {node: {'types': [kind], 'parameters': parameters}}
+
+
 def healthy() -> Graph:
     node = {'copies': 1, 'state': 'active', 'parameters': {'use_sim_time': False}}
     return {
         'expected': ['/controller', '/world_model'], 'clocks': [], 'mismatches': [],
         'nodes': {'/controller': copy.deepcopy(node), '/world_model': copy.deepcopy(node)},
         'commands': {'/commands': {'type': 'std_msgs/msg/Float64MultiArray',
-                                   'asked': '', 'goes_on': {},
-                                   'publishers': ['/controller'], 'subscribers': ['/drive']}},
+                                   'asked': '', 'publishers': ['/controller'],
+                                   'subscribers': listening('/drive')}},
         'image': {'topic': '/camera/image_raw', 'arrivals': [0.1, 0.2]},
         'diagnostics': [{'node': '/controller', 'name': 'controller: ladder', 'level': 0,
                          'message': 'track', 'values': {}},
@@ -50,7 +60,7 @@ def of(node: str, **facts: Any) -> Callable[[Graph], None]:
     return lambda graph: graph['nodes'][node].update(facts)
 
 
-def commands(**ends: list[str]) -> Callable[[Graph], None]:
+def commands(**ends: Any) -> Callable[[Graph], None]:
     return lambda graph: graph['commands']['/commands'].update(ends)
 
 
@@ -81,7 +91,7 @@ FAULTS: dict[str, tuple[Callable[[Graph], None], Grade, str, str]] = {
                        '/controller and /joystick command this robot at the same time', 'end all'),
     'commanded before': (joystick_alone, Grade.UNFIT, '/joystick command this robot already',
                          'end all but the controller'),
-    'no drive': (commands(subscribers=[]), Grade.UNFIT, 'nobody listens to the commands',
+    'no drive': (commands(subscribers={}), Grade.UNFIT, 'nobody listens to the commands',
                  'ros2 control list_controllers'),
 }
 
@@ -110,8 +120,8 @@ def robot(interface: str) -> Robot:
 
 
 def drive(topic: str, **ends: Any) -> Graph:
-    return {'commands': {topic: {'type': '', 'asked': topic[1:], 'goes_on': {}, 'publishers': [],
-                                 'subscribers': [], **ends}}}
+    return {'commands': {topic: {'type': '', 'asked': topic[1:], 'publishers': [],
+                                 'subscribers': {}, **ends}}}
 
 
 @pytest.mark.parametrize('asked', ['a/commands', 'b/commands'])
@@ -124,7 +134,7 @@ def test_before_the_controller_runs_it_is_told_that_nobody_listens_where_it_will
     assert (found.grade, found.about) == (Grade.UNFIT, f'/{asked}')
     assert found.problem == 'nobody listens where the commands will go'
     assert '--command-topic TOPIC' in found.cure and 'commands:=TOPIC' in found.cure
-    graph['commands'][f'/{asked}']['subscribers'] = ['/drive']
+    graph['commands'][f'/{asked}']['subscribers'] = listening('/drive', joints=list(JOINTS))
     assert not list(diagnosis.judge_drive(graph, robot('velocity'), [asked]))
     assert not list(diagnosis.judge_drive(graph, robot('velocity'), []))
     # Of several that are given, one may be that of a drive which is not used now.
@@ -141,34 +151,82 @@ def test_commands_that_go_nowhere_in_a_dry_run_are_no_fault() -> None:
 
 @pytest.mark.parametrize('running', [False, True])
 def test_a_drive_that_repeats_the_last_velocity_for_ever_is_named(running: bool) -> None:
-    graph = drive('/velocity_controller/commands', subscribers=['/velocity_controller'],
+    drives = listening('/velocity_controller', joints=list(JOINTS), interface_name='velocity')
+    graph = drive('/velocity_controller/commands', subscribers=drives,
                   type='std_msgs/msg/Float64MultiArray' if running else '')
     wanted = [] if running else ['velocity_controller/commands']
     (found,) = diagnosis.judge_drive(graph, robot('velocity'), wanted)
     assert (found.grade, found.about) == (Grade.WARNING, '/velocity_controller')
     assert 'repeats the last velocity for ever' in found.problem and 'trajectory' in found.cure
-    assert not list(diagnosis.judge_drive(graph, robot('trajectory'), wanted))
     # The simulated arm, like other drives that are not ros2_control's, has a watchdog.
-    graph['commands']['/velocity_controller/commands']['subscribers'] = ['/simulator']
+    graph['commands']['/velocity_controller/commands']['subscribers'] = listening(
+        '/simulator', joints=list(JOINTS))
     assert not list(diagnosis.judge_drive(graph, robot('velocity'), wanted))
 
 
+@pytest.mark.parametrize(('parameters', 'problem', 'cure'), [
+    ({'joints': ['elbow', 'shoulder']},
+     'takes the numbers for elbow, shoulder, and is sent those of shoulder, elbow', 'in one order'),
+    ({'joints': ['shoulder']}, 'takes the numbers for shoulder, and', 'of that controller'),
+    ({'joints': list(JOINTS), 'interface_name': 'position'},
+     'takes the numbers for position, and is sent velocities',
+     'velocity_controllers/JointGroupVelocityController')])
+def test_a_drive_of_velocities_that_understands_the_numbers_otherwise_is_named(
+    parameters: dict[str, Any], problem: str, cure: str,
+) -> None:
+    graph = drive('/commands', subscribers=listening('/arm', **parameters))
+    (found,) = diagnosis.judge_drive(graph, robot('velocity'), ['commands'])
+    assert (found.grade, found.about) == (Grade.UNFIT, '/arm')
+    assert problem in found.problem and cure in found.cure
+    assert not list(diagnosis.judge_drive(graph, robot('velocity'), []))
+
+
+def test_that_nobody_says_which_joints_a_drive_takes_is_a_note() -> None:
+    graph = drive('/commands', subscribers=listening('/arm'))
+    (found,) = diagnosis.judge_drive(graph, robot('velocity'), ['commands'])
+    assert (found.grade, found.about) == (Grade.NOTE, '/arm')
+    assert 'shoulder, elbow' in found.cure
+    graph['commands']['/commands']['subscribers'] |= listening('/drive', joints=list(JOINTS))
+    assert not list(diagnosis.judge_drive(graph, robot('velocity'), ['commands']))
+
+
+@pytest.mark.parametrize(('interface', 'kind', 'cure'), [
+    ('twist', BARE, 'enable_stamped_cmd_vel: true'), ('twist', BARE, 'use_stamped_vel: true'),
+    ('velocity', TRAJECTORY, 'command_interface: trajectory'),
+    ('trajectory', 'sensor_msgs/msg/Joy', '--command-topic TOPIC')])
+def test_a_drive_that_listens_for_another_type_is_named_before_anything_runs(
+    interface: str, kind: str, cure: str,
+) -> None:
+    graph = drive('/cmd', subscribers=listening('/base', kind))
+    (found,) = (it for it in diagnosis.judge_drive(graph, robot(interface), ['cmd'])
+                if it.grade is Grade.UNFIT)
+    assert found.about == '/cmd' and f'/base listens for {kind}' in found.problem
+    assert cure in found.cure
+
+
+def test_a_running_drive_that_listens_for_bare_twists_is_named_with_its_switch() -> None:
+    graph = healthy()
+    graph['mismatches'] = [{'topic': '/cmd_vel', 'publisher': '/controller', 'subscriber': '/base',
+                            'reason': f'{STAMPED} for {BARE}'}]
+    (found,) = diagnosis.judge(graph)
+    assert found.grade is Grade.UNFIT and 'enable_stamped_cmd_vel: true' in found.cure
+
+
 def test_a_drive_of_twists_is_to_be_tried_since_nobody_knows_whether_it_has_a_watchdog() -> None:
-    graph = drive('/cmd_vel', subscribers=['/turtlebot3_node'])
+    graph = drive('/cmd_vel', subscribers=listening('/turtlebot3_node', STAMPED))
     (found,) = diagnosis.judge_drive(graph, robot('twist'), ['cmd_vel'])
     assert (found.grade, found.about) == (Grade.WARNING, '/turtlebot3_node')
     assert 'if the controller of this package or its machine dies' in found.problem
     assert 'off the ground' in found.cure and 'docs/reliability.md' in found.cure
-    assert not list(diagnosis.judge_drive(graph, robot('trajectory'), ['cmd_vel']))
 
 
 def test_a_joint_trajectory_controller_that_pulls_the_arm_back_is_named() -> None:
-    graph = drive('/arm/joint_trajectory', subscribers=['/arm'], goes_on={'/arm': False})
+    arm = listening('/arm', TRAJECTORY, interpolate_from_desired_state=False)
+    graph = drive('/arm/joint_trajectory', subscribers=arm)
     (found,) = diagnosis.judge_drive(graph, robot('trajectory'), ['arm/joint_trajectory'])
     assert (found.grade, found.about) == (Grade.WARNING, '/arm')
     assert 'interpolate_from_desired_state: true' in found.cure
-    assert not list(diagnosis.judge_drive(graph, robot('velocity'), ['arm/joint_trajectory']))
-    graph['commands']['/arm/joint_trajectory']['goes_on']['/arm'] = True
+    arm['/arm']['parameters']['open_loop_control'] = True
     assert not list(diagnosis.judge_drive(graph, robot('trajectory'), ['arm/joint_trajectory']))
 
 

@@ -24,6 +24,7 @@ from doctor_robot import BUFFERS, Robot
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from toy_bundle import JOINTS
 
 from world_model_ros.cli import middleware
 
@@ -150,6 +151,30 @@ def test_limits_far_below_what_the_model_plans_and_a_drive_that_pulls_back_are_n
     assert f'/{topic}  nobody -> /joint_trajectory_controller' in screen
     drive = planted(screen, '/joint_trajectory_controller: begins each trajectory where it')
     assert 'interpolate_from_desired_state: true' in drive
+
+
+def test_a_drive_of_positions_is_named_before_it_is_sent_velocities(
+    robot: Robot, doctor: Doctor,
+) -> None:
+    code, screen = doctor('--robot', robot.file(), '--bundle', robot.bundle,
+                          '--command-topic', 'position_controller/commands')
+    assert code == 1, screen
+    found = planted(screen, '/position_controller: takes the numbers for position')
+    assert 'JointGroupVelocityController' in found
+
+
+def test_a_base_that_takes_twists_without_a_stamp_is_named_before_it_is_driven(
+    robot: Robot, doctor: Doctor,
+) -> None:
+    file = robot.file(limits={
+        'command_interface': 'twist', 'twist_axes': ['linear.x'],
+        'twist_limits.linear.x.max_velocity': 1.0, 'twist_limits.linear.x.max_acceleration': 1.0,
+        **{f'joint_limits.{joint}.max_acceleration': None for joint in JOINTS}})
+    code, screen = doctor('--robot', file, '--command-topic', 'base/cmd_vel')
+    assert code == 1, screen
+    found = next(one for one in findings(screen, '✗') if one.startswith('✗ /base/cmd_vel'))
+    assert '/base listens for geometry_msgs/msg/Twist' in found
+    assert 'enable_stamped_cmd_vel: true' in found
 
 
 def test_a_file_that_a_bundle_lacks_is_named(robot: Robot, doctor: Doctor) -> None:

@@ -37,7 +37,13 @@ Parameters = Mapping[str, Any]
 """Parameters of one node by their full names, `joint_limits.elbow.max_velocity`."""
 
 
-INTERFACES = ('trajectory', 'velocity', 'twist')
+COMMANDS = {
+    'trajectory': 'trajectory_msgs/msg/JointTrajectory',
+    'velocity': 'std_msgs/msg/Float64MultiArray',
+    'twist': 'geometry_msgs/msg/TwistStamped'}
+"""What is sent, by the value of command_interface."""
+
+INTERFACES = tuple(COMMANDS)
 """Values of command_interface, the default first."""
 
 LIMITS = ('joint_limits.', 'twist_limits.')

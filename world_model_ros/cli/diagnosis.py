@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from world_model_ros.bringup.launch_arguments import DRY_RUN
-from world_model_ros.bringup.robot_file import Robot
+from world_model_ros.bringup.robot_file import COMMANDS, Robot
 from world_model_ros.bringup.topic_names import kind_of
 from world_model_ros.cli import topics
 from world_model_ros.inference.findings import Finding, Grade
@@ -32,6 +32,11 @@ Graph = Mapping[str, Any]
 ARGUMENTS = {'velocity': 'commands', 'trajectory': 'joint_trajectory', 'twist': 'cmd_vel'}
 """By command interface: the argument of `robot.launch.py` that says where commands go."""
 
+# What joint_trajectory_controller calls the same thing since ros2_controllers 5, and before.
+_GOES_ON = ('interpolate_from_desired_state', 'open_loop_control')
+_BARE = COMMANDS['twist'].removesuffix('Stamped')
+_SWITCH = ('; a TurtleBot3 takes TwistStamped with enable_stamped_cmd_vel: true, '
+           'diff_drive_controller with use_stamped_vel: true')
 _LEVELS = {1: 'warning', 2: 'error', 3: 'stale'}
 
 
@@ -45,7 +50,7 @@ def judge(graph: Graph) -> Iterator[Finding]:
             Grade.UNFIT, pair['topic'], f'{pair["publisher"]} and {pair["subscriber"]} do not '
             f'match and exchange nothing: {pair["reason"].strip()}',
             'offer at the publisher what the subscription asks for (ros2 topic info -v '
-            f'{pair["topic"]} shows both)')
+            f'{pair["topic"]} shows both)' + (_SWITCH if pair['reason'].endswith(_BARE) else ''))
     yield from _commands(graph)
 
 
@@ -64,12 +69,27 @@ def judge_drive(graph: Graph, robot: Robot, wanted: Collection[str]) -> Iterator
     `wanted` are topics as they were given where a controller that does not run yet will send them.
     """
     there = {topic: ends for topic, ends in graph['commands'].items() if ends['asked'] in wanted}
+    kind = COMMANDS[robot.interface]
+    place = ('here --command-topic TOPIC, to robot.launch.py '
+             f'{ARGUMENTS[robot.interface]}:=TOPIC')
+    others = {node: one['types'] for ends in there.values()
+              for node, one in ends['subscribers'].items()}
     if there and not any(ends['publishers'] or ends['subscribers'] for ends in there.values()):
         yield Finding(
             Grade.UNFIT, ' and '.join(there), 'nobody listens where the commands will go',
             "start the drive's controller (ros2 control list_controllers), or say where it "
-            f'listens: here --command-topic TOPIC, to robot.launch.py {ARGUMENTS[robot.interface]}'
-            ':=TOPIC')
+            f'listens: {place}')
+    elif others and not any(kind in types for types in others.values()):
+        listens = ' and '.join(f'{node} listens for {", ".join(types)}'
+                               for node, types in others.items())
+        fitting = [interface for interface, sent in COMMANDS.items()
+                   if any(sent in types for types in others.values())]
+        yield Finding(
+            Grade.UNFIT, ' and '.join(there), f'{listens}, where {kind} will be sent',
+            f'say where the drive listens for it: {place}'
+            + (f'; or use command_interface: {fitting[0]}' if fitting else '')
+            + (_SWITCH if robot.interface == 'twist'
+               and any(_BARE in types for types in others.values()) else ''))
     for topic, ends in graph['commands'].items():
         if not (ends['type'] or topic in there):
             continue
@@ -88,13 +108,40 @@ def judge_drive(graph: Graph, robot: Robot, wanted: Collection[str]) -> Iterator
                 'without a watchdog, such as a TurtleBot3, drives on',
                 'lift the wheels off the ground, kill the controller while they turn and see them '
                 'stop; if they do not, put a watchdog between (docs/reliability.md)')
-        for node, goes_on in ends['goes_on'].items():
-            if robot.interface == 'trajectory' and not goes_on:
+        if robot.interface == 'velocity':
+            yield from _numbers(ends['subscribers'], robot.joints)
+        for node, one in ends['subscribers'].items():
+            asked = [one['parameters'][name] for name in _GOES_ON if name in one['parameters']]
+            if robot.interface == 'trajectory' and asked and not any(asked):
                 yield Finding(
                     Grade.WARNING, node, 'begins each trajectory where it measures the joints, not '
                     'where it had told them to be: every message pulls the arm back by what it '
                     'lags behind', "set interpolate_from_desired_state: true in that controller's "
                     'parameters (open_loop_control: true before ros2_controllers 5)')
+
+
+def _numbers(drives: Mapping[str, Mapping[str, Any]], joints: Sequence[str]) -> Iterator[Finding]:
+    """Yield which drives take other numbers than velocities of these joints in this order."""
+    told = {node: one['parameters'] for node, one in drives.items()
+            if COMMANDS['velocity'] in one['types']}
+    for node, parameters in told.items():
+        interface = parameters.get('interface_name', 'velocity')
+        if interface != 'velocity':
+            yield Finding(
+                Grade.UNFIT, node, f'takes the numbers for {interface}, and is sent velocities: '
+                'zeros where the robot shall rest', 'lead the commands to a controller of '
+                'velocities, such as velocity_controllers/JointGroupVelocityController')
+        elif list(joints) != parameters.get('joints', list(joints)):
+            yield Finding(
+                Grade.UNFIT, node, f'takes the numbers for {", ".join(parameters["joints"])}, and '
+                f'is sent those of {", ".join(joints)}: a command has no names in it',
+                "name the same joints, in one order, in the parameters of that controller and in "
+                "the robot's YAML")
+    if told and not any('joints' in parameters for parameters in told.values()):
+        yield Finding(
+            Grade.NOTE, ' and '.join(told), 'nobody says for which joints the numbers of a command '
+            'are taken, in which order: it has no names in it',
+            f'see that the drive takes velocities of {", ".join(joints)}, in this order')
 
 
 def judge_cameras(graph: Graph, lost: Sequence[str]) -> Iterator[Finding]:

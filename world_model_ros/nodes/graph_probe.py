@@ -18,9 +18,9 @@ What a robot's ROS graph is like, as one line of JSON: the ears of ``wmros docto
 
 Beside what comes on the topics that a model reads (``topic_probe``), it asks ``controller`` and
 ``world_model`` for their state and parameters, holds the quality of service of each publisher on
-their topics against each subscription, and notes who commands the robot, what its
-joint_trajectory_controllers go on from, whose clock there is and what ``/diagnostics`` says. It
-judges nothing: ``cli.diagnosis`` does.
+their topics against each subscription, and notes who commands the robot, how its drives understand
+commands, whose clock there is and what ``/diagnostics`` says. It judges nothing: ``cli.diagnosis``
+does.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
+from world_model_ros.bringup.robot_file import COMMANDS
 from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.nodes.topic_probe import (
     TYPES,
@@ -52,10 +53,9 @@ from world_model_ros.nodes.topic_probe import (
 from world_model_ros.observation import info_topic
 
 NODES = ('controller', 'world_model')
-_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
-_COMMANDS = ('std_msgs/msg/Float64MultiArray', _TRAJECTORY, 'geometry_msgs/msg/TwistStamped')
-# What joint_trajectory_controller calls the same thing since ros2_controllers 5, and before.
-_GOES_ON = ('interpolate_from_desired_state', 'open_loop_control')
+# Parameters of ros2_controllers that decide how a command is understood.
+_DRIVE = ('joints', 'interface_name', 'interpolate_from_desired_state', 'open_loop_control')
+_OF_JOINTS = {COMMANDS[interface] for interface in ('trajectory', 'velocity')}
 _COMMON = ('/parameter_events', '/rosout', '/diagnostics', '/clock')
 # s until all that is there has been discovered: where no profile says more often, a participant of
 # Fast DDS announces itself every 3 s.
@@ -215,25 +215,31 @@ def _cameras(statuses: Mapping[str, Mapping[str, Any]], path: str) -> dict[str, 
 def _commanded_by(node: Node, path: str) -> dict[str, str]:
     """The topics on which a configured controller commands the robot, with their types."""
     published = _endpoints(node.get_publisher_names_and_types_by_node, path)
-    return {topic: kind for topic, kinds in published for kind in kinds if kind in _COMMANDS}
+    return {topic: kind for topic, kinds in published for kind in kinds
+            if kind in COMMANDS.values()}
 
 
 def _commands(node: Node, topic: str, kind: str, asked: str) -> dict[str, Any]:
     """Who is at both ends of a topic on which a robot is commanded.
 
     `kind` is what the running controller sends there, `asked` how the topic was given; each is
-    empty if it does not. `goes_on` says of each joint_trajectory_controller that answers whether a
-    trajectory begins where the last one had come to, or where the joints were measured.
+    empty if it does not. Of each subscriber there are the types that it listens for and, if it is a
+    controller of joints that answers, those of its parameters that `_DRIVE` names.
     """
-    drives = node.get_subscriptions_info_by_topic(topic)
-    settings = {path: _parameters(node, path) for path in sorted(
-        {_name(end) for end in drives if end.topic_type == _TRAJECTORY})}
+    types: dict[str, set[str]] = {}
+    for end in node.get_subscriptions_info_by_topic(topic):
+        types.setdefault(_name(end), set()).add(end.topic_type)
     return {
         'type': kind, 'asked': asked,
         'publishers': sorted(_name(end) for end in node.get_publishers_info_by_topic(topic)),
-        'subscribers': sorted(_name(end) for end in drives),
-        'goes_on': {path: any(bool(found.get(name)) for name in _GOES_ON)
-                    for path, found in settings.items() if set(found) & set(_GOES_ON)}}
+        'subscribers': {path: {
+            'types': sorted(kinds),
+            'parameters': _drive(node, path) if kinds & _OF_JOINTS else {},
+        } for path, kinds in sorted(types.items())}}
+
+
+def _drive(node: Node, path: str) -> dict[str, Any]:
+    return {name: value for name, value in _parameters(node, path).items() if name in _DRIVE}
 
 
 def _endpoints(
