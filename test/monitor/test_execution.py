@@ -81,12 +81,12 @@ def test_the_plan_that_is_followed_goes_on_until_the_next_one_arrives(
     controller.send(10 * S, 10 * S + 60 * MS, 0.0)
     controller.send(10 * S + 60 * MS, 10 * S + 200 * MS, 1.0, followed)
     controller.propose(coming)
+    # Half a row each where the change comes between: a has 2 until 10.2, b 8 from 10.2 on.
+    assert controller.committed(10 * S + 150 * MS, 1) == [5]
     # At 10.2 plan b is due: it left at 10.1 and takes 0.1 s; its rows count from 10.1.
     assert controller.committed(10 * S + 200 * MS, 2) == [8, 9]
     # With 0.2 s on the way, a is followed until 10.3.
     assert controller.committed(10 * S + 200 * MS, 2, latency=0.2) == [3, 9]
-    # Half a row each where the change comes between: a has 2 until 10.2, b 8 from 10.2 on.
-    assert controller.committed(10 * S + 150 * MS, 1) == [5]
 
 
 def test_what_comes_after_the_end_of_a_plan_is_rest(controller: Controller) -> None:
@@ -210,10 +210,30 @@ def test_where_nobody_reports_proposals_count_as_followed_until_they_are_overdue
     assert controller.log.rows(10 * S + 200 * MS, 10 * S + 400 * MS, 2, VELOCITY) is None
 
 
-def test_a_controller_that_falls_silent_is_no_longer_believed(controller: Controller) -> None:
-    controller.send(10 * S, 11 * S, 0.0, stopped=True)
-    assert controller.schedule(11 * S + 200 * MS).reported
-    assert not controller.schedule(11 * S + 300 * MS).reported
+def test_a_controller_that_falls_silent_follows_nothing_any_more(controller: Controller) -> None:
+    controller.send(10 * S, 11 * S, 0.0)  # at rest, and then deactivated
+    for number in range(20):
+        controller.propose(course(str(number), 12 * S + number * 100 * MS, 9, 9, 9, 9, 9, 9))
+    now = 14 * S
+    schedule = controller.schedule(now)
+    # Or else a goal counts as out of reach because a robot that is not driven does not get there.
+    assert schedule.reported and not schedule.moving and schedule.course is None
+    assert controller.committed(now, 3) == [0, 0, 0]
+    assert controller.log.rows(now - 200 * MS, now, 2, VELOCITY) is None
+    assert not controller.schedule(20 * S).moving  # nor later
+
+
+def test_a_plan_in_force_outlives_lost_reports_and_ends_with_a_controller_that_stands_still(
+    controller: Controller,
+) -> None:
+    plan = course('a', 10 * S, *[1] * 20)
+    controller.propose(plan)
+    controller.send(10 * S, 10 * S + 100 * MS, 1.0, plan)
+    assert controller.committed(10 * S + 150 * MS, 2) == [1, 1]  # a few reports were lost
+    assert controller.committed(10 * S + 350 * MS, 2) == [1, 1]
+    assert controller.committed(10 * S + 450 * MS, 2) == [0, 0]  # no drive goes on for so long
+    controller.send(10 * S + 600 * MS, 10 * S + 700 * MS, 1.0, plan)
+    assert controller.committed(10 * S + 700 * MS, 2) == [1, 1]
 
 
 def test_a_clock_that_is_set_back_starts_afresh(controller: Controller) -> None:
@@ -223,3 +243,49 @@ def test_a_clock_that_is_set_back_starts_afresh(controller: Controller) -> None:
     controller.send(10 * S, 10 * S + 100 * MS, 0.0)
     schedule = controller.schedule(10 * S + 90 * MS)
     assert schedule.reported and not schedule.moving
+
+
+@pytest.mark.parametrize('time_begins_anew', [90, 99])
+def test_reports_of_another_time_are_not_believed_when_their_time_comes_again(
+    controller: Controller, time_begins_anew: int,
+) -> None:
+    plan = course('a', 100 * S, *[1] * 200)
+    controller.propose(plan)
+    controller.send(100 * S, 110 * S, 1.0, plan)
+    assert controller.committed(110 * S, 2) == [1, 1]
+    controller.schedule(time_begins_anew * S)  # a simulation is reset, the controller is silent
+    for now in (104 * S, 109 * S + 100 * MS):
+        schedule = controller.schedule(now)
+        assert schedule.reported and not schedule.moving and schedule.course is None
+        assert controller.committed(now, 2) == [0, 0]
+        assert controller.log.rows(now - 100 * MS, now, 1, VELOCITY) is None
+    assert controller.execution.latency(110 * S) is None
+
+
+def test_the_latency_of_an_observation_is_the_same_however_much_was_reported_since(
+    controller: Controller,
+) -> None:
+    def follow(index: int, latency: int) -> None:
+        plan = course(str(index), 10 * S + index * 100 * MS, 1)
+        controller.propose(plan)
+        controller.send(plan.stamp + latency, plan.stamp + latency + 10 * MS, 1.0, plan)
+
+    for index in range(50):
+        follow(index, (190 if index < 6 else 100) * MS)
+    asked = 15 * S + 100 * MS
+    before = controller.execution.latency(asked)
+    assert before == pytest.approx(0.19)
+    for index in range(52, 72):
+        follow(index, 100 * MS)
+    assert controller.execution.latency(asked) == before
+    assert controller.execution.latency(20 * S) == pytest.approx(0.1)
+
+
+def test_what_was_reported_before_a_pause_is_not_believed_after_it(controller: Controller) -> None:
+    plan = course('a', 100 * S, *[1] * 200)
+    controller.propose(plan)
+    controller.send(100 * S, 110 * S, 1.0, plan)
+    controller.execution.restart()  # the simulation was reset meanwhile
+    for now in (90 * S, 105 * S):
+        schedule = controller.schedule(now)
+        assert schedule.reported and not schedule.moving

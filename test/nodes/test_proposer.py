@@ -190,6 +190,21 @@ def test_a_goal_is_given_up_after_two_seconds_of_one_model_that_plans_all_the_ti
     assert bench.goals.current is None
 
 
+def test_a_goal_is_pursued_for_as_long_as_a_controller_that_has_reported_is_silent(
+    load: Callable[..., LoadedModel],
+) -> None:
+    bench = Bench(load(goal={'reachable': 0.5}))
+    bench.pursue(FAR)
+    bench.plan(10 * S)
+    bench.report(10 * S, [0.0, 0.0])  # and then it is deactivated
+    for tenth in range(10, 50):
+        bench.plan(10 * S + tenth * S // 10)
+    assert bench.goals.current is not None, 'the robot was never driven'
+    meaning = bench.model.manifest.action.meaning
+    assert bench.log.rows(12 * S, 14 * S, 20, meaning) is None, 'nobody knows of any action'
+    np.testing.assert_allclose(bench.proposed[-1].plan.actions[:2], 0.0, atol=1e-6)
+
+
 def test_a_goal_that_is_pursued_can_be_read_while_another_one_is_refused(
     load: Callable[..., LoadedModel],
 ) -> None:

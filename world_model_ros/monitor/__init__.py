@@ -21,7 +21,7 @@ into a ``diagnostic_msgs/DiagnosticStatus``.
 from world_model_ros.monitor.action_log import ActionLog
 from world_model_ros.monitor.activity import NO_GOAL, Activity, Sight, assess
 from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion, overdue_after
-from world_model_ros.monitor.execution import Course, Execution, Report, Schedule
+from world_model_ros.monitor.execution import SILENCE, Course, Execution, Report, Schedule
 from world_model_ros.monitor.health import Health, Level
 from world_model_ros.monitor.pace import Pace
 from world_model_ros.monitor.reachability import Reachability
@@ -31,6 +31,7 @@ from world_model_ros.monitor.worker_watch import WorkerWatch
 
 __all__ = [
     'NO_GOAL',
+    'SILENCE',
     'ActionLog',
     'Activity',
     'Arrivals',

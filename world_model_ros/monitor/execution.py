@@ -18,7 +18,9 @@ Which actions will have been executed when the next plan arrives, by the control
 A plan starts from an observation and takes effect when it reaches the controller, camera, model and
 network later; until then the robot goes on with what it has. So a planner that wants to know where
 its plan will begin needs to know which plan the controller follows, which ones are still on their
-way, and how long that takes. The controller reports all of it with each setpoint.
+way, and how long that takes. The controller reports all of it with each setpoint. One that has
+never reported is assumed to follow what is proposed; one that falls silent (inactive, or dead)
+follows nothing any more.
 
 Everything asked for an observation uses only reports up to its stamp: what was recorded once gives
 the same answers when it is played again, however late messages arrive.
@@ -44,12 +46,13 @@ if TYPE_CHECKING:
 
 Float = npt.NDArray[np.float32]
 
-SILENCE = 0.3  # s without a report from which on nobody is known to follow plans
+SILENCE = 0.3  # s without a report from which on nothing is followed: drives stop by then
 _HELD = 0.1  # s that a setpoint is held at most, if none follows it
 _ON_THE_WAY = 0.2  # s that a plan may take longer than expected until it counts as lost
 _REPORTS = 1024
 _PLANS = 64
 _LATENCIES = 50  # of which the percentile is taken: 5 s at 10 Hz
+_LATENCIES_KEPT = 512  # with those of plans that came after an observation which is asked for late
 _LEAST_LATENCIES = 5
 _LONGEST_LATENCY = 10.0  # s; more is another clock
 _TAIL = 3600.0  # s for which what comes after a plan's end is held
@@ -89,7 +92,8 @@ class Schedule:
     """
     What is executed from ``stamp`` [ns] on, as far as it is decided.
 
-    reported: whether a controller says so; or else it is assumed that proposals are followed
+    reported: whether a controller says so, if only by having fallen silent; or else none ever
+        said anything, and it is assumed that proposals are followed
     moving: whether a plan is followed or about to be
     course: the plan that is in force last, whose rest the next plan may start from
     meaning: of the actions
@@ -141,15 +145,16 @@ class Execution:
         self._lock = threading.Lock()
         self._courses: deque[Course] = deque(maxlen=_PLANS)
         self._reports: deque[_Heard] = deque(maxlen=_REPORTS)
-        self._latencies: deque[tuple[int, float]] = deque(maxlen=_LATENCIES)
+        self._latencies: deque[tuple[int, float]] = deque(maxlen=_LATENCIES_KEPT)
+        self._reported_before = False  # at another time of a clock that was set back since
+        self._asked = 0  # stamp of the observation that was asked for last
 
     def report(self, report: Report) -> None:
         """Take a report; from any thread."""
         with self._lock:
             last = self._reports[-1] if self._reports else None
             if last is not None and report.stamp < last.report.stamp:  # the clock was set back
-                self._reports.clear()
-                self._latencies.clear()
+                self._forget_reports()
                 last = None
             refusing, newest, plan_id = False, report.observation_stamp, ''
             if last is not None:
@@ -176,7 +181,8 @@ class Execution:
         None before enough plans were reported.
         """
         with self._lock:
-            recent = sorted(seconds for at, seconds in self._latencies if at <= stamp)
+            known = [seconds for at, seconds in self._latencies if at <= stamp]
+        recent = sorted(known[-_LATENCIES:])
         if len(recent) < _LEAST_LATENCIES:
             return None
         return recent[math.ceil(0.9 * len(recent)) - 1]  # np.percentile takes longer than all else
@@ -188,15 +194,19 @@ class Execution:
         What is executed from the observation at ``stamp`` [ns] on.
 
         latency: from an observation to the first setpoint of its plan [s]
-        patience: where nobody reports, the age [s] from which on the last plan counts as given up
+        patience: where nobody ever reported, the age [s] from which on the last plan counts as
+            given up
         meaning: of the actions that are asked for, and of all plans since the last ``forget``
         """
         with self._lock:
-            while self._courses and self._courses[-1].stamp > stamp:  # the clock was set back
-                self._courses.pop()
+            if stamp < self._asked:  # the clock was set back
+                self._restart()
+            self._asked = stamp
             heard = self._heard(stamp)
-            if heard is None:
+            if heard is None and not self._reported_before:
                 return self._assume(stamp, patience, meaning)
+            if heard is None or stamp - heard.report.stamp > SILENCE * 1e9:
+                return Schedule(stamp, True, False, None, meaning, ())
             report = heard.report
             pieces: list[tuple[int, Course]] = []
             followed = self._find(report.plan_id)
@@ -215,19 +225,41 @@ class Execution:
             return Schedule(stamp, True, bool(pieces), courses[-1] if courses else None, meaning,
                             tuple(pieces))
 
-    def forget(self) -> None:
-        """Begin anew: what was proposed before is not continued, what was reported still holds."""
+    def restart(self) -> None:
+        """Begin anew after a pause, and perhaps at another time."""
         with self._lock:
-            self._courses.clear()
-        self._log.clear()
+            self._restart()
+
+    def forget(self) -> None:
+        """
+        Continue nothing that was proposed before: another model's actions mean something else.
+
+        What was reported still holds.
+        """
+        with self._lock:
+            self._forget_plans()
 
     def forget_latencies(self) -> None:
         """Another model takes another time."""
         with self._lock:
             self._latencies.clear()
 
+    def _restart(self) -> None:
+        self._forget_reports()
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self._courses.clear()
+        self._log.clear()
+
+    def _forget_reports(self) -> None:
+        """What was reported at another time; that somebody reports still holds."""
+        self._reported_before = self._reported_before or bool(self._reports)
+        self._reports.clear()
+        self._latencies.clear()
+
     def _assume(self, stamp: int, patience: float, meaning: Meaning | None) -> Schedule:
-        """Without reports, proposals count as followed until the next one is overdue."""
+        """Without any report, proposals count as followed until the next one is overdue."""
         course = self._courses[-1] if self._courses else None
         if course is not None and stamp > course.stamp + round(patience * 1e9):
             self._courses.clear()
@@ -237,11 +269,9 @@ class Execution:
         return Schedule(stamp, False, course is not None, course, meaning, pieces)
 
     def _heard(self, stamp: int) -> _Heard | None:
-        """The newest report up to ``stamp``, unless that is too old to mean anything."""
+        """The newest report up to ``stamp``."""
         index = bisect_right(self._reports, stamp, key=lambda it: it.report.stamp) - 1
-        if index < 0 or stamp - self._reports[index].report.stamp > SILENCE * 1e9:
-            return None
-        return self._reports[index]
+        return self._reports[index] if index >= 0 else None
 
     def _find(self, plan_id: str) -> Course | None:
         return next((course for course in reversed(self._courses) if course.id == plan_id), None)

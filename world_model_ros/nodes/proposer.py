@@ -34,6 +34,7 @@ from rclpy.clock import Clock
 
 from world_model_ros.inference import InferenceError, JointTarget
 from world_model_ros.monitor import (
+    SILENCE,
     Arrivals,
     Counters,
     Course,
@@ -118,7 +119,7 @@ class Proposer:
         self._left = None
         self._reachability = Reachability()
         self._pace.restart()
-        self._execution.forget()
+        self._execution.restart()
         self._arrivals.restart()
         self.watch.succeeded()
 
@@ -301,8 +302,12 @@ class Proposer:
             return Health('planning', Level.WARN, f'the controller begins with a plan '
                           f'{measured:.3f} s after its observation, max_latency is {longest:g} s: '
                           'raise it, or make planning and network faster', values)
-        return Health('planning', Level.OK, 'in time' if self._reported else
-                      'in time; no controller reports, proposals count as followed', values)
+        followed = ''
+        if not self._reported:
+            followed = '; no controller reports, proposals count as followed'
+        elif self._reports.rate.age(now) > SILENCE:
+            followed = '; the controller has fallen silent, nothing counts as followed'
+        return Health('planning', Level.OK, f'in time{followed}', values)
 
 
 def _whole(window: LatencyWindow) -> str:
