@@ -100,6 +100,15 @@ def test_arrivals_are_overdue_after_as_many_periods_of_the_slowest() -> None:
     assert usable.period() == 1.0  # the pause was no interval
 
 
+def test_a_clock_that_is_set_back_makes_no_interval_between_arrivals() -> None:
+    plans = Arrivals()
+    plans.tick(10.0)
+    plans.tick(9.95)
+    assert math.isnan(plans.period())
+    plans.tick(10.05)
+    assert plans.period() == pytest.approx(0.1)
+
+
 def test_a_worker_hangs_when_it_is_inside_the_model_for_too_long() -> None:
     time = Time()
     watch = WorkerWatch('plan', time)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from world_model_ros.bundle.action import Meaning
-from world_model_ros.monitor import ActionLog, Course, Execution, Report, Schedule
+from world_model_ros.monitor import ActionLog, Course, Execution, Schedule, SetpointReport
 
 S = 10**9
 MS = 10**6
@@ -44,7 +44,7 @@ class Controller:
     def send(self, stamp: int, until: int, action: float, plan: Course | None = None,
              stopped: bool = False) -> None:
         for now in range(stamp, until, 10 * MS):
-            self.execution.report(Report(
+            self.execution.report(SetpointReport(
                 now, plan.id if plan else '', plan.stamp if plan else 0,
                 np.array([action], np.float32), stopped, self.accepted, self.refused, VELOCITY))
 

@@ -38,7 +38,7 @@ from world_model_ros.nodes.goals import GoalRequest, Goals
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Eye, Observation
 from world_model_ros.nodes.proposer import Proposed, Proposer
-from world_model_ros.nodes.robot_state import RobotState
+from world_model_ros.nodes.robot_state import RobotMoment
 from world_model_ros.nodes.robot_stop import RobotStop
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.observation import Picture
@@ -68,7 +68,7 @@ class Bench:
             model, parameters, Clock(), self.goals, counts, Troubles(counts, logger), execution,
             self.reports, publish=self.proposed.append, adopted=lambda model: None,
             log=logger.info)
-        self.robot = RobotState(
+        self.robot = RobotMoment(
             JointState(name=list(JOINTS), position=[0.1, 0.2], velocity=[0.0, 0.0]), None)
 
     def pursue(self, position: list[float]) -> None:
@@ -146,7 +146,7 @@ def test_what_was_executed_for_one_model_is_no_past_of_one_whose_actions_mean_so
     assert one.drives_like(alike) and not one.drives_like(other)
     action, log = one.manifest.action, ActionLog(60.0)
     log.add(10 * S, action.step_duration, np.ones((100, 2), np.float32), 10 * S, action.meaning)
-    robot = RobotState(
+    robot = RobotMoment(
         JointState(name=list(SMALL_JOINTS), position=[0.0] * 3, velocity=[0.0] * 3), None)
     pictures = {'': Picture(np.zeros((8, 8, 3), np.uint8))}
     lengths = {}
@@ -164,6 +164,20 @@ def test_a_change_in_a_row_of_another_duration_is_another_action(
     one = load(action=delta)
     assert one.drives_like(load(action=delta, model={'version': '2'}))
     assert not one.drives_like(load(action={**delta, 'step_duration': 2 * STEP}))
+
+
+def test_the_first_observation_of_a_new_model_has_the_turn_that_the_old_one_could_not_use(
+    load: Callable[..., LoadedModel],
+) -> None:
+    bench = Bench(load())
+    bench.pursue(FAR)
+    bench.plan(10 * S)
+    new = load(model={'version': '2'})
+    bench.goals.hand_over(new, bench.robot)
+    bench.plan(10 * S + 100 * MS)  # was encoded before
+    bench.model = new
+    bench.plan(10 * S + 133 * MS)
+    assert [proposed.encoded.stamp for proposed in bench.proposed] == [10 * S, 10 * S + 133 * MS]
 
 
 @pytest.mark.parametrize('what', ['nothing', 'a pause', 'another model', 'lost pictures'])

@@ -21,9 +21,9 @@ into a ``diagnostic_msgs/DiagnosticStatus``.
 from world_model_ros.monitor.action_log import ActionLog
 from world_model_ros.monitor.activity import NO_GOAL, Activity, Sight, assess
 from world_model_ros.monitor.camera import Arrivals, FrozenPicture, JointMotion, overdue_after
-from world_model_ros.monitor.execution import SILENCE, Course, Execution, Report, Schedule
+from world_model_ros.monitor.execution import SILENCE, Course, Execution, Schedule, SetpointReport
 from world_model_ros.monitor.health import Health, Level
-from world_model_ros.monitor.pace import Pace
+from world_model_ros.monitor.plan_turns import PlanTurns
 from world_model_ros.monitor.reachability import Reachability
 from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
 from world_model_ros.monitor.surprise import Foresight, Judgement, judge
@@ -45,11 +45,11 @@ __all__ = [
     'Judgement',
     'LatencyWindow',
     'Level',
-    'Pace',
+    'PlanTurns',
     'Rate',
     'Reachability',
-    'Report',
     'Schedule',
+    'SetpointReport',
     'Sight',
     'WorkerWatch',
     'assess',

@@ -30,15 +30,15 @@ _ROWS_APART = 64  # of those that are compared first
 
 
 class Arrivals:
-    """How regularly something comes, and whether it has stopped coming. Times in seconds."""
+    """How regularly something comes, and whether it has stopped coming; times [s] of one clock."""
 
     def __init__(self) -> None:
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._last = -math.inf
 
     def tick(self, now: float) -> None:
-        """Note an arrival at ``now`` on a steady clock."""
-        if math.isfinite(self._last):
+        """Note an arrival at ``now``; one before the last is of a clock that was set back."""
+        if math.isfinite(self._last) and now >= self._last:
             self._intervals.append(now - self._last)
         self._last = now
 

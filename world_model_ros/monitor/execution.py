@@ -69,7 +69,7 @@ class Course:
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class SetpointReport:
     """
     What a controller says of one setpoint: stamp [ns], the plan behind it, and the action [A].
 
@@ -132,7 +132,7 @@ class Schedule:
 class _Heard:
     """A report and what follows from it and those before."""
 
-    report: Report
+    report: SetpointReport
     refusing: bool  # whether the proposals that the controller judged last were refused
     newest: int  # stamp of the newest observation whose plan was ever followed
 
@@ -149,7 +149,7 @@ class Execution:
         self._reported_before = False  # at another time of a clock that was set back since
         self._asked = 0  # stamp of the observation that was asked for last
 
-    def report(self, report: Report) -> None:
+    def report(self, report: SetpointReport) -> None:
         """Take a report; from any thread."""
         with self._lock:
             last = self._reports[-1] if self._reports else None
@@ -276,7 +276,7 @@ class Execution:
     def _find(self, plan_id: str) -> Course | None:
         return next((course for course in reversed(self._courses) if course.id == plan_id), None)
 
-    def _note_latency(self, report: Report) -> None:
+    def _note_latency(self, report: SetpointReport) -> None:
         seconds = (report.stamp - report.observation_stamp) / 1e9
         if self._find(report.plan_id) is not None and 0.0 <= seconds < _LONGEST_LATENCY:
             self._latencies.append((report.stamp, seconds))

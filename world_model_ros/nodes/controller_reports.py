@@ -19,7 +19,7 @@ from __future__ import annotations
 from time import monotonic
 
 from world_model_interfaces.msg import ControllerState
-from world_model_ros.monitor import Counters, Execution, Rate, Report
+from world_model_ros.monitor import Counters, Execution, Rate, SetpointReport
 from world_model_ros.nodes.convert import to_nanoseconds
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.troubles import Troubles
@@ -47,7 +47,7 @@ class ControllerReports:
             self._troubles.note('controller_states_refused', str(error))
             return
         self._troubles.over()
-        self._execution.report(Report(
+        self._execution.report(SetpointReport(
             to_nanoseconds(state.header.stamp), state.plan_id,
             to_nanoseconds(state.observation_stamp), action, state.stopped, state.accepted,
             state.refused, model.manifest.action.meaning))

@@ -41,7 +41,7 @@ from world_model_ros.monitor import NO_GOAL, Counters, Health, Level
 from world_model_ros.nodes.cameras import ImageMessage, Shot
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
-from world_model_ros.nodes.robot_state import RobotState
+from world_model_ros.nodes.robot_state import RobotMoment
 from world_model_ros.nodes.robot_stop import RobotStop
 from world_model_ros.observation import ImageError, Picture, called
 
@@ -270,7 +270,7 @@ class Goals:
     # From the thread that observes
 
     def consider(
-        self, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
+        self, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotMoment,
     ) -> None:
         """
         Turn a request, if there is one, into a goal.
@@ -290,7 +290,7 @@ class Goals:
 
     def _judge(
         self, request: GoalRequest, seen: Mapping[str, Picture], model: LoadedModel,
-        robot: RobotState,
+        robot: RobotMoment,
     ) -> None:
         try:
             route = _route_of(request, seen, model, robot, self._stop.since)
@@ -301,7 +301,7 @@ class Goals:
             if self._pursue(route, request):
                 request.accept(route)
 
-    def hand_over(self, model: LoadedModel, robot: RobotState) -> None:
+    def hand_over(self, model: LoadedModel, robot: RobotMoment) -> None:
         """Pursue the route with another model: made for it, or dropped if that cannot be."""
         route = self._route
         if route is None:
@@ -340,7 +340,7 @@ class Goals:
 
 
 def _route_of(
-    request: GoalRequest, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
+    request: GoalRequest, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotMoment,
     stopped: int,
 ) -> Route:
     """``stopped`` is the stamp of the last stop [ns], 0 if there was none."""
@@ -356,7 +356,7 @@ def _route_of(
 
 
 def _goal_of(
-    wish: Wish, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
+    wish: Wish, seen: Mapping[str, Picture], model: LoadedModel, robot: RobotMoment,
 ) -> Goal:
     if isinstance(wish, JointState):
         target = _joint_target(wish, model)
@@ -406,7 +406,7 @@ def _joint_target(wish: JointState, model: LoadedModel) -> JointTarget:
     return target
 
 
-def _moved(goal: Goal, model: LoadedModel, robot: RobotState) -> Goal:
+def _moved(goal: Goal, model: LoadedModel, robot: RobotMoment) -> Goal:
     """The same goal for another model; raises ValueError or InferenceError where there is none."""
     if not model.manifest.has_goal:
         raise ValueError(f'{model.name} takes none')
@@ -423,7 +423,7 @@ def _moved(goal: Goal, model: LoadedModel, robot: RobotState) -> Goal:
 
 
 def _encode(
-    goal_id: str, pictures: Mapping[str, Picture], model: LoadedModel, robot: RobotState,
+    goal_id: str, pictures: Mapping[str, Picture], model: LoadedModel, robot: RobotMoment,
 ) -> Goal:
     return Goal(goal_id, pictures, model.encode_goal(pictures, robot.joints, robot.pose), model)
 

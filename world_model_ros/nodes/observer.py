@@ -56,7 +56,7 @@ from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.goals import Goals
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.newest import Newest
-from world_model_ros.nodes.robot_state import OCCASIONS, RobotState, RobotStates
+from world_model_ros.nodes.robot_state import OCCASIONS, RobotMoment, RobotStates
 from world_model_ros.nodes.troubles import Troubles
 from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 from world_model_ros.observation import (
@@ -86,7 +86,7 @@ class Observation:
     stamp: int
     frame_id: str
     pictures: Mapping[str, Picture]
-    robot: RobotState
+    robot: RobotMoment
     withheld: str = ''
 
 
@@ -155,7 +155,7 @@ class Observer:
         self._optics_known: dict[str, bool] = {}
         self._expect(model)
         self.robot = RobotStates(clock, counts, troubles)
-        self._state = RobotState(None, None)  # that of the last observation
+        self._state = RobotMoment(None, None)  # that of the last observation
         self._encode_time = LatencyWindow()
         self._frozen: dict[str, FrozenPicture] = {}
         self._stamp, self._clock_read, self._clock_seen = 0, 0, 0
@@ -312,7 +312,7 @@ class Observer:
             self._observed(observation)
             self._encode(observation)
 
-    def _robot_at(self, stamp: int, pictures: Mapping[str, Picture]) -> RobotState | None:
+    def _robot_at(self, stamp: int, pictures: Mapping[str, Picture]) -> RobotMoment | None:
         """Find the robot's state of a moment; None and a reason if it cannot be trusted."""
         what, who = OCCASIONS[self.model.occasion]
         now = self._clock.now().nanoseconds
@@ -326,7 +326,7 @@ class Observer:
         return None if frozen else robot
 
     def _is_frozen(
-        self, camera: str, stamp: int, pixels: npt.NDArray[np.uint8], robot: RobotState,
+        self, camera: str, stamp: int, pixels: npt.NDArray[np.uint8], robot: RobotMoment,
     ) -> bool:
         frozen = self._frozen.setdefault(camera, FrozenPicture())
         moved = frozen.motion(stamp / NANOSECONDS, pixels, robot.motion())

@@ -42,7 +42,7 @@ from world_model_ros.monitor import (
     Health,
     LatencyWindow,
     Level,
-    Pace,
+    PlanTurns,
     Rate,
     Reachability,
     Schedule,
@@ -106,7 +106,7 @@ class Proposer:
         self._counts, self._troubles = counts, troubles
         self._execution, self._reports = execution, reports
         self._publish, self._adopted, self._log = publish, adopted, log
-        self._pace = Pace()
+        self._turns = PlanTurns()
         self._left: _Left | None = None
         self._rate, self._arrivals = Rate(), Arrivals()
         self._reported, self._assumed = False, math.nan
@@ -118,7 +118,7 @@ class Proposer:
         """Begin anew after a pause: what was proposed before it is not continued."""
         self._left = None
         self._reachability = Reachability()
-        self._pace.restart()
+        self._turns.restart()
         self._execution.restart()
         self._arrivals.restart()
         self.watch.succeeded()
@@ -138,7 +138,8 @@ class Proposer:
             self.watch.succeeded()
             return
         stranger = goal is not None and goal.model is not encoded.model
-        if not self._is_due(encoded.stamp) or stranger:
+        period = int(NANOSECONDS / self._parameters.real('plan_rate'))
+        if stranger or not self._turns.take(encoded.stamp, period):  # a stranger takes no turn
             return
         try:
             with self.watch.inside('planning'):
@@ -214,12 +215,6 @@ class Proposer:
         if math.isfinite(usual := self._arrivals.period()):
             period = max(period, usual)  # slow images or plans
         return _PLANS_MISSED * period
-
-    def _is_due(self, stamp: int) -> bool:
-        period = int(NANOSECONDS / self._parameters.real('plan_rate'))
-        if self._pace.went_back(stamp, period):
-            self._arrivals.restart()
-        return self._pace.is_due(stamp, period)
 
     def _imagine(
         self, encoded: Encoded, goal: Goal | None, schedule: Schedule, latency: float,

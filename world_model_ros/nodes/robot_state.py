@@ -46,7 +46,7 @@ _FAR_OFF = 10.0  # s; a stamp so far off would drive the good ones out of the bu
 
 
 @dataclass(frozen=True)
-class RobotState:
+class RobotMoment:
     """The robot at one moment; None for what it does not send and the model does not read."""
 
     joints: JointState | None
@@ -124,7 +124,7 @@ class RobotStates:
             self._poses.add(stamp, pose)
         return True
 
-    def at(self, stamp: int, max_skew: float, model: LoadedModel) -> RobotState | None:
+    def at(self, stamp: int, max_skew: float, model: LoadedModel) -> RobotMoment | None:
         """The state at ``stamp`` [ns]; None, and a reason is noted, if ``model`` lacks a part."""
         tolerance = int(max_skew * NANOSECONDS)
         with self._lock:
@@ -141,7 +141,7 @@ class RobotStates:
                     f'no {what} within max_skew of the {occasion}: is "{topic}" published, and '
                     'stamped with the same clock?'))
                 return None
-        return RobotState(joints, pose)
+        return RobotMoment(joints, pose)
 
     def silence(self, now: float, limit: float, model: LoadedModel) -> str:
         """Which of what ``model`` reads has not come for longer than ``limit`` [s], if any."""

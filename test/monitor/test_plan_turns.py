@@ -16,7 +16,7 @@
 
 import pytest
 
-from world_model_ros.monitor import Pace
+from world_model_ros.monitor import PlanTurns
 
 S = 10**9
 
@@ -26,15 +26,15 @@ S = 10**9
 def test_plans_come_at_their_rate_at_most_and_no_observation_looks_like_a_jump_back(
     observations: int, plans: int,
 ) -> None:
-    pace, made = Pace(), 0
+    turns, made = PlanTurns(), 0
     for number in range(10 * observations):
         stamp = 100 * S + number * S // observations
-        assert not pace.went_back(stamp, S // plans)
-        made += pace.is_due(stamp, S // plans)
+        made += turns.take(stamp, S // plans)
     assert made == pytest.approx(10 * min(plans, observations), rel=0.02)
 
 
 def test_a_plan_is_due_at_once_when_the_clock_was_set_back() -> None:
-    pace = Pace()
-    assert pace.is_due(100 * S, S // 10) and not pace.is_due(100 * S, S // 10)
-    assert pace.went_back(50 * S, S // 10) and pace.is_due(50 * S, S // 10)
+    turns = PlanTurns()
+    assert turns.take(100 * S, S // 10) and not turns.take(100 * S, S // 10)
+    assert turns.take(50 * S, S // 10) and not turns.take(50 * S + S // 30, S // 10)
+    assert turns.take(50 * S + S // 10, S // 10)

@@ -17,7 +17,7 @@
 _EARLY = 5_000_000  # ns; images come with jitter: one that is so early is not left out
 
 
-class Pace:
+class PlanTurns:
     """A period between plans, kept on the average. Times in ns."""
 
     def __init__(self) -> None:
@@ -27,15 +27,10 @@ class Pace:
         """Let a plan be due at once."""
         self._due = 0
 
-    def went_back(self, stamp: int, period: int) -> bool:
-        """Whether an observation is from before the last one with a plan: then time begins anew."""
-        if stamp >= self._due - period - _EARLY:
-            return False
-        self._due = 0
-        return True
-
-    def is_due(self, stamp: int, period: int) -> bool:
+    def take(self, stamp: int, period: int) -> bool:
         """Whether a plan is due for the observation at ``stamp``; then the next one is not yet."""
+        if stamp < self._due - period - _EARLY:  # before the last plan: the clock was set back
+            self._due = 0
         if stamp < self._due - _EARLY:
             return False
         self._due = max(self._due, stamp - period // 2) + period
