@@ -42,7 +42,8 @@ OCCASIONS = {Image: ('image', 'camera'), JointState: ('joint state', 'robot'),
 
 _KEPT = 2 * NANOSECONDS  # longer than any image is on its way
 _MOST = 4096  # in that time: 2 kHz
-_FAR_OFF = 10.0  # s; a stamp so far off would drive the good ones out of the buffer
+_OLD = 10.0  # s; beyond that it is another clock
+_AHEAD = 0.5  # s; a stamp further ahead would drive the good ones out of the buffer
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,11 @@ class RobotStates:
                 self._joints.clear()
                 self._poses.clear()
         self._clock_read = now
-        off = (now - stamp) / NANOSECONDS
-        if abs(off) > _FAR_OFF:
-            raise JointStateError(f'{what} is {off:.1f} s old: the clock of who publishes {topic} '
-                                  'differs from that of this node (use_sim_time set in only one of '
-                                  'them?)')
+        age = (now - stamp) / NANOSECONDS
+        if not -_AHEAD <= age <= _OLD:
+            off = f'{age:.1f} s old' if age > 0 else f'{-age:.1f} s ahead of this node'
+            raise JointStateError(f'{what} is {off}: the clock of who publishes {topic} differs '
+                                  'from that of this node (use_sim_time set in only one of them?)')
 
 
 def _check_any(message: Message, checks: Sequence[Callable[[Message], None]]) -> None:
