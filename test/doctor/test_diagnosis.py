@@ -230,6 +230,29 @@ def test_a_joint_trajectory_controller_that_pulls_the_arm_back_is_named() -> Non
     assert not list(diagnosis.judge_drive(graph, robot('trajectory'), ['arm/joint_trajectory']))
 
 
+def joints_heard(period: float, age: float) -> Graph:
+    """What the probe says of joint states that come so often and are so old [s]."""
+    return {'joint_states': {
+        'topic': '/joint_states', 'sets': {'': {'names': JOINTS}}, 'rate': 1.0 / period,
+        'arrivals': [1.0, 1.0 + period], 'ages': [age] * 2}}
+
+
+@pytest.mark.parametrize(('period', 'age', 'grade', 'problem'), [
+    (0.01, 0.002, None, ''), (0.05, 0.03, None, ''),
+    (0.1, 0.02, Grade.WARNING, 'one that is lost leaves them 220 ms old'),
+    (0.1, 0.06, Grade.WARNING, 'they get 160 ms old, and from 150 ms on'),
+    (0.2, 0.0, Grade.UNFIT, 'they get 200 ms old'), (0.1, -0.2, Grade.WARNING, '200 ms old'),
+    (float('inf'), 0.0, Grade.UNFIT, 'only one came')])
+def test_joint_states_that_are_too_rare_or_too_old_for_the_controller_are_named(
+    period: float, age: float, grade: Grade | None, problem: str,
+) -> None:
+    found = list(diagnosis.judge_joints(joints_heard(period, age), robot('velocity'), 0.15))
+    assert [one.grade for one in found] == [grade] * (grade is not None), found
+    assert all(problem in one.problem and 'joint_state_timeout' in one.cure for one in found)
+    if period < 1.0:
+        assert not list(diagnosis.judge_joints(joints_heard(period, age), robot('velocity'), 1.0))
+
+
 def test_two_clocks_and_nodes_that_follow_neither_are_named() -> None:
     graph = healthy()
     graph['clocks'] = ['/bag', '/gazebo']

@@ -96,6 +96,16 @@ def test_joint_states_of_another_robot_are_named(robot: Robot, doctor: Doctor) -
     assert 'correct the parameter joints' in by_controller
 
 
+def test_joint_states_that_nobody_publishes_are_named_for_a_model_that_reads_none(
+    robot: Robot, doctor: Doctor,
+) -> None:
+    code, screen = doctor('--robot', robot.file(), '--joint-topic', 'silent/joint_states')
+    assert code == 1, screen
+    found = planted(screen, '/silent/joint_states: nobody publishes there')
+    assert '--joint-topic' in found and 'joint_states:=' in found
+    assert '/silent/joint_states  nothing came' in screen
+
+
 def test_a_clock_that_the_nodes_do_not_follow_is_named(robot: Robot, doctor: Doctor) -> None:
     clock = robot.graph.publisher(Clock, '/clock')
     robot.graph.wait_for(lambda: robot.graph.node.count_publishers('/clock') > 0, 5.0, '/clock')

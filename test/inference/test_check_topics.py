@@ -37,7 +37,7 @@ from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.observation import Calibration, Window
 
 REACH = load_bundle(Path(__file__).parents[2] / 'models' / 'reach').manifest
-TOPICS = topics.needed(REACH, (), 'joint_states', 'pose')
+TOPICS = topics.needed(REACH)
 IMAGE, JOINTS = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
 
 
@@ -99,7 +99,10 @@ def simulated(found: dict[str, Any]) -> None:
 
 LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
     'no camera': (nothing_came('image', publishers=[]), Grade.UNFIT, '/image', 'start the driver'),
-    'camera elsewhere': (other_topic, Grade.UNFIT, '/image', '-r image:=/cam/color/image_raw'),
+    'camera elsewhere': (other_topic, Grade.UNFIT, '/image', 'robot.launch.py: image:=/cam/color/'
+                         'image_raw, here: --image-topic /cam/color/image_raw'),
+    'joints elsewhere': (nothing_came('joint_states', publishers=[]), Grade.UNFIT,
+                         '/joint_states', 'here: --joint-topic /joint_states'),
     'compressed only': (publisher_of('image', type='sensor_msgs/msg/CompressedImage'),
                         Grade.UNFIT, 'CompressedImage', 'remap "image"'),
     'silent camera': (nothing_came('image'), Grade.UNFIT, 'nothing came', 'ros2 topic hz'),
@@ -192,8 +195,8 @@ def test_drivers_that_share_a_topic_are_judged_alike_whoever_spoke_last(
 def test_a_model_of_poses_asks_for_the_pose_in_its_frame(tmp_path: Path) -> None:
     family = Path(__file__).parents[1] / 'bundle' / 'families' / 'vjepa2_ac.yaml'
     manifest = parse_manifest(tmp_path, family.read_bytes())
-    assert topics.needed(manifest, (), 'joint_states', 'pose') == {
-        'image': 'image', 'joint_states': 'joint_states', 'pose': 'pose'}
+    assert topics.needed(manifest) == {
+        'image': 'camera/image_raw', 'joint_states': 'joint_states', 'pose': 'pose'}
     assert 'pose' not in TOPICS
     found = heard()
     last('joint_states', names=['panda_finger_joint1'], position=1)(found)
@@ -214,13 +217,16 @@ def two_cameras(fields: list[dict[str, float]] | None = None) -> Manifest:
 
 def test_each_camera_of_a_model_is_judged_on_its_own_topic() -> None:
     manifest = two_cameras()
-    wanted = topics.needed(manifest, ('wrist:=/hand/color',), 'joint_states', 'pose')
+    wanted = topics.needed(manifest, ('wrist:=/hand/color',))
     assert wanted == {'image.overhead': 'overhead/image_raw', 'image.wrist': '/hand/color',
                       'joint_states': 'joint_states'}
     assert topics.topic_options(wanted)[:4] == [
         '--image', 'overhead:=overhead/image_raw', '--image', 'wrist:=/hand/color']
-    with pytest.raises(probes.ProbeError, match='give overhead:=TOPIC, wrist:=TOPIC'):
-        topics.needed(manifest, ('image',), 'joint_states', 'pose')
+    cure = 'give --image-topic overhead:=TOPIC --image-topic wrist:=TOPIC'
+    with pytest.raises(probes.ProbeError, match=cure):
+        topics.needed(manifest, ('image',))
+    with pytest.raises(probes.ProbeError, match='give --image-topic TOPIC'):
+        topics.needed(REACH, ('wrist:=/hand/color',))
     found = heard()
     one = found.pop('image')
     found['image.overhead'] = {**one, 'topic': '/overhead/image_raw'}
@@ -258,7 +264,7 @@ def test_what_a_camera_says_of_itself_is_held_against_what_the_model_was_trained
     info: dict[str, Any], grade: Grade | None, text: str, cure: str,
 ) -> None:
     manifest = two_cameras([{'horizontal': 0.7, 'vertical': 0.7}] * 2)
-    wanted = topics.needed(manifest, ('wrist:=/hand/color',), 'joint_states', 'pose')
+    wanted = topics.needed(manifest, ('wrist:=/hand/color',))
     assert wanted['camera_info.wrist'] == '/hand/camera_info'
     assert wanted['camera_info.overhead'] == 'overhead/camera_info'
     found = heard()
@@ -300,15 +306,15 @@ def test_the_simulated_arm_has_what_its_model_needs_and_other_topics_have_not(
         monkeypatch.setenv('ROS_DOMAIN_ID', str(graph.domain))
         graph.spawn('simulator', parameters={'autostart': True})
         graph.wait_until_active('simulator')
-        found = topics.listen({**TOPICS, 'image': 'camera/image_raw'}, 20.0, use_sim_time=False)
+        found = topics.listen(TOPICS, 20.0, use_sim_time=False)
         assert [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT] == []
         assert found['image']['last']['encoding'] == 'rgb8'
         assert found['joint_states']['rate'] > 1
 
-        found = topics.listen(TOPICS, 5.0, use_sim_time=False)
+        found = topics.listen({**TOPICS, 'image': 'image'}, 5.0, use_sim_time=False)
         (lack,) = [one for one in topics.judge(REACH, found) if one.grade is Grade.UNFIT]
         assert 'nobody publishes there' in lack.problem
-        assert '-r image:=/camera/image_raw' in lack.cure
+        assert '--image-topic /camera/image_raw' in lack.cure
 
 
 def test_a_camera_that_sends_compressed_pictures_only_is_heard_as_the_node_would(

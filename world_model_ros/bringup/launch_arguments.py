@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from world_model_ros.bringup.robot_file import NoSectionError, RobotFileError, read_parameters
+from world_model_ros.bringup.topic_names import TOPICS
 from world_model_ros.demo import graph
 from world_model_ros.observation import image_topic, info_topic
 from world_model_ros.resources import resource
@@ -62,12 +63,12 @@ ROBOT = {
     'robot_description_file': Argument(
         '', 'URDF with the limits of the joints; empty: what the YAML file says.'),
     'namespace': Argument('', 'Namespace of the nodes and of all relative topics.'),
-    'image': Argument('camera/image_raw', 'The camera that the model was trained for.'),
+    'image': Argument(TOPICS['image'], 'The camera that the model was trained for.'),
     'cameras': Argument(
         '', 'The cameras of a model that names them, as "NAME:=TOPIC NAME:=TOPIC"; one that is '
         'left out is at NAME/image_raw.'),
-    'joint_states': Argument('joint_states', 'Joint states of the robot.'),
-    'pose': Argument('pose', "The link's pose, for models that read one."),
+    'joint_states': Argument(TOPICS['joint_states'], 'Joint states of the robot.'),
+    'pose': Argument(TOPICS['pose'], "The link's pose, for models that read one."),
     'goal_image': Argument('goal_image', 'What the camera shall see.'),
     'commands': Argument(
         'velocity_controller/commands', 'Where velocities go, with command_interface: velocity.'),

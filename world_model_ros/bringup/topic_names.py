@@ -19,6 +19,9 @@
 
 from __future__ import annotations
 
+TOPICS = {'image': 'camera/image_raw', 'joint_states': 'joint_states', 'pose': 'pose'}
+"""Where `robot.launch.py` and the commands look for what a model reads, if nobody says where."""
+
 
 def name_of(kind: str, camera: str) -> str:
     """What a topic that carries `kind` of a camera, '' for one without a name, is called."""

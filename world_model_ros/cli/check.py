@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 
 from world_model_ros.bringup.defaults import PLAN_DEADLINE
+from world_model_ros.bringup.topic_names import TOPICS
 from world_model_ros.bundle import Bundle, BundleError, load_bundle
 from world_model_ros.cli import argument_types, topics
 from world_model_ros.cli.probes import ProbeError
@@ -59,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help='listen to the camera and the joint states of this ROS domain')
     live.add_argument('--image-topic', type=argument_types.camera_topic, action='append',
                       default=[], metavar='TOPIC',
-                      help='default image; CAMERA:=TOPIC, once for each, for a bundle that names '
-                           'its cameras, default CAMERA/image_raw')
-    for name, topic in (('joint', 'joint_states'), ('pose', 'pose')):
+                      help=f'default {TOPICS["image"]}; CAMERA:=TOPIC, once for each, for a bundle '
+                           'that names its cameras, default CAMERA/image_raw')
+    for name, topic in (('joint', TOPICS['joint_states']), ('pose', TOPICS['pose'])):
         live.add_argument(f'--{name}-topic', type=argument_types.topic, default=topic,
                           metavar='TOPIC', help='default %(default)s')
     live.add_argument('--listen', type=argument_types.finite_seconds, default=10.0, metavar='S',

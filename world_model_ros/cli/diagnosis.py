@@ -18,6 +18,8 @@ Pure functions of that finding, so that each fault can be tried without a robot.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -54,13 +56,29 @@ def judge(graph: Graph) -> Iterator[Finding]:
     yield from _commands(graph)
 
 
-def judge_joints(graph: Graph, robot: Robot) -> Iterator[Finding]:
-    """Yield which of the robot's joints its joint states lack."""
+def judge_joints(graph: Graph, robot: Robot, timeout: float) -> Iterator[Finding]:
+    """Yield what the robot's joint states lack for its controller.
+
+    `timeout` is the controller's joint_state_timeout [s].
+    """
     heard = graph['joint_states']
-    if heard['sets']:
-        yield from topics.judge_joints(
-            heard, robot.joints, 'which the controller needs', "correct the parameter joints in "
-            "the robot's YAML, or remap joint_states to this robot's topic")
+    if not heard['arrivals']:
+        return
+    yield from topics.judge_joints(
+        heard, robot.joints, 'which the controller needs', "correct the parameter joints in "
+        "the robot's YAML, or remap joint_states to this robot's topic")
+    age = max(0.0, statistics.median(heard['ages']))
+    period = 1.0 / heard['rate'] if heard['rate'] else math.inf
+    if age > topics.ANOTHER_CLOCK or age + 2.0 * period <= timeout:
+        return
+    problem = ('only one came' if period == math.inf else
+               f'they get {1e3 * (age + period):.0f} ms old' if age + period > timeout else
+               f'one that is lost leaves them {1e3 * (age + 2.0 * period):.0f} ms old')
+    # Some of the age may be this machine's, which is busy listening; the rate is the driver's.
+    yield Finding(
+        Grade.UNFIT if period > timeout else Grade.WARNING, heard['topic'],
+        f'{problem}, and from {1e3 * timeout:.0f} ms on the controller brakes',
+        'publish joint states more often and without delay, or raise joint_state_timeout')
 
 
 def judge_drive(graph: Graph, robot: Robot, wanted: Collection[str]) -> Iterator[Finding]:
@@ -152,9 +170,8 @@ def judge_cameras(graph: Graph, lost: Sequence[str]) -> Iterator[Finding]:
             Grade.WARNING, 'cameras', 'nobody says on which topic '
             f'{" and ".join(called(camera) for camera in lost)} of the bundle is; listened was to '
             f'{", ".join(read)}',
-            'give ' + ' '.join(f'--image-topic {camera}{":=" * bool(camera)}TOPIC'
-                               for camera in lost)
-            + ', or activate world_model with this bundle, which then says so itself')
+            f'give {topics.image_options(lost)}, or activate world_model with this bundle, which '
+            'then says so itself')
 
 
 def describe_nodes(graph: Graph) -> list[tuple[str, str]]:

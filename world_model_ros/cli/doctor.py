@@ -45,6 +45,7 @@ from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Bundle, BundleError, load_bundle, load_manifest
 from world_model_ros.cli import argument_types, diagnosis, middleware, topics
 from world_model_ros.cli.probes import ProbeError, run_probe
+from world_model_ros.control import Settings
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.providers import available, choose
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     if controller:
         report.findings += fit.judge_timing(controller, world_model)
     if graph:
-        _graph(graph, bundle, robot, report)
+        _graph(graph, bundle, robot, controller, report)
         if robot:
             commanded = any(ends['type'] for ends in graph['commands'].values())
             report.findings += diagnosis.judge_drive(
@@ -141,7 +142,7 @@ def _cameras(args: argparse.Namespace, report: Report) -> dict[str, str]:
     try:
         manifest = load_manifest(args.bundle) if args.bundle else None
         if manifest is not None and (words or (manifest.image and manifest.image.cameras)):
-            wanted = topics.needed(manifest, words, 'joint_states', 'pose')
+            wanted = topics.needed(manifest, words)
             return {name: topic for name, topic in wanted.items()
                     if kind_of(name) == 'image'}
     except BundleError:
@@ -252,11 +253,12 @@ def _middleware(
 
 
 def _graph(
-    graph: dict[str, Any], bundle: Bundle | None, robot: Robot | None, report: Report,
+    graph: dict[str, Any], bundle: Bundle | None, robot: Robot | None, controller: Parameters,
+    report: Report,
 ) -> None:
     report.findings += diagnosis.judge(graph)
     if bundle:
-        wanted = topics.needed(bundle.manifest, (), 'joint_states', 'pose')
+        wanted = topics.needed(bundle.manifest)
         lost = [name for name in wanted if name not in graph]
         heard = {name: graph[name] for name in wanted if name not in lost} | {
             name: graph[name] for name in ('use_sim_time', 'clock_publishers', 'topics')}
@@ -268,7 +270,11 @@ def _graph(
         heard = {key: value for key, value in graph.items()
                  if kind_of(key) in ('image', 'joint_states')}
     if robot:
-        report.findings += diagnosis.judge_joints(graph, robot)
+        if not bundle or 'joint_states' not in heard:
+            heard['joint_states'] = graph['joint_states']  # the controller needs them, too
+            report.findings += topics.judge_source(graph, 'joint_states')
+        report.findings += diagnosis.judge_joints(graph, robot, float(
+            controller.get('joint_state_timeout', Settings.joint_state_timeout)))
     report.sections += [
         Section('Topics', tuple(_split(line) for line in topics.describe(heard))),
         Section('Commands', tuple(diagnosis.describe_commands(graph)) or (('', 'none'),)),

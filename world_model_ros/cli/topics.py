@@ -21,7 +21,7 @@ to a robot is found by these questions: which joints, which picture, how often, 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +29,7 @@ import numpy as np
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.bringup.defaults import MAX_AGE, MAX_CAMERA_SKEW, MAX_SKEW
-from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
+from world_model_ros.bringup.topic_names import TOPICS, camera_of, kind_of, name_of
 from world_model_ros.bundle import Manifest, PoseProprioception
 from world_model_ros.cli.probes import ProbeError, run_probe
 from world_model_ros.inference.context import known_at
@@ -47,31 +47,35 @@ from world_model_ros.observation import (
 )
 from world_model_ros.payload import few
 
+ANOTHER_CLOCK = 60.0
+"""Age [s] from which on a message has been stamped by another clock: no network is that slow."""
+
 _GREY = ('mono8', 'mono16', '16UC1')
-_ANOTHER_CLOCK = 60.0  # s: no network is that slow
 _AHEAD = 0.05  # s: stamps from a clock that is synchronised do not come from the future
 _STEPS = 8  # between stamps: too few show no period
 _LOST = 0.1  # of the pictures: a late frame now and then is no loss
 
 
 def needed(
-    manifest: Manifest, images: Sequence[str], joint_states: str, pose: str,
+    manifest: Manifest, images: Sequence[str] = (), joint_states: str = TOPICS['joint_states'],
+    pose: str = TOPICS['pose'],
 ) -> dict[str, str]:
     """Those of these topics that the model reads.
 
-    Keys are those of `bringup.topic_names`. `images` are `TOPIC`, or `CAMERA:=TOPIC`, where they
-    are not the node's own names; raises ProbeError for a camera that the model does not have.
+    Keys are those of `bringup.topic_names`. `images` are `TOPIC`, or `CAMERA:=TOPIC`, of those that
+    are not where `robot.launch.py` looks by itself; raises ProbeError for a camera that the model
+    does not have.
     """
     wanted = {}
     if manifest.image:
         cameras = manifest.image.camera_names
-        at = {camera: image_topic(camera) for camera in cameras}
+        at = {camera: image_topic(camera) if camera else TOPICS['image'] for camera in cameras}
         for given in images:
             camera, _, topic = given.rpartition(':=')
             if camera not in at:
-                names = ', '.join(f'{name}:=TOPIC' for name in cameras if name) or 'TOPIC'
                 raise ProbeError(
-                    f'"{given}" is no camera of {manifest.model.name}', f'give {names}')
+                    f'"{given}" is no camera of {manifest.model.name}',
+                    f'give {image_options(cameras)}')
             at[camera] = topic
         for camera, topic in at.items():
             wanted[name_of('image', camera)] = topic
@@ -82,6 +86,11 @@ def needed(
     if isinstance(manifest.proprioception, PoseProprioception):
         wanted['pose'] = pose
     return wanted
+
+
+def image_options(cameras: Iterable[str]) -> str:
+    """How the topics of cameras are told to a command."""
+    return ' '.join(f'--image-topic {camera}{":=" * bool(camera)}TOPIC' for camera in cameras)
 
 
 def listen(wanted: Mapping[str, str], seconds: float, use_sim_time: bool) -> dict[str, Any]:
@@ -114,6 +123,11 @@ def judge(manifest: Manifest, heard: Mapping[str, Any]) -> list[Finding]:
     return found + list(_pairs(heard))
 
 
+def judge_source(heard: Mapping[str, Any], name: str) -> list[Finding]:
+    """What is wrong with a topic, whatever is in its messages: do they come, by which clock?"""
+    return _delivery(heard, name) or list(_clock(heard, name))
+
+
 def _judged(heard: Mapping[str, Any]) -> list[str]:
     """Names of the topics that a model cannot do without, in the order of `_JUDGES`."""
     return [name for kind in _JUDGES for name in heard if kind_of(name) == kind]
@@ -140,16 +154,15 @@ def _delivery(heard: Mapping[str, Any], name: str) -> list[Finding]:
         return []
     if not one['publishers']:
         others = _others(heard, wanted)
-        camera, place = camera_of(name), others[0] if len(others) == 1 else '/ITS/TOPIC'
-        how = f'-r {_input(name)}:={place}' if not camera else (
-            f'robot.launch.py: cameras:="{camera}:={place}", here: --image-topic '
-            f'{camera}:={place}')
+        place = others[0] if len(others) == 1 else '/ITS/TOPIC'
         return [Finding(Grade.UNFIT, topic, f'nobody publishes there{_published(heard, wanted)}',
-                        f'start the driver, or remap "{_input(name)}" to its topic ({how})')]
+                        f'start the driver, or remap "{_input(name)}" to its topic '
+                        f'({_told(name, place)})')]
     if not right:
         kinds = ', '.join(sorted({publisher['type'] for publisher in one['publishers']}))
         return [Finding(Grade.UNFIT, topic, f'carries {kinds} where {wanted} is needed',
-                        f'remap "{_input(name)}" to a topic of that type')]
+                        f'remap "{_input(name)}" to a topic of that type '
+                        f'({_told(name, "TOPIC")})')]
     refusals = [publisher for publisher in right if publisher['refusal']]
     if len(refusals) == len(right):
         return [Finding(Grade.UNFIT, topic, f'{refusals[0]["node"]} offers a quality of service '
@@ -173,6 +186,14 @@ def _published(heard: Mapping[str, Any], kind: str) -> str:
 def _input(name: str) -> str:
     """What the node calls a topic."""
     return image_topic(camera_of(name)) if kind_of(name) == 'image' else kind_of(name)
+
+
+def _told(name: str, topic: str) -> str:
+    """How the launch file and the commands are told where something is."""
+    camera, kind = camera_of(name), kind_of(name)
+    launch = f'cameras:="{camera}:={topic}"' if camera else f'{kind}:={topic}'
+    option = f'--{kind.removesuffix("_states")}-topic'
+    return f'robot.launch.py: {launch}, here: {option} {f"{camera}:=" * bool(camera)}{topic}'
 
 
 def _field(manifest: Manifest, heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
@@ -329,7 +350,7 @@ def _clock(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
     if not any(one['stamps']):
         yield Finding(Grade.UNFIT, topic, 'the stamps are zero',
                       'let the driver stamp each message with the time of measurement')
-    elif abs(age) > _ANOTHER_CLOCK:
+    elif abs(age) > ANOTHER_CLOCK:
         simulated = heard['clock_publishers'] and not heard['use_sim_time']
         yield Finding(Grade.UNFIT, topic, f'the stamps are {age:.0f} s away from this clock',
                       'set use_sim_time, here with --use-sim-time' if simulated else

@@ -41,7 +41,7 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from world_model_ros.bringup.robot_file import COMMANDS
-from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
+from world_model_ros.bringup.topic_names import TOPICS, camera_of, kind_of, name_of
 from world_model_ros.nodes.topic_probe import (
     TYPES,
     add_topics,
@@ -87,7 +87,7 @@ def examine(
     world_model, topics = paths['world_model'], dict(given)
     if nodes.get(world_model, {}).get('state') == 'active' and len(_images(node, world_model)) > 1:
         _spin_until(node, lambda: bool(_cameras(statuses, world_model)), _REPORT)
-    for more in (read_by(node, world_model, _cameras(statuses, world_model)), _DEFAULTS):
+    for more in (read_by(node, world_model, _cameras(statuses, world_model)), TOPICS):
         kinds = {kind_of(name) for name in topics}
         topics.update((name, topic) for name, topic in more.items() if kind_of(name) not in kinds)
     infos = {name_of('camera_info', camera_of(name)): info_topic(topic)
@@ -111,9 +111,6 @@ def examine(
         'diagnostics': [one for one in statuses.values() if one['node'] in nodes],
         **heard,
     }
-
-
-_DEFAULTS = {'image': 'camera/image_raw', 'joint_states': 'joint_states', 'pose': 'pose'}
 
 
 def _note(message: DiagnosticArray, statuses: dict[str, dict[str, Any]]) -> None:
