@@ -264,6 +264,67 @@ def test_a_stop_while_a_drive_is_taken_over_ends_at_rest_and_can_be_reset() -> N
     assert bench.control.reset('it stands', bench.now) == ''
 
 
+class SaggingFar(Sagging):
+    """It was driven once, and stands."""
+
+    sag = np.array([0.22, 0.0])
+
+    def __init__(self) -> None:
+        super().__init__(LOOP)
+        self.run(1.0, (0.3, 0.0))
+        self.tick(100)
+
+
+def led_up() -> Bench:
+    """An arm that sagged, and whose drive was off since: it is led up to where it was sent."""
+    bench = SaggingFar()
+    bench.place(bench.robot - bench.sag)
+    bench.sag = np.zeros(2)
+    bench.tick(30)
+    bench.propose((0.0, 0.0), age=0.0)
+    assert bench.tick().within > 0.3
+    return bench
+
+
+@pytest.mark.parametrize(('why', 'ticks'), [
+    ('stop', 1), ('stop', 12), ('stop', 20), ('failure', 1), ('failure', 20),
+    ('blind', 5), ('blind', 12),  # once it was seen on its way
+])
+def test_a_stop_brakes_a_robot_that_is_led_to_where_its_motion_begins(
+    why: str, ticks: int
+) -> None:
+    bench = led_up()
+    bench.tick(ticks)
+    bench.propose((0.0, 0.0), age=0.0)
+    if why == 'stop':
+        bench.control.emergency.stop('test')
+    elif why == 'blind':
+        bench.tick(15, see=False)
+    else:
+        setpoint = bench.control.brake('a fault')
+        assert bench.spline is not None
+        bench.spline.time += 0.01
+        bench.command(bench.spline, setpoint, True, PERIOD)  # judged
+        bench.last = setpoint
+        bench.control.emergency.stop('and so on')
+    assert bench.spline is not None
+    speed, where = abs(bench.spline.state().velocity[0]), bench.robot[0]
+    bench.tick(60, see=why != 'blind')  # judged: inside the limits
+    assert abs(bench.robot[0] - where) < speed**2 / 16.0 + speed * 0.02 + 0.04
+    assert bench.last is not None and bench.last.rung is Rung.HOLD
+
+
+def test_a_stop_while_a_motion_begins_moves_no_arm_that_stands_where_it_was_sent() -> None:
+    bench = SaggingFar()
+    where = bench.robot
+    bench.propose((0.3, 0.0), age=0.0)
+    assert bench.tick(5).within > 0.2
+    bench.control.emergency.stop('test')
+    for _ in range(60):
+        bench.tick()
+        np.testing.assert_allclose(bench.robot, where, atol=1e-6)
+
+
 def test_a_reset_begins_where_the_robot_is() -> None:
     for settings_ in (SETTINGS, LOOP):
         bench = Bench(settings_)

@@ -22,16 +22,17 @@ sent setpoints from the first plan on until it has come to rest, and nothing the
 
 Where such a drive holds the robot is not known when a motion begins: where it was last sent to, or,
 if it was off in between, where the robot is. With an arm that sags these are not the same, and a
-command that takes the wrong one for granted is a step. So a motion begins with a spline that leads
-to one of them, slowly enough to be inside the limits from the other.
+command that takes the wrong one for granted is a step. So a motion begins with a lead from one of
+them to the other (:mod:`~world_model_ros.control.lead`).
 """
 
 import numpy as np
 
 from world_model_ros.control.clock import LONGEST_GAP, Tick
 from world_model_ros.control.ladder import Cause, Settings
+from world_model_ros.control.lead import Lead, leading_time
 from world_model_ros.control.limits import Limits, Vector
-from world_model_ros.control.motion import Motion, advance, brake, follow, leading_time, toward
+from world_model_ros.control.motion import Motion, advance, brake, follow, toward
 from world_model_ros.control.proposal import Chunk
 from world_model_ros.control.robot import RobotState
 from world_model_ros.monitor import Level
@@ -62,7 +63,7 @@ class Drive:
         self._commanding = False  # whether a robot that holds by itself is on its way by our plans
         self._sent: Vector | None = None  # position [J] that a robot was last sent
         self._found: Vector | None = None  # and where it was then
-        self._leading = 0.0  # s until it is where a motion begins
+        self._lead: Lead | None = None  # to where a motion begins, until it is there
         self._unseen = 0.0  # s since activation without a robot that is seen
         self._travelled = np.zeros(len(limits.names))  # by the setpoint since the robot moved
         self._unanswered = np.zeros(len(limits.names))  # of that, until the last joint state
@@ -70,12 +71,13 @@ class Drive:
     @property
     def standing(self) -> bool:
         """Whether the setpoint is at rest."""
-        return not self._leading and (self._motion is None or not np.any(self._motion.velocity))
+        return self._lead is None and (self._motion is None or not np.any(self._motion.velocity))
 
     @property
     def within(self) -> float:
         """In how many seconds from now the robot is to be at the setpoint."""
-        return max(self._leading, self.settings.period)
+        period = self.settings.period
+        return period if self._lead is None else max(self._lead.left, period)
 
     @property
     def setpoint(self) -> tuple[Vector | None, Vector]:
@@ -146,8 +148,7 @@ class Drive:
         settings, limits, dt = self.settings, self.limits, tick.dt
         if settings.closes_position_loop and tick.late > 0.0:
             dt = min(dt, settings.period)  # the rest has passed, see catch_up
-        if self._leading:
-            self._lead_on(dt)
+        if self._lead_on(dt) and (chunk is not None or not self._break_off()):
             return
         idle = settings.closes_position_loop and not self._commanding
         if seen and self._motion is None and not settings.closes_position_loop:
@@ -155,9 +156,9 @@ class Drive:
         elif seen and self.standing and (idle or self._furthest()):
             self._motion = self._held() if idle else self._anchor()
             if settings.closes_position_loop and not (idle and chunk is None):
-                self._lead()
+                self._lead = self._lead_to(self._motion.position)
         self._commanding = self._commanding or (idle and chunk is not None)
-        if self._motion is None or self._leading:
+        if self._motion is None or self._lead is not None:
             return
         measured = self._motion.position
         if not limits.twist and self.robot.position is not None:
@@ -186,7 +187,7 @@ class Drive:
             # Nobody knows whether the robot's own clock stands as well. By its own clock it brakes.
             due = self._commanding = False
             self._sent = None
-        elif 0.0 < self._leading < self.settings.period:
+        elif self._lead is not None and self._lead.left < self.settings.period:
             return False  # it is about to arrive, and in less time than a message gives it
         elif self.standing and not following and self._arrived(now):
             self._commanding = False  # this is the last one
@@ -194,9 +195,8 @@ class Drive:
 
     def brake(self) -> bool:
         """Brake for one period, knowing nothing; return whether the setpoint is due."""
-        if self._leading:
-            self._lead_on(self.settings.period)
-        elif self._motion is not None:
+        on_its_way = not self._lead_on(self.settings.period) or self._break_off()
+        if on_its_way and self._motion is not None:
             self._motion = advance(
                 self._motion, np.zeros(len(self.limits.names)), self._motion.position, self.limits,
                 self.settings.period, self.settings.longest_period,
@@ -271,21 +271,34 @@ class Drive:
             np.abs(anchor.position - self._sent) > self.settings.following_tolerance)
         return anchor if moved or pushed else Motion(self._sent, anchor.velocity)
 
-    def _lead(self) -> None:
-        """Take the time in which the robot is led to the setpoint from wherever it is held.
+    def _lead_to(self, goal: Vector) -> Lead | None:
+        """Return the way to ``goal`` [J] of a robot that is held where it is, or where it was sent.
 
-        That is where it is, or where it was sent; if it was sent nothing yet, somewhere within
-        following_tolerance.
+        If it was sent nothing yet, that is somewhere within following_tolerance. None if it is
+        there already.
         """
-        if self._sent is None or self.robot.position is None:
-            away = np.full(len(self.limits.names), self.settings.following_tolerance)
-        else:
-            away = np.abs(self.robot.position - self._sent)
+        start = self._anchor().position
+        away = (
+            np.full(len(self.limits.names), self.settings.following_tolerance)
+            if self._sent is None else np.abs(start - self._sent))
         time = leading_time(away, self.limits)
-        self._leading = time if time > self.settings.period else 0.0
+        return Lead(start, goal, time) if time > self.settings.period else None
 
-    def _lead_on(self, seconds: float) -> None:
-        self._leading = max(self._leading - seconds, 0.0)
+    def _lead_on(self, seconds: float) -> bool:
+        """Let the lead go on; return whether there was one, which may be at its end now."""
+        if self._lead is None:
+            return False
+        self._lead.go_on(seconds, self.robot.position)
+        if not self._lead.left:
+            self._lead = None
+        return True
+
+    def _break_off(self) -> bool:
+        """Go on from where the lead has led a robot that was seen to follow it, if it was."""
+        if self._lead is None or not self._lead.followed or not self._commanding:
+            return False
+        self._motion, self._lead = self._lead.motion, None
+        return True
 
     def _wanted(self, now: int, chunk: Chunk | None) -> Vector:
         """Return the velocity [J] that ``chunk`` asks for at ``now``; zero without one."""

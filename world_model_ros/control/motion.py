@@ -152,16 +152,6 @@ def stopping_points(motion: Motion, limits: Limits, period: float) -> list[tuple
             *((period + time, brake(motion, limits, time)) for time in times)]
 
 
-def leading_time(distance: Vector, limits: Limits) -> float:
-    """Return how long a cubic spline takes from rest to rest over ``distance`` [J] in rad [s].
-
-    At its fastest it is at 3 d / (2 T), and it accelerates by 6 d / T^2 at most.
-    """
-    slow = 1.5 * distance / limits.velocity
-    gentle = np.sqrt(6.0 * distance / limits.acceleration)
-    return float(np.max(np.maximum(slow, gentle)))
-
-
 def _rests(motion: Motion, limits: Limits) -> Vector:
     """Return how long each joint [J] takes to brake to rest [s].
 
