@@ -73,7 +73,7 @@ from world_model_ros.nodes.heap import settle_allocator
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.process import SIGNAL_LATENCY, make_executor
 from world_model_ros.nodes.qos import IMAGE
-from world_model_ros.nodes.worker import Worker
+from world_model_ros.nodes.worker import Worker, stop_all
 from world_model_ros.observation import PictureSet, PictureSets
 
 WIDTH, HEIGHT, RATE = 640, 480, 30.0
@@ -195,7 +195,7 @@ def ours(tally: Tally, stop: threading.Event) -> None:
     executor.add_node(node)
     while not stop.is_set():
         executor.spin_once(timeout_sec=SIGNAL_LATENCY)
-    worker.stop(lambda: None)
+    stop_all([(worker, lambda: None)])
     node.destroy_node()
 
 

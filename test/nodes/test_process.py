@@ -25,6 +25,7 @@ from lifecycle_msgs.msg import Transition
 from rclpy.action import ActionClient
 
 from world_model_interfaces.action import ReachGoal
+from world_model_ros.bringup.endings import STUCK as ENDED_BY_ITS_ALARM
 
 NODE = """
 import threading
@@ -125,7 +126,7 @@ def test_a_callback_that_never_returns_keeps_no_process_from_ending_and_the_log_
     with Graph(tmp_path) as graph:
         process = spawn(graph, tmp_path, STUCK)
         graph.wait_for(lambda: 'stuck' in graph.output(process), 20, 'the callback')
-        assert graph.end(process, within=5) == 1
+        assert graph.end(process, within=5) == ENDED_BY_ITS_ALARM
         assert 'in wait_for_ever' in graph.output(process)
 
 

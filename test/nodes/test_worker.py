@@ -19,7 +19,7 @@ from time import monotonic, sleep
 import pytest
 
 from world_model_ros.monitor import WorkerWatch
-from world_model_ros.nodes.worker import Worker
+from world_model_ros.nodes.worker import Worker, stop_all
 
 
 class Waiting:
@@ -66,7 +66,7 @@ def test_what_a_worker_did_not_expect_is_reported_and_the_next_item_is_taken() -
     worker.box.put(2)
     done.wait_for(1)
     assert done.items == [2] and not watch.trouble(1.0)
-    assert worker.stop(lambda: None)
+    assert not stop_all([(worker, lambda: None)])
 
 
 def test_a_worker_inside_a_model_is_interrupted_to_stop_it() -> None:
@@ -80,7 +80,7 @@ def test_a_worker_inside_a_model_is_interrupted_to_stop_it() -> None:
     worker.start()
     worker.box.put(1)
     assert inside.wait(5)
-    assert worker.stop(interrupted.set)
+    assert not stop_all([(worker, interrupted.set)])
 
 
 def test_a_worker_that_never_comes_back_is_left_behind_and_not_started_again() -> None:
@@ -94,13 +94,13 @@ def test_a_worker_that_never_comes_back_is_left_behind_and_not_started_again() -
     worker.start()
     worker.box.put(1)
     assert inside.wait(5)
-    assert not worker.stop(lambda: None)
+    assert stop_all([(worker, lambda: None)]) == ['plan']
     with pytest.raises(RuntimeError, match='restart the node'):
         worker.start()
     released.set()
-    assert worker.stop(lambda: None)
+    assert not stop_all([(worker, lambda: None)])
     worker.start()
-    assert worker.stop(lambda: None)
+    assert not stop_all([(worker, lambda: None)])
 
 
 def test_one_traceback_tells_of_many_exceptions_of_one_type() -> None:
@@ -117,7 +117,7 @@ def test_one_traceback_tells_of_many_exceptions_of_one_type() -> None:
         worker.box.put(kind)
         assert done.acquire(timeout=5)
         wait_until(lambda number=number: watch.failures == number + 1)
-    assert worker.stop(lambda: None)
+    assert not stop_all([(worker, lambda: None)])
     assert ['KeyError' in str(text) for text in told.items] == [True, False]
 
 
@@ -126,4 +126,25 @@ def test_a_released_worker_can_be_started_at_once() -> None:
     for _ in range(20):
         worker.start()
         worker.release()
-    assert worker.stop(lambda: None)
+    assert not stop_all([(worker, lambda: None)])
+
+
+def test_threads_that_never_come_back_are_given_up_together() -> None:
+    released, inside = threading.Event(), threading.Semaphore(0)
+
+    def work(_: int) -> None:
+        inside.release()
+        released.wait(30)
+
+    names = ['plan', 'observe', 'surprise', 'shadow']
+    workers: list[Worker[int]] = [
+        Worker(WorkerWatch(name), work, lambda text: None) for name in names]
+    for worker in workers:
+        worker.start()
+        worker.box.put(1)
+        assert inside.acquire(timeout=5)
+    started = monotonic()
+    assert stop_all((worker, lambda: None) for worker in workers) == names
+    assert monotonic() - started < 5.0, 'a process that ends has 8 s for everything'
+    released.set()
+    assert not stop_all((worker, lambda: None) for worker in workers)

@@ -285,6 +285,32 @@ def test_a_signal_ends_a_process_whose_model_hangs(tmp_path: Path) -> None:
             assert graph.end(process, signal.SIGTERM, within=5) == 0
 
 
+ALL_STUCK = """
+import sys, threading
+from world_model_ros.nodes import worker, world_model
+
+def never_come_back(self, box):
+    threading.Event().wait()
+
+worker.Worker._run = never_come_back
+raise SystemExit(world_model.main(sys.argv))
+"""
+
+
+def test_a_signal_ends_a_process_all_threads_of_which_are_stuck_in_a_runtime(
+    tmp_path: Path,
+) -> None:
+    bundle = write_toy_bundle(tmp_path / 'toy')
+    with Graph(tmp_path) as graph:
+        process = graph.start('stuck', [
+            sys.executable, '-c', ALL_STUCK, '--ros-args', '-p', 'autostart:=true',
+            '-p', f'bundle:={bundle.path}', '-p', f'shadow_bundle:={bundle.path}'])
+        graph.wait_until_active('world_model')
+        assert graph.end(process) == 0, 'what ended otherwise would be started again'
+        left = 'does not let go of plan, observe, tell, surprise, shadow'
+        assert left in graph.output(process) and 'Timeout' not in graph.output(process)
+
+
 def test_time_of_a_simulation_may_pause_and_go_back(tmp_path: Path) -> None:
     bundle = write_faulty_bundle(tmp_path / 'toy')
     with Graph(tmp_path) as graph:

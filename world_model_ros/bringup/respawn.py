@@ -15,9 +15,9 @@
 
 launch's own `respawn` waits equally long each time, and starts even what a person has ended. Here
 each start is a new action, and the delay grows with every early death; a node that was told to end,
-by SIGTERM or SIGINT, ends with 0 and stays down. A node comes up by its parameter `autostart`: a
-lifecycle transition that launch asks for by service can be lost to the server of the process that
-just died, whom DDS still believes alive.
+by SIGTERM or SIGINT, stays down, and so does one whose parameters are wrong. A node comes up by its
+parameter `autostart`: a lifecycle transition that launch asks for by service can be lost to the
+server of the process that just died, whom DDS still believes alive.
 """
 
 import time
@@ -30,10 +30,11 @@ from launch_ros.actions import Node
 
 from launch import Action, LaunchContext
 from world_model_ros.bringup.back_off import BackOff
+from world_model_ros.bringup.endings import why_down
 
 
 def respawning(make_node: Callable[[], Node], back_off: BackOff) -> Action:
-    """Return the action that starts a node, and starts it again whenever it fails.
+    """Return the action that starts a node, and starts it again whenever it dies.
 
     `make_node` returns a new action of the same node each time that it is called.
     """
@@ -43,9 +44,8 @@ def respawning(make_node: Callable[[], Node], back_off: BackOff) -> Action:
         def again(event: ProcessExited, context: LaunchContext) -> list[Action]:
             if context.is_shutdown:
                 return []
-            if event.returncode == 0:
-                return [LogInfo(msg=f'{event.process_name} was told to end: it is not started '
-                                    'again')]
+            if why := why_down(event.returncode):
+                return [LogInfo(msg=f'{event.process_name} {why}; it is not started again')]
             delay = back_off.after(time.monotonic() - started)
             return [
                 LogInfo(msg=f'{event.process_name} ended with exit code {event.returncode}: '

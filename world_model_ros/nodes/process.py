@@ -46,9 +46,10 @@ from world_model_ros.monitor import Health, Level
 from world_model_ros.nodes.diagnostics import to_diagnostic_array
 
 SIGNAL_LATENCY = 0.1  # s until a signal is noticed
-# s from a signal to the end, come what may. A node that has two threads stuck inside its model
-# takes 6 s, and ros2 launch kills 10 s after SIGINT, without a word where it was stuck.
+# s from a signal to the end, come what may. A node that has threads stuck inside its model takes 3
+# s, and ros2 launch kills 10 s after SIGINT, without a word where it was stuck.
 LEAVE_WITHIN = 8.0
+_LAST_WORDS = 0.5  # s of it to print where the threads are stuck
 # What deactivation leaves to the executor, such as results of actions: rounds, and s for each.
 _LAST_ROUNDS, _LAST_ROUND = 5, 0.02
 DIAGNOSTICS_PERIOD = 1.0  # s, the customary rate of /diagnostics
@@ -174,8 +175,8 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
     Signals only end the loop, so that the node can walk down its lifecycle while it is still on the
     graph (the controller's last command is a standstill, a client of an action gets its result).
-    What is stuck on its way out, in a callback or in the middleware, ends with exit code 1 and the
-    stacks of its threads on stderr.
+    What is stuck on its way out, in a callback or in the middleware, ends by SIGALRM, with the
+    stacks of its threads on stderr: whoever started it can tell that from a death.
     """
     os.environ.setdefault(TRANSPORTS, FAST_DDS_TRANSPORTS)
     stop = threading.Event()
@@ -217,10 +218,13 @@ def _on_signals(stop: threading.Event) -> None:
         ends.append(signal.SIGHUP)
     for number in ends:
         signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # endings.STUCK
 
     def wait() -> None:
         os.read(read, 1)
-        faulthandler.dump_traceback_later(LEAVE_WITHIN, exit=True)  # does not need the interpreter
+        # Neither needs the interpreter, which may be what is stuck.
+        signal.setitimer(signal.ITIMER_REAL, LEAVE_WITHIN)
+        faulthandler.dump_traceback_later(LEAVE_WITHIN - _LAST_WORDS)
         stop.set()
 
     threading.Thread(target=wait, name='signals', daemon=True).start()

@@ -39,7 +39,7 @@ from world_model_ros.monitor import (
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.nodes.loaded_model import LoadedModel
 from world_model_ros.nodes.observer import Encoded, Eye, Observation
-from world_model_ros.nodes.worker import Worker
+from world_model_ros.nodes.worker import Stop, Worker
 from world_model_ros.observation import ImageError, JointStateError, PoseError
 
 _VERDICTS = {None: Surprise.UNKNOWN, False: Surprise.NORMAL, True: Surprise.SURPRISED}
@@ -171,11 +171,11 @@ class Shadowing:
         if self._running is not None:
             self._running[1].start()
 
-    def stop(self, stop: Callable[[Worker[Observation], Callable[[], None]], None]) -> None:
-        """End to watch; ``stop`` is told the thread to end, and what interrupts its model."""
+    def stop(self) -> tuple[Stop, ...]:
+        """End to watch; the thread that the caller is to stop, if there is one."""
         self._active = False
-        if self._running is not None:
-            stop(self._running[1], self._running[0].model.interrupt)
+        running = self._running
+        return () if running is None else ((running[1], running[0].model.interrupt),)
 
     def release(self) -> None:
         """End to watch without waiting for it."""

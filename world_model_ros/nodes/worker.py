@@ -18,18 +18,40 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from world_model_ros.monitor import WorkerWatch
 from world_model_ros.nodes.newest import Newest
 
 Item = TypeVar('Item')
 
-_PATIENCE = 3.0  # s that a thread may take to come back from an interrupted model
+_PATIENCE = 3.0  # s that threads may take to come back from interrupted models
 _ASK_AGAIN = 0.05  # s
 _LOG_PERIOD = 5.0  # s between tracebacks of one type of exception
+
+
+Stop: TypeAlias = 'tuple[Worker[Any], Callable[[], None]]'
+"""A worker that is to end, and what interrupts the model that it may be inside of."""
+
+
+def stop_all(stops: Iterable[Stop]) -> list[str]:
+    """
+    End threads, interrupting their models until these let them go, all within one patience.
+
+    Returns the names of those that have to be left behind: each has a closed box and publishes
+    nothing.
+    """
+    running, deadline = list(stops), monotonic() + _PATIENCE
+    for worker, _ in running:
+        worker.release()
+    while running := [stop for stop in running if not stop[0].is_gone(_ASK_AGAIN)]:
+        if monotonic() > deadline:
+            break
+        for _, interrupt in running:
+            interrupt()
+    return [worker.name for worker, _ in running]
 
 
 class Worker(Generic[Item]):
@@ -67,25 +89,16 @@ class Worker(Generic[Item]):
             target=self._run, args=(self.box,), name=self._watch.name, daemon=True)
         self._thread.start()
 
-    def stop(self, interrupt: Callable[[], None]) -> bool:
-        """
-        End the thread, calling ``interrupt`` until the model lets it go.
-
-        Returns False if it has to be left behind: then it holds a closed box and publishes nothing.
-        """
-        self.box.close()
-        thread, deadline = self._thread, monotonic() + _PATIENCE
-        if thread is None:
-            return True
-        thread.join(_ASK_AGAIN)
-        while thread.is_alive() and monotonic() < deadline:
-            interrupt()
-            thread.join(_ASK_AGAIN)
-        return not thread.is_alive()
-
     def release(self) -> None:
         """End the thread without waiting for it."""
         self.box.close()
+
+    def is_gone(self, within: float) -> bool:
+        """Whether a released thread has ended, waiting for that at most ``within`` s."""
+        if self._thread is None:
+            return True
+        self._thread.join(within)
+        return not self._thread.is_alive()
 
     def _run(self, box: Newest[Item]) -> None:
         while (item := box.take()) is not None:

@@ -72,7 +72,7 @@ from world_model_ros.nodes.reach_goal import ReachGoalServer
 from world_model_ros.nodes.robot_stop import RobotStop
 from world_model_ros.nodes.surprise import Shadowing, SurpriseMeter, check_shadow
 from world_model_ros.nodes.troubles import Troubles
-from world_model_ros.nodes.worker import Worker
+from world_model_ros.nodes.worker import Worker, stop_all
 from world_model_ros.nodes.world_model_parameters import WorldModelParameters
 
 _HEARTBEAT_PERIOD = 0.05  # s
@@ -207,13 +207,18 @@ class WorldModelNode(ManagedNode):
         reason = 'the world model was deactivated'
         self._reach_goal.end(GoalStatus.STATUS_ABORTED, reason)
         self._goals.clear(reason)
-        self._stop(self._planning, self._proposer.model.interrupt)
+        left = stop_all((
+            (self._planning, self._proposer.model.interrupt),
+            (self._seeing, self._observer.interrupt),
+            (self._telling, self._observer.model.interrupt),
+            (self._judging, self._observer.model.interrupt),
+            *self._shadowing.stop()))
+        if left:
+            self.get_logger().error(
+                f'the model does not let go of {", ".join(left)}: left behind; restart the node '
+                'before it is activated again')
         # The controller need not wait for plans that do not come any more.
         self._outputs.beat(self._proposer.model, Activity.IDLE, reason)
-        self._stop(self._seeing, self._observer.interrupt)
-        self._stop(self._telling, self._observer.model.interrupt)
-        self._stop(self._judging, self._observer.model.interrupt)
-        self._shadowing.stop(self._stop)
         self._settle()
 
     def destroy_node(self) -> None:
@@ -274,12 +279,6 @@ class WorldModelNode(ManagedNode):
         if self._proposer.model is not self._observer.model:
             self._proposer.adopt(self._observer.model)
             self._meter.forget()
-
-    def _stop(self, worker: Worker, interrupt: Callable[[], None]) -> None:
-        if not worker.stop(interrupt):
-            self.get_logger().error(
-                f'the model does not let go of the {worker.name} thread, which is left behind: '
-                'restart the node before it is activated again')
 
     # Messages: store the newest, work elsewhere
 
