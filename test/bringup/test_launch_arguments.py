@@ -80,6 +80,23 @@ def test_a_file_of_parameters_that_is_none_is_refused(
         robot_settings(given(parameters=str(file)), pytest.fail)
 
 
+@pytest.mark.parametrize('nodes', ['both', 'controller', 'world_model'])
+def test_a_file_with_parameters_that_a_node_can_not_be_given_starts_nothing(
+    nodes: str, tmp_path: Path,
+) -> None:
+    file = tmp_path / 'robot.yaml'
+    file.write_text(json.dumps({
+        '/**/controller': {'ros__parameters': {'control_rate': 100, 'late_afer': 0.5}},
+        '/**/world_model': {'ros__parameters': {'max_skew': 1}}}))
+    with pytest.raises(ValueError, match=r'robot\.yaml is refused') as refused:
+        robot_settings(given(parameters=str(file), nodes=nodes), pytest.fail)
+    text = str(refused.value)
+    of = {'controller control_rate: it is 100': 'controller',
+          'perhaps to late_after': 'controller', 'world_model max_skew: it is 1': 'world_model'}
+    for words, node in of.items():
+        assert (words in text) == (nodes in (node, 'both')), text
+
+
 def test_a_robot_in_gazebo_has_neither_a_namespace_nor_another_clock() -> None:
     for taken in ({}, {'namespace': ''}, {'use_sim_time': 'true'}):
         refuse_in_gazebo(taken)

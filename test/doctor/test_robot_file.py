@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -28,7 +30,14 @@ from rclpy.node import Node
 from toy_bundle import JOINTS, write_toy_bundle
 
 from world_model_ros.bringup.fit import judge_limits, judge_timing
-from world_model_ros.bringup.robot_file import RobotFileError, read_parameters, read_robot
+from world_model_ros.bringup.parameters import judge_parameters
+from world_model_ros.bringup.robot_file import (
+    NoSectionError,
+    RobotFileError,
+    names_for,
+    read_parameters,
+    read_robot,
+)
 from world_model_ros.cli import doctor
 from world_model_ros.cli.probes import free_domain
 from world_model_ros.control import LimitsError
@@ -167,15 +176,105 @@ def test_a_model_plans_positions_inside_those_of_the_robot(tmp_path: Path) -> No
     assert 'elbow' in found.about and 'the robot may go from -2.4 to 2.4' in found.problem
 
 
-@pytest.mark.parametrize(('node', 'name', 'value'), [
-    ('world_model', 'plan_rate', 0.0), ('world_model', 'plan_rate', -10.0),
-    ('world_model', 'plan_rate', 10), ('world_model', 'plan_rate', math.nan),
-    ('world_model', 'plan_deadline', 'soon'), ('controller', 'late_after', None)])
-def test_a_time_or_a_rate_that_is_none_is_named(node: str, name: str, value: Any) -> None:
-    given = {'controller': {}, 'world_model': {}, node: {name: value}}
-    (found,) = judge_timing(given['controller'], given['world_model'])
-    assert (found.grade, found.about) == (Grade.UNFIT, name)
-    assert found.problem == f'it is {value!r}' and 'with a point in it' in found.cure
+@pytest.mark.parametrize(('node', 'name', 'value', 'cure'), [
+    ('world_model', 'plan_rate', 0.0, 'in that range'),
+    ('world_model', 'plan_rate', 10, 'a number with a point in it'),
+    ('world_model', 'plan_rate', math.nan, 'in that range'),
+    ('world_model', 'plan_deadline', 'soon', 'a number with a point in it'),
+    ('controller', 'late_after', None, 'a number with a point in it'),
+    ('controller', 'control_rate', 100, 'a number with a point in it'),
+    ('controller', 'control_rate', 5000.0, 'in that range'),
+    ('controller', 'thread_priority', True, 'a whole number'),
+    ('controller', 'joints', 'elbow', 'a list of names'),
+    ('controller', 'joints', [1, 2], 'a list of names'),
+    ('controller', 'twist_frame', 3, 'text'), ('world_model', 'autostart', 1, 'true or false'),
+    ('world_model', 'max_skew', 1, 'a number with a point in it')])
+def test_a_value_that_a_node_would_not_take_is_named(
+    node: str, name: str, value: Any, cure: str,
+) -> None:
+    (found,) = judge_parameters(node, {name: value}, ())
+    assert (found.grade, found.about) == (Grade.UNFIT, f'{node} {name}')
+    assert found.problem.startswith(f'it is {value!r}') and cure in found.cure
+
+
+@pytest.mark.parametrize(('node', 'name', 'cure'), [
+    ('controller', 'following_tolerence', 'perhaps to following_tolerance, or'),
+    ('world_model', 'plan_rte', 'perhaps to plan_rate, or'),
+    ('controller', 'joint_limit.elbow.max_velocity', 'to joint_limits.elbow.max_velocity, or'),
+    ('controller', 'plan_rate', 'move it to the section of world_model'),
+    ('world_model', 'joints', 'move it to the section of controller'),
+    ('world_model', 'gripper_force', 'docs/reference/parameters.md has those of world_model')])
+def test_a_name_that_a_node_does_not_know_is_named_where_the_file_means_that_node_alone(
+    node: str, name: str, cure: str, tmp_path: Path,
+) -> None:
+    (found,) = judge_parameters(node, {name: 1.0}, {name})
+    assert (found.grade, found.about) == (Grade.UNFIT, f'{node} {name}') and cure in found.cure
+    for key, named in ((f'/**/{node}', True), (f'/left/{node}', True), ('/**', False),
+                       ('/left/*', False)):
+        file = written(tmp_path, {key: {'ros__parameters': {name: 1.0}}})
+        assert names_for(file, f'/left/{node}') == ({name} if named else set())
+    assert not list(judge_parameters(node, {name: 1.0}, ()))
+
+
+def test_names_that_every_node_has_and_those_of_limits_are_right() -> None:
+    given = {'use_sim_time': True, 'autostart': False, 'start_type_description_service': False,
+             'qos_overrides./image.subscription.depth': 1}
+    for node in ('controller', 'world_model'):
+        assert not list(judge_parameters(node, given, given))
+    limits = {'joint_limits.elbow.max_velocity': 1.0, 'twist_limits.linear.x.max_velocity': 1.0}
+    assert not list(judge_parameters('controller', limits, limits))
+
+
+@pytest.mark.parametrize('text', ['1e-1', '1.0e1', '.5', '-2.E3', '1.', '.inf', '100', 'fast'])
+def test_a_number_of_a_file_is_of_the_type_that_ros_gives_it(text: str, tmp_path: Path) -> None:
+    file = written(tmp_path, f'controller: {{ros__parameters: {{a: {text}}}}}')
+    context = Context()
+    rclpy.init(context=context, args=['--ros-args', '--params-file', str(file)],
+               domain_id=free_domain())
+    try:
+        ros = Node('controller', context=context,
+                   automatically_declare_parameters_from_overrides=True)
+        given = ros.get_parameter('a').value
+        ros.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
+    read = read_parameters(file, '/controller')['a']
+    assert (read, type(read)) == (given, type(given))
+
+
+@pytest.mark.parametrize('file', [
+    *(resource(f'config/{name}.yaml') for name in ('demo', 'gazebo/robot', 'robot_template')),
+    *sorted(resource('config/robots').glob('*.yaml'))], ids=lambda file: file.stem)
+def test_nothing_is_wrong_with_the_names_and_values_of_the_shipped_files(file: Path) -> None:
+    for node in ('controller', 'world_model'):
+        with contextlib.suppress(NoSectionError):
+            given = read_parameters(file, f'/{node}')
+            assert not list(judge_parameters(node, given, names_for(file, f'/{node}')))
+
+
+def test_the_doctor_names_each_mistake_of_a_file_and_judges_the_rest(tmp_path: Path) -> None:
+    file = written(tmp_path, {
+        'controller': {'ros__parameters': {'control_rate': 100, 'following_tolerence': 0.1}},
+        'world_model': {'ros__parameters': {'max_skew': 1, 'plan_rate': 5.0}}})
+    args = argparse.Namespace(robot=file, namespace='', robot_description_file=None)
+    report = Report()
+    assert doctor._parameters(args, None, 'controller', report) == {}
+    assert doctor._parameters(args, None, 'world_model', report) == {'plan_rate': 5.0}
+    assert [one.about for one in report.findings] == [
+        'controller control_rate', 'controller following_tolerence', 'world_model max_skew']
+
+
+def test_parameters_that_contradict_each_other_are_named_in_the_words_of_the_node(
+    tmp_path: Path,
+) -> None:
+    bundle = write_toy_bundle(tmp_path)
+    for parameters, complaint in (
+            ({'plan_deadline': 0.5, 'hung_after': 2.0}, 'longer than the 0.1 s between plans'),
+            ({'plan_deadline': 0.5, 'plan_rate': 1.0, 'hung_after': 0.3}, 'too near to hung_after'),
+            ({'expected_latency': 30.0}, 'nothing would be left to decide')):
+        (found,) = judge_timing({'late_after': 5.0}, parameters, bundle)
+        assert found.grade is Grade.UNFIT and complaint in found.problem
+    assert not list(judge_timing({}, {'expected_latency': 30.0}))
 
 
 @pytest.mark.parametrize('threads', ['auto', 1.0, True])

@@ -20,15 +20,19 @@ never gets where it should. So that is found here, in numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from world_model_ros.bringup.defaults import PLAN_DEADLINE, PLAN_RATE
+from world_model_ros.bringup.parameters import (
+    CONTROLLER,
+    WORLD_MODEL,
+    contradiction,
+    nothing_to_decide,
+)
 from world_model_ros.bringup.robot_file import Parameters, Robot
 from world_model_ros.bundle import Bundle
-from world_model_ros.control import Contract, Kind, Settings
+from world_model_ros.control import Contract, Kind
 from world_model_ros.control.proposal import mismatch
 from world_model_ros.inference.findings import Finding, Grade
 
@@ -58,20 +62,27 @@ def judge_limits(bundle: Bundle, robot: Robot) -> Iterator[Finding]:
                           action.step_duration, robot)
 
 
-def judge_timing(controller: Parameters, world_model: Parameters) -> Iterator[Finding]:
-    """Yield what the two nodes' parameters contradict each other in."""
-    given = {'plan_rate': world_model.get('plan_rate', PLAN_RATE),
-             'plan_deadline': world_model.get('plan_deadline', PLAN_DEADLINE),
-             'late_after': controller.get('late_after', Settings.late_after)}
-    # rclpy refuses an integer where a floating-point number is declared.
-    wrong = [name for name, value in given.items()
-             if not isinstance(value, float) or not 0.0 < value < math.inf]
-    for name in wrong:
-        yield Finding(Grade.UNFIT, name, f'it is {given[name]!r}',
-                      'write a number above 0 with a point in it, or leave it out')
-    if wrong:
-        return
-    rate, deadline, late_after = given.values()
+def judge_timing(
+    controller: Parameters, world_model: Parameters, bundle: Bundle | None = None,
+) -> Iterator[Finding]:
+    """Yield what parameters contradict each other, or the model in, as far as it is known.
+
+    They have passed `judge_parameters`.
+    """
+    def value(name: str) -> float:
+        default = {**CONTROLLER, **WORLD_MODEL}[name].default
+        assert isinstance(default, float)
+        return float({**controller, **world_model}.get(name, default))
+
+    rate, deadline, late_after = map(value, ('plan_rate', 'plan_deadline', 'late_after'))
+    refused = [contradiction(rate, deadline, value('hung_after'))]
+    if bundle:
+        manifest = bundle.manifest
+        refused.append(nothing_to_decide(
+            value('expected_latency'), manifest.planner.horizon * manifest.action.model_step))
+    for problem in filter(None, refused):
+        yield Finding(Grade.UNFIT, 'world_model', f'refuses its parameters: {problem}',
+                      "change them in its section of the robot's YAML")
     needed = 1.0 / rate + deadline + _CAMERA
     if late_after < needed:
         yield Finding(

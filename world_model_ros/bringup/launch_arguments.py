@@ -25,9 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from world_model_ros.bringup.robot_file import NoSectionError, RobotFileError, read_parameters
+from world_model_ros.bringup.parameters import judge_parameters
+from world_model_ros.bringup.robot_file import (
+    NoSectionError,
+    RobotFileError,
+    names_for,
+    read_parameters,
+)
 from world_model_ros.bringup.topic_names import TOPICS
 from world_model_ros.demo import graph
+from world_model_ros.inference.findings import Finding
 from world_model_ros.observation import image_topic, info_topic
 from world_model_ros.resources import resource
 
@@ -159,21 +166,27 @@ def robot_settings(
     """Return node -> parameters that hold beside, and before, those of the robot's YAML file.
 
     `given` are values of the arguments ``ROBOT``. `note` is told which node to be started the file
-    says nothing of. Raises ``ValueError`` if it is none: ROS would start the nodes without it.
+    says nothing of. Raises ``ValueError`` if it is none, as ROS would start the nodes without it,
+    or has parameters that they can not be given.
     """
     file = Path(given['parameters'])
     flags = {name: given[name] == 'true' for name in ('use_sim_time', 'autostart') if given[name]}
-    settings = {}
+    settings, wrong = {}, list[Finding]()
     for node in NODES:
+        path = str(PurePosixPath('/', given['namespace'], node))
         try:
-            told = read_parameters(file, str(PurePosixPath('/', given['namespace'], node)))
+            told = read_parameters(file, path)
         except NoSectionError as error:
             told = {}
             if given['nodes'] in (node, 'both'):
                 note(f'{node} lives by its defaults: {file} {error}')
         except RobotFileError as error:
             raise ValueError(f'parameters:={file} {error}') from error
+        if given['nodes'] in (node, 'both'):
+            wrong += judge_parameters(node, told, names_for(file, path))
         settings[node] = {**({} if 'autostart' in told else {'autostart': True}), **flags}
+    if wrong:
+        raise ValueError('\n'.join((f'parameters:={file} is refused', *map(str, wrong))))
     return settings
 
 

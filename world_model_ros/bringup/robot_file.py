@@ -82,19 +82,23 @@ def read_parameters(file: Path, node: str) -> dict[str, Any]:
     Raises RobotFileError if it can not be read or is none, NoSectionError if it has no section for
     the node.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RobotFileError(f'cannot be read ({" ".join(str(error).split())})') from error
-    if not isinstance(content, dict) or not content:
-        raise RobotFileError('is no ROS parameter file: it has no sections of nodes')
-    sections = list(_sections(content))
+    sections = _read(file)
     meant = [section for key, section in sections if _matches(key, node)]
     if not meant:
         raise NoSectionError(
             f'has nothing for {node}, only for {", ".join(key for key, _ in sections)}: a key that '
             'begins with /**/ holds in every namespace')
     return {name: value for section in meant for name, value in _flat(section)}
+
+
+def names_for(file: Path, node: str) -> set[str]:
+    """Return the names that a ROS parameter file has in sections which say this node's own name.
+
+    Others, such as `/**`, may hold parameters of other nodes. Raises RobotFileError if it is none.
+    """
+    own = node.rpartition('/')[2]
+    return {name for key, section in _read(file)
+            if _matches(key, node) and key.rpartition('/')[2] == own for name, _ in _flat(section)}
 
 
 def read_robot(parameters: Parameters) -> Robot:
@@ -141,6 +145,26 @@ def find(address: str) -> Path:
         raise RobotFileError(
             f'{address} is in no package that is sourced: source the workspace of {package}'
         ) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads numbers as rcl does: YAML 1.1 takes 1e-1 for text."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
+    list('-+.0123456789'))
+
+
+def _read(file: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the sections of a parameter file; raises RobotFileError if it has none."""
+    try:
+        content = yaml.load(file.read_text(encoding='utf-8'), _Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RobotFileError(f'cannot be read ({" ".join(str(error).split())})') from error
+    if not isinstance(content, dict) or not content:
+        raise RobotFileError('is no ROS parameter file: it has no sections of nodes')
+    return list(_sections(content))
 
 
 def _sections(

@@ -34,10 +34,12 @@ from rich.text import Text
 from world_model_ros.bringup import fit
 from world_model_ros.bringup.dds import TRANSPORTS, discovery_profile
 from world_model_ros.bringup.launch_arguments import ROBOT
+from world_model_ros.bringup.parameters import CONTROLLER, judge_parameters
 from world_model_ros.bringup.robot_file import (
     Parameters,
     Robot,
     RobotFileError,
+    names_for,
     read_parameters,
     read_robot,
 )
@@ -45,7 +47,6 @@ from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Bundle, BundleError, load_bundle, load_manifest
 from world_model_ros.cli import argument_types, diagnosis, middleware, topics
 from world_model_ros.cli.probes import ProbeError, run_probe
-from world_model_ros.control import Settings
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.providers import available, choose
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if bundle and robot:
         report.findings += fit.judge_limits(bundle, robot)
     if controller:
-        report.findings += fit.judge_timing(controller, world_model)
+        report.findings += fit.judge_timing(controller, world_model, bundle)
     if graph:
         _graph(graph, bundle, robot, controller, report)
         if robot:
@@ -163,13 +164,18 @@ def _parameters(
         return running['parameters'] if running else {}
     urdf = {'robot_description_file': args.robot_description_file}
     try:
-        return {**read_parameters(args.robot, path),
+        told = {**read_parameters(args.robot, path),
                 **(urdf if args.robot_description_file else {})}
+        wrong = list(judge_parameters(name, told, names_for(args.robot, path)))
     except RobotFileError as error:
         if name == 'controller':  # world_model works by its defaults
             report.findings.append(Finding(
                 Grade.UNFIT, str(args.robot), str(error), 'begin with config/robot_template.yaml'))
         return {}
+    report.findings += wrong
+    mistaken = {finding.about for finding in wrong}
+    return {parameter: value for parameter, value in told.items()
+            if f'{name} {parameter}' not in mistaken}
 
 
 def _bundle(
@@ -273,8 +279,8 @@ def _graph(
         if not bundle or 'joint_states' not in heard:
             heard['joint_states'] = graph['joint_states']  # the controller needs them, too
             report.findings += topics.judge_source(graph, 'joint_states')
-        report.findings += diagnosis.judge_joints(graph, robot, float(
-            controller.get('joint_state_timeout', Settings.joint_state_timeout)))
+        report.findings += diagnosis.judge_joints(graph, robot, controller.get(
+            'joint_state_timeout', CONTROLLER['joint_state_timeout'].default))
     report.sections += [
         Section('Topics', tuple(_split(line) for line in topics.describe(heard))),
         Section('Commands', tuple(diagnosis.describe_commands(graph)) or (('', 'none'),)),

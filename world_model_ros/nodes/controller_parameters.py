@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The controller's parameters: declared with words and ranges, read into what ``control/`` takes.
+"""The controller's parameters: declared, and read into what ``control/`` takes.
 
 All of them are read when the node is configured.
 """
@@ -23,8 +23,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from world_model_ros.bringup.robot_file import INTERFACES, LIMITS, Robot, limit_names, read_robot
-from world_model_ros.control import TWIST_AXES, Settings
+from world_model_ros.bringup.parameters import CONTROLLER
+from world_model_ros.bringup.robot_file import LIMITS, Robot, limit_names, read_robot
+from world_model_ros.control import Settings
 from world_model_ros.nodes import parameters
 from world_model_ros.nodes.process import ManagedNode
 
@@ -54,39 +55,7 @@ class Given:
 
 def declare(node: ManagedNode) -> None:
     """Declare all parameters but the limits, whose names follow from the joints."""
-    declare = node.declare_parameter
-    declare('command_interface', INTERFACES[0], parameters.text(
-        'What the robot is sent: "trajectory" (JointTrajectory on joint_trajectory; each one ends '
-        'at rest), "velocity" (Float64MultiArray on commands) or "twist" (TwistStamped on '
-        'cmd_vel). The last two need a drive that stops by itself when commands cease.'))
-    declare('joints', [''], parameters.text(
-        'Joints to drive, in the order in which commands name them. For twists: joints whose fresh '
-        'state shows that the robot is alive, such as the wheels of a base.'))
-    declare('robot_description', '', parameters.text(
-        'The robot as URDF text: position and velocity limits of the joints. Twists need none.'))
-    declare('robot_description_file', '', parameters.text(
-        'File or package:// address of the URDF, used when robot_description is empty.'))
-    declare('twist_axes', [''], parameters.text(
-        f'Axes to drive by twists, of {", ".join(TWIST_AXES)}.'))
-    declare('twist_frame', '', parameters.text(
-        'Frame that the twists of a model must be in; empty for whichever the model names.'))
-    declare('control_rate', 1.0 / Settings.period, parameters.real(
-        'Setpoints per second [Hz].', 10.0, 1000.0))
-    declare('thread_priority', 50, parameters.whole(
-        'Real-time priority (SCHED_FIFO) of this process, as that of controller_manager; 0: none. '
-        'Without the permission it runs at normal priority, and diagnostics say so.', 0, 99))
-    declare('late_after', Settings.late_after, parameters.real(
-        'Age of the observation behind a plan from which on the next plan is late [s].',
-        0.01, 10.0))
-    declare('finish_duration', Settings.finish_duration, parameters.real(
-        'How long the rest of a late plan is followed before the robot brakes [s].', 0.0, 10.0))
-    declare('joint_state_timeout', Settings.joint_state_timeout, parameters.real(
-        'Age from which on a joint state is not trusted and the robot brakes [s].', 0.01, 10.0))
-    declare('following_tolerance', Settings.following_tolerance, parameters.real(
-        'Distance between setpoint and robot from which on the robot counts as pushed or '
-        'blocked; half of it without any change of the measured position counts as frozen joint '
-        'states [rad or m].', 0.001, 10.0))
-
+    parameters.declare(node, CONTROLLER)
     node.refuse_late_changes()
 
 

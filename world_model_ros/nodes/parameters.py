@@ -16,7 +16,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from world_model_ros.bringup.parameters import Declaration
+
+
+def declare(node: Node, declared: Mapping[str, Declaration]) -> None:
+    """Declare these parameters of a node."""
+    for name, one in declared.items():
+        if isinstance(one.default, float):
+            words = real(one.description, one.low, one.high)
+        elif isinstance(one.default, int):
+            words = whole(one.description, int(one.low), int(one.high))
+        else:
+            words = text(one.description)
+        node.declare_parameter(name, one.default, words)
 
 
 def text(description: str) -> ParameterDescriptor:
