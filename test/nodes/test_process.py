@@ -20,11 +20,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from dds import Graph, values
 from lifecycle_msgs.msg import Transition
 from rclpy.action import ActionClient
 
 from world_model_interfaces.action import ReachGoal
+from world_model_ros.bringup.endings import MISCONFIGURED
 from world_model_ros.bringup.endings import STUCK as ENDED_BY_ITS_ALARM
 
 NODE = """
@@ -128,6 +130,23 @@ def test_a_callback_that_never_returns_keeps_no_process_from_ending_and_the_log_
         graph.wait_for(lambda: 'stuck' in graph.output(process), 20, 'the callback')
         assert graph.end(process, within=5) == ENDED_BY_ITS_ALARM
         assert 'in wait_for_ever' in graph.output(process)
+
+
+@pytest.mark.parametrize('executable, name, given, wanted', [
+    ('controller', 'control_rate', 100, "'100' of type 'INTEGER', expecting type 'DOUBLE'"),
+    ('world_model', 'max_skew', 1, "'1' of type 'INTEGER', expecting type 'DOUBLE'"),
+    ('world_model', 'plan_rate', -1.0, 'out of range Min: 0.1, Max: 100.0, value: -1.0'),
+    ('simulator', 'autostart', 'yes please', "'yes please' of type 'STRING', expecting"),
+    ('demo_director', 'episodes', 2.0, "'2.0' of type 'DOUBLE', expecting type 'INTEGER'")])
+def test_a_parameter_that_no_node_can_have_is_named_in_the_last_line_of_its_log(
+    tmp_path: Path, executable: str, name: str, given: object, wanted: str,
+) -> None:
+    with Graph(tmp_path) as graph:
+        process = graph.spawn(executable, parameters={name: given})
+        graph.wait_for(lambda: process.poll() is not None, 20, 'it to end')
+        last = graph.output(process).strip().splitlines()[-1]
+        assert name in last and wanted in last and 'start it again' in last
+        assert process.returncode == MISCONFIGURED and 'Traceback' not in graph.output(process)
 
 
 def test_who_waits_for_an_action_gets_its_result_when_the_node_is_told_to_end(

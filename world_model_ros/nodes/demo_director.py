@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,10 @@ class Scene:
 class DemoDirector(Node):
     """Runs the episodes in a thread of its own; callbacks only record."""
 
+    # rclpy destroys also what could not be constructed.
+    _events: TextIO | None = None
+    _thread: threading.Thread | None = None
+
     def __init__(self) -> None:
         super().__init__('demo_director')
         self._declare()
@@ -128,8 +132,9 @@ class DemoDirector(Node):
 
     def destroy_node(self) -> None:
         """Stop the episodes, then leave."""
-        self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
         if self._events is not None:
             self._events.close()
         super().destroy_node()
@@ -432,8 +437,8 @@ def main(args: list[str] | None = None) -> int:
         directors.append(DemoDirector())
         return directors[0]
 
-    run_node(make_node, args)
-    return directors[0].exit_code if directors else 1
+    code = run_node(make_node, args)
+    return directors[0].exit_code if directors else code
 
 
 if __name__ == '__main__':

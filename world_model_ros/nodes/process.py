@@ -35,13 +35,20 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterException,
+)
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
+from world_model_ros.bringup.endings import MISCONFIGURED
 from world_model_ros.monitor import Health, Level
 from world_model_ros.nodes.diagnostics import to_diagnostic_array
 
@@ -173,6 +180,8 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     """
     Run one node until SIGINT, SIGTERM or SIGHUP; the exit code is 0 after any of them.
 
+    It is ``MISCONFIGURED`` if the node does not begin because a parameter has a wrong value.
+
     Signals only end the loop, so that the node can walk down its lifecycle while it is still on the
     graph (the controller's last command is a standstill, a client of an action gets its result).
     What is stuck on its way out, in a callback or in the middleware, ends by SIGALRM, with the
@@ -183,7 +192,11 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     _on_signals(stop)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = make_node()
+        try:
+            node = make_node()
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            get_logger('parameters').fatal(_correction(error))
+            return MISCONFIGURED
         if isinstance(node, ManagedNode) and node.get_parameter('autostart').value:
             _autostart(node)
         executor = make_executor()
@@ -204,6 +217,13 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _correction(error: ParameterException) -> str:
+    """What to do about a parameter that no node can have."""
+    problem, _, _ = str(error).rpartition(': ')  # rclpy says the name twice
+    return (f'{problem}. Correct it where this node is given its parameters (a DOUBLE has a point, '
+            'such as 100.0) and start it again')
 
 
 def _on_signals(stop: threading.Event) -> None:

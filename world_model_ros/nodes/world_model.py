@@ -83,6 +83,8 @@ _PLAN_FIRST = 0.001  # s that a plan needs the interpreter until it is in the mo
 class WorldModelNode(ManagedNode):
     """Lifecycle node ``world_model``; see the README for its topics and parameters."""
 
+    _loader: LoadModelServer | None = None  # rclpy destroys also what could not be constructed
+
     def __init__(self) -> None:
         super().__init__('world_model')
         self._settings = WorldModelParameters(self)
@@ -222,7 +224,8 @@ class WorldModelNode(ManagedNode):
         self._settle()
 
     def destroy_node(self) -> None:
-        self._loader.close()
+        if self._loader is not None:
+            self._loader.close()
         super().destroy_node()
 
     def cleanup(self) -> None:
