@@ -55,16 +55,13 @@ def generate_launch_description() -> LaunchDescription:
 def _start(context: LaunchContext) -> list[Action]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ROBOT}
     notes: list[str] = []
-    both = robot_settings(given, notes.append)
-    urdf = given['robot_description_file']
-    description = {'robot_description_file': urdf} if urdf else {}
-
+    settings = robot_settings(given, notes.append)
     remappings = robot_remappings(given)
 
-    def make(name: str, settings: dict[str, object]) -> Node:
+    def make(name: str) -> Node:
         return Node(
             package='world_model_ros', executable=name, name=name, namespace=given['namespace'],
-            output='screen', parameters=[given['parameters'], {**both[name], **settings}],
+            output='screen', parameters=[given['parameters'], settings[name]],
             remappings=list(remappings[name].items()),
             # Whose keys and rights it has where ROS_SECURITY_ENABLE is set; see docs/security.md.
             ros_arguments=['--enclave', str(PurePosixPath('/', given['namespace'], name))])
@@ -74,8 +71,7 @@ def _start(context: LaunchContext) -> list[Action]:
                          'start the controller alone')
     # The controller is back first: it brings the robot to rest where the model cannot.
     nodes = {
-        'controller': respawning(partial(make, 'controller', description), BackOff(first=0.1)),
-        'world_model': respawning(
-            partial(make, 'world_model', {'bundle': given['bundle']}), BackOff(first=1.0))}
+        'controller': respawning(partial(make, 'controller'), BackOff(first=0.1)),
+        'world_model': respawning(partial(make, 'world_model'), BackOff(first=1.0))}
     return [*(LogInfo(msg=note) for note in notes),
             *(node for name, node in nodes.items() if given['nodes'] in (name, 'both'))]

@@ -67,6 +67,21 @@ def test_what_the_robots_file_says_holds_unless_an_argument_says_otherwise(
     robot_settings({**taken, 'nodes': 'controller'}, pytest.fail)
 
 
+@pytest.mark.parametrize(('argument', 'node'), [
+    ('bundle', 'world_model'), ('robot_description_file', 'controller')])
+def test_nodes_are_told_whole_paths_so_that_the_doctor_finds_the_files_from_any_folder(
+    argument: str, node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'robot.yaml').write_text('/**: {ros__parameters: {use_sim_time: false}}')
+    for given_as, told in (('mine/it', str(tmp_path / 'mine' / 'it')), ('/at/it', '/at/it'),
+                           ('package://mine/it', 'package://mine/it')):
+        settings = robot_settings(
+            given(parameters='robot.yaml', **{argument: given_as}), pytest.fail)
+        assert settings[node][argument] == told
+    assert argument not in robot_settings(given(parameters='robot.yaml'), pytest.fail)[node]
+
+
 @pytest.mark.parametrize(('content', 'complaint'), [
     (None, 'parameters:=.*/robot.yaml cannot be read'),
     ('model: {name: a}', 'parameters:=.*/robot.yaml has no ros__parameters below "model"')])

@@ -264,6 +264,37 @@ def test_the_doctor_names_each_mistake_of_a_file_and_judges_the_rest(tmp_path: P
         'controller control_rate', 'controller following_tolerence', 'world_model max_skew']
 
 
+@pytest.mark.parametrize('address', ['my_robot.urdf', 'package://nowhere/my_robot.urdf'])
+def test_files_of_running_nodes_that_are_not_found_from_here_are_no_fault_of_the_robot(
+    address: str,
+) -> None:
+    running = {'nodes': {'/controller': {'parameters': parameters(robot_description_file=address)},
+                         '/world_model': {'parameters': {'bundle': 'my_bundle'}}}}
+    args = argparse.Namespace(robot=None, namespace='', robot_description_file=None, bundle=None)
+    report = Report()
+    controller, world_model = (doctor._parameters(args, running, node, report)
+                               for node in ('controller', 'world_model'))
+    assert doctor._robot(args, controller, report) is None
+    assert doctor._bundle(args, world_model, report) is None
+    assert [one.grade for one in report.findings] == [Grade.NOTE, Grade.NOTE]
+    urdf, bundle = report.findings
+    assert address in urdf.problem and '--robot-description-file' in urdf.cure
+    assert 'my_bundle' in bundle.problem and '--bundle' in bundle.cure
+    args.robot_description_file = URDF
+    assert doctor._robot(args, doctor._parameters(args, running, 'controller', report), report)
+
+
+def test_files_that_a_robot_is_about_to_be_started_with_have_to_be_there(tmp_path: Path) -> None:
+    file = written(tmp_path, {'controller': {'ros__parameters': parameters(
+        robot_description_file='my_robot.urdf')}, 'world_model': {'ros__parameters': {
+            'bundle': 'my_bundle'}}})
+    args = argparse.Namespace(robot=file, namespace='', robot_description_file=None, bundle=None)
+    report = Report()
+    doctor._robot(args, doctor._parameters(args, None, 'controller', report), report)
+    doctor._bundle(args, doctor._parameters(args, None, 'world_model', report), report)
+    assert [one.grade for one in report.findings] == [Grade.UNFIT, Grade.UNFIT]
+
+
 def test_parameters_that_contradict_each_other_are_named_in_the_words_of_the_node(
     tmp_path: Path,
 ) -> None:

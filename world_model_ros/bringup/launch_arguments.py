@@ -29,6 +29,7 @@ from world_model_ros.bringup.parameters import judge_parameters
 from world_model_ros.bringup.robot_file import (
     NoSectionError,
     RobotFileError,
+    absolute,
     names_for,
     read_parameters,
 )
@@ -162,7 +163,7 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def robot_settings(
     given: Mapping[str, str], note: Callable[[str], object],
-) -> dict[str, dict[str, bool]]:
+) -> dict[str, dict[str, bool | str]]:
     """Return node -> parameters that hold beside, and before, those of the robot's YAML file.
 
     `given` are values of the arguments ``ROBOT``. `note` is told which node to be started the file
@@ -171,7 +172,8 @@ def robot_settings(
     """
     file = Path(given['parameters'])
     flags = {name: given[name] == 'true' for name in ('use_sim_time', 'autostart') if given[name]}
-    settings, wrong = {}, list[Finding]()
+    files = {'controller': 'robot_description_file', 'world_model': 'bundle'}
+    settings, wrong = dict[str, dict[str, bool | str]](), list[Finding]()
     for node in NODES:
         path = str(PurePosixPath('/', given['namespace'], node))
         try:
@@ -184,7 +186,10 @@ def robot_settings(
             raise ValueError(f'parameters:={file} {error}') from error
         if given['nodes'] in (node, 'both'):
             wrong += judge_parameters(node, told, names_for(file, path))
-        settings[node] = {**({} if 'autostart' in told else {'autostart': True}), **flags}
+        address = given[files[node]]
+        settings[node] = {
+            **({} if 'autostart' in told else {'autostart': True}), **flags,
+            **({files[node]: absolute(address)} if address else {})}
     if wrong:
         raise ValueError('\n'.join((f'parameters:={file} is refused', *map(str, wrong))))
     return settings

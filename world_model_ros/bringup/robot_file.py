@@ -21,6 +21,7 @@ here, and the doctor reads the file as ROS does and says what a node would get.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,10 @@ class RobotFileError(ValueError):
 
 class NoSectionError(RobotFileError):
     """A parameter file that says nothing of a node, which then lives by its defaults."""
+
+
+class AbsentFileError(RobotFileError):
+    """A file that is not found from here, though it may be from where a node runs."""
 
 
 @dataclass(frozen=True)
@@ -133,18 +138,24 @@ def limit_names(interface: str, driven: Sequence[str]) -> dict[str, dict[str, st
 
 
 def find(address: str) -> Path:
-    """Return the file that a path or a package:// address means; raises RobotFileError."""
+    """Return the file that a path or a package:// address means; raises AbsentFileError."""
     if not address.startswith('package://'):
         return Path(address)
     package, _, relative = address.removeprefix('package://').partition('/')
-    if package == 'world_model_ros':
-        return resource(relative)
     try:
-        return Path(get_package_share_directory(package)) / relative
+        return (resource(relative) if package == 'world_model_ros' else
+                Path(get_package_share_directory(package)) / relative)
+    except FileNotFoundError as error:
+        raise AbsentFileError(f'{address} is not there: {error}') from error
     except PackageNotFoundError as error:
-        raise RobotFileError(
+        raise AbsentFileError(
             f'{address} is in no package that is sourced: source the workspace of {package}'
         ) from error
+
+
+def absolute(address: str) -> str:
+    """Return a path, or a package:// address, as it is right in any folder."""
+    return address if address.startswith('package://') else os.path.abspath(address)
 
 
 class _Loader(yaml.SafeLoader):
@@ -241,4 +252,5 @@ def _description(parameters: Parameters) -> str:
     try:
         return find(address).read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:
-        raise RobotFileError(f'robot_description_file {address} cannot be read: {error}') from error
+        kind = AbsentFileError if isinstance(error, FileNotFoundError) else RobotFileError
+        raise kind(f'robot_description_file {address} cannot be read: {error}') from error

@@ -36,6 +36,7 @@ from world_model_ros.bringup.dds import TRANSPORTS, discovery_profile
 from world_model_ros.bringup.launch_arguments import ROBOT
 from world_model_ros.bringup.parameters import CONTROLLER, judge_parameters
 from world_model_ros.bringup.robot_file import (
+    AbsentFileError,
     Parameters,
     Robot,
     RobotFileError,
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
                                for name in ('controller', 'world_model'))
     bundle = _bundle(args, world_model, report)
     _runtime(bundle, world_model, report)
-    robot = _robot(controller, report)
+    robot = _robot(args, controller, report)
     if bundle and robot:
         report.findings += fit.judge_limits(bundle, robot)
     if controller:
@@ -159,13 +160,13 @@ def _parameters(
 ) -> Parameters:
     """Parameters of a node: as the file says, else as it runs; none if neither is there."""
     path = '/'.join(('', *args.namespace.strip('/').split('/'), name)).replace('//', '/')
+    urdf = ({'robot_description_file': args.robot_description_file}
+            if args.robot_description_file else {})
     if args.robot is None:
         running = graph['nodes'].get(path) if graph else None
-        return running['parameters'] if running else {}
-    urdf = {'robot_description_file': args.robot_description_file}
+        return {**running['parameters'], **urdf} if running else {}
     try:
-        told = {**read_parameters(args.robot, path),
-                **(urdf if args.robot_description_file else {})}
+        told = {**read_parameters(args.robot, path), **urdf}
         wrong = list(judge_parameters(name, told, names_for(args.robot, path)))
     except RobotFileError as error:
         if name == 'controller':  # world_model works by its defaults
@@ -185,6 +186,12 @@ def _bundle(
     if path is None:
         report.findings.append(Finding(
             Grade.NOTE, 'bundle', 'no model is given and none runs', 'give --bundle'))
+        return None
+    if not (args.bundle or args.robot or path.exists()):
+        report.findings.append(Finding(
+            Grade.NOTE, 'bundle', f'that of world_model is not found from here: {path}',
+            'ask in the folder, and on the machine, where world_model was started, or give '
+            '--bundle'))
         return None
     try:
         bundle = load_bundle(path)
@@ -222,12 +229,20 @@ def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> 
     report.sections.append(Section('Provider', tuple(rows)))
 
 
-def _robot(controller: Parameters, report: Report) -> Robot | None:
+def _robot(
+    args: argparse.Namespace, controller: Parameters, report: Report,
+) -> Robot | None:
     if not controller:
         return None
     try:
         robot = read_robot(controller)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
+        if isinstance(error, AbsentFileError) and not (args.robot or args.robot_description_file):
+            report.findings.append(Finding(
+                Grade.NOTE, 'controller', f'what it was started with is not found from here: '
+                f'{error}', 'ask in the folder, and on the machine, where the controller was '
+                'started, or give --robot-description-file'))
+            return None
         report.findings.append(Finding(
             Grade.UNFIT, 'controller', f'its parameters make no robot: {error}',
             "correct the robot's YAML or what is given beside it: the controller can not be "
