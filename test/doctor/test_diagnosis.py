@@ -15,18 +15,22 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from toy_bundle import JOINTS
 
+from world_model_ros.bringup.launch_arguments import ROBOT
 from world_model_ros.bringup.robot_file import Robot, read_robot
-from world_model_ros.cli import diagnosis, middleware, probes
+from world_model_ros.cli import diagnosis, doctor, middleware, probes
 from world_model_ros.inference.findings import Grade
 
 Graph = dict[str, Any]
+START = 'ros2 launch world_model_ros robot.launch.py bundle:=it'
 URDF = 'package://world_model_ros/description/reach_arm.urdf'
 
 
@@ -70,13 +74,19 @@ def joystick_alone(graph: Graph) -> None:
     commands(publishers=['/joystick'])(graph)
 
 
+def nothing_runs(graph: Graph) -> None:
+    graph['nodes'].clear()
+    graph['commands'].clear()
+
+
 def deaf(graph: Graph) -> None:
     graph['diagnostics'][1]['values']['image_age_s'] = 'n/a'
 
 
 FAULTS: dict[str, tuple[Callable[[Graph], None], Grade, str, str]] = {
     'missing': (lambda g: g['nodes'].pop('/world_model'), Grade.NOTE, 'is not running',
-                'robot.launch.py'),
+                f'start it: {START} nodes:=world_model'),
+    'none there': (nothing_runs, Grade.NOTE, 'are not running', f'start them: {START}'),
     'twice': (of('/controller', copies=2), Grade.UNFIT, '2 nodes have this name', 'namespace'),
     'mute': (of('/controller', state=None), Grade.UNFIT, 'does not answer', 'start it again'),
     'unconfigured': (of('/world_model', state='unconfigured'), Grade.WARNING, 'is unconfigured',
@@ -96,9 +106,31 @@ FAULTS: dict[str, tuple[Callable[[Graph], None], Grade, str, str]] = {
 }
 
 
+def test_what_starts_the_nodes_is_what_the_doctor_was_told_of_the_robot() -> None:
+    parser = argparse.ArgumentParser()
+    doctor.add_arguments(parser)
+    nothing = parser.parse_args([])
+    assert doctor._start(nothing, None) == (
+        'ros2 launch world_model_ros robot.launch.py bundle:=my_bundle parameters:=my_robot.yaml')
+    told = parser.parse_args([
+        '--robot', 'my arm.yaml', '--bundle', 'jepa', '--robot-description-file', 'arm.urdf',
+        '--namespace', 'left', '--image-topic', 'shelf:=/top', '--image-topic', 'wrist:=/hand',
+        '--joint-topic', 'arm/joint_states', '--command-topic', 'arm/joint_trajectory',
+        '--use-sim-time'])
+    words = shlex.split(doctor._start(told, robot('trajectory')))
+    assert words[:3] == ['ros2', 'launch', 'world_model_ros']
+    assert words[4:] == [
+        'bundle:=jepa', 'parameters:=my arm.yaml', 'robot_description_file:=arm.urdf',
+        'namespace:=left', 'cameras:=shelf:=/top wrist:=/hand', 'joint_states:=arm/joint_states',
+        'joint_trajectory:=arm/joint_trajectory', 'use_sim_time:=true']
+    assert {word.partition(':=')[0] for word in words[4:]} <= set(ROBOT)
+    one = doctor._start(parser.parse_args(['--image-topic', 'front']), robot('velocity'))
+    assert one.endswith(' image:=front')
+
+
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
     graph = healthy()
-    assert list(diagnosis.judge(graph)) == []
+    assert list(diagnosis.judge(graph, START)) == []
     assert diagnosis.describe_health(graph) == []
     assert diagnosis.describe_commands(graph) == [('/commands', '/controller -> /drive')]
 
@@ -108,7 +140,7 @@ def test_each_fault_is_named_with_its_cure(name: str) -> None:
     plant, grade, problem, cure = FAULTS[name]
     graph = healthy()
     plant(graph)
-    (found,) = diagnosis.judge(graph)
+    (found,) = diagnosis.judge(graph, START)
     assert found.grade is grade
     assert problem in found.problem and cure in found.cure
 
@@ -145,7 +177,7 @@ def test_commands_that_go_nowhere_in_a_dry_run_are_no_fault() -> None:
     graph = healthy()
     graph['commands'] = drive('/left/controller/dry_run/commands', publishers=['/controller'],
                               type='std_msgs/msg/Float64MultiArray')['commands']
-    (found,) = diagnosis.judge(graph)
+    (found,) = diagnosis.judge(graph, START)
     assert found.grade is Grade.NOTE and 'a dry run' in found.problem
 
 
@@ -208,7 +240,7 @@ def test_a_running_drive_that_listens_for_bare_twists_is_named_with_its_switch()
     graph = healthy()
     graph['mismatches'] = [{'topic': '/cmd_vel', 'publisher': '/controller', 'subscriber': '/base',
                             'reason': f'{STAMPED} for {BARE}'}]
-    (found,) = diagnosis.judge(graph)
+    (found,) = diagnosis.judge(graph, START)
     assert found.grade is Grade.UNFIT and 'enable_stamped_cmd_vel: true' in found.cure
 
 
@@ -256,7 +288,7 @@ def test_joint_states_that_are_too_rare_or_too_old_for_the_controller_are_named(
 def test_two_clocks_and_nodes_that_follow_neither_are_named() -> None:
     graph = healthy()
     graph['clocks'] = ['/bag', '/gazebo']
-    both, *nodes = diagnosis.judge(graph)
+    both, *nodes = diagnosis.judge(graph, START)
     assert both.problem == '/bag and /gazebo publish it'
     assert [one.about for one in nodes] == ['/controller', '/world_model']
 

@@ -42,9 +42,12 @@ _SWITCH = ('; a TurtleBot3 takes TwistStamped with enable_stamped_cmd_vel: true,
 _LEVELS = {1: 'warning', 2: 'error', 3: 'stale'}
 
 
-def judge(graph: Graph) -> Iterator[Finding]:
-    """Yield what is wrong with nodes, clocks, quality of service and commands."""
-    yield from _nodes(graph)
+def judge(graph: Graph, start: str) -> Iterator[Finding]:
+    """Yield what is wrong with nodes, clocks, quality of service and commands.
+
+    `start` is the command line that starts both nodes.
+    """
+    yield from _nodes(graph, start)
     yield from _deaf(graph)
     yield from _clocks(graph)
     for pair in graph['mismatches']:
@@ -202,13 +205,14 @@ def describe_health(graph: Graph) -> list[tuple[str, str]]:
     return [(one['name'], f'{_LEVELS.get(one["level"], "?")}: {one["message"]}') for one in bad]
 
 
-def _nodes(graph: Graph) -> Iterator[Finding]:
-    for path in graph['expected']:
-        one = graph['nodes'].get(path)
-        if one is None:
-            yield Finding(Grade.NOTE, path, 'is not running',
-                          'start it: ros2 launch world_model_ros robot.launch.py --show-args')
-            continue
+def _nodes(graph: Graph, start: str) -> Iterator[Finding]:
+    missing = [path for path in graph['expected'] if path not in graph['nodes']]
+    if len(missing) == 1:
+        yield Finding(Grade.NOTE, missing[0], 'is not running',
+                      f'start it: {start} nodes:={missing[0].rpartition("/")[2]}')
+    elif missing:
+        yield Finding(Grade.NOTE, ' and '.join(missing), 'are not running', f'start them: {start}')
+    for path, one in graph['nodes'].items():
         if one['copies'] > 1:
             yield Finding(Grade.UNFIT, path, f'{one["copies"]} nodes have this name',
                           'end all but one (an old launch still runs?), or give each robot a '

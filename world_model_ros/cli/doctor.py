@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     if controller:
         report.findings += fit.judge_timing(controller, world_model, bundle)
     if graph:
-        _graph(graph, bundle, robot, controller, report)
+        _graph(args, graph, bundle, robot, controller, report)
         if robot:
             commanded = any(ends['type'] for ends in graph['commands'].values())
             report.findings += diagnosis.judge_drive(
@@ -274,10 +275,10 @@ def _middleware(
 
 
 def _graph(
-    graph: dict[str, Any], bundle: Bundle | None, robot: Robot | None, controller: Parameters,
-    report: Report,
+    args: argparse.Namespace, graph: dict[str, Any], bundle: Bundle | None, robot: Robot | None,
+    controller: Parameters, report: Report,
 ) -> None:
-    report.findings += diagnosis.judge(graph)
+    report.findings += diagnosis.judge(graph, _start(args, robot))
     if bundle:
         wanted = topics.needed(bundle.manifest)
         lost = [name for name in wanted if name not in graph]
@@ -302,6 +303,22 @@ def _graph(
         Section('Nodes', tuple(diagnosis.describe_nodes(graph)))]
     if health := diagnosis.describe_health(graph):
         report.sections.append(Section('Diagnostics', tuple(health)))
+
+
+def _start(args: argparse.Namespace, robot: Robot | None) -> str:
+    """The command line that starts the nodes, with what was told of the robot."""
+    cameras = ' '.join(args.image_topic)
+    given = {
+        'bundle': args.bundle or 'my_bundle', 'parameters': args.robot or 'my_robot.yaml',
+        'robot_description_file': args.robot_description_file, 'namespace': args.namespace,
+        'cameras' if ':=' in cameras else 'image': cameras,
+        'joint_states': args.joint_topic, 'pose': args.pose_topic}
+    if robot and len(args.command_topic) == 1:
+        given[diagnosis.ARGUMENTS[robot.interface]] = args.command_topic[0]
+    if args.use_sim_time:
+        given['use_sim_time'] = 'true'
+    return ' '.join(('ros2 launch world_model_ros robot.launch.py', *(
+        shlex.quote(f'{name}:={value}') for name, value in given.items() if value)))
 
 
 def _split(line: str) -> tuple[str, str]:
