@@ -244,6 +244,8 @@ class Bench:
             was_at = setpoint.position  # anchored where the robot is
         assert np.all(setpoint.position >= np.minimum(limits.lower, was_at))
         assert np.all(setpoint.position <= np.maximum(limits.upper, was_at))
+        if not setpoint.due:
+            return
         if before is not None and before.position is not None and np.any(before.velocity):
             # At rest it may be anchored anew.
             moved = np.abs(setpoint.position - before.position)

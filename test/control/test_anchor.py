@@ -241,6 +241,29 @@ def test_an_arm_that_was_pushed_while_the_controller_stood_still_goes_on_from_wh
     assert abs(setpoint.position[0] - held[0]) < LOOP.following_tolerance
 
 
+@pytest.mark.parametrize('length', [0.12, 0.2, 0.45, 0.6, 2.0])
+@pytest.mark.parametrize('seen', [True, False])
+@pytest.mark.parametrize('held', [True, False])
+def test_an_arm_that_others_moved_while_the_controller_stood_still_is_not_sent_back(
+    length: float, seen: bool, held: bool
+) -> None:
+    bench = Bench(LOOP)
+    bench.run(1.0, (0.5, 0.0))
+    if held:
+        bench.run(0.5, (0.0, 0.0))
+    elsewhere = bench.robot - np.array([0.8 if length > 0.15 else 0.2, 0.0])
+    bench.place(elsewhere)
+    codes = [bench.tick(elapsed=round(length * SECOND), see=seen).cause.code]
+    for _ in range(100):  # judged: from where it is held now
+        codes.append(bench.tick().cause.code)
+        np.testing.assert_allclose(bench.robot, elsewhere, atol=1e-9)
+    for tick in range(150):
+        if tick % 10 == 0:
+            bench.accept(bench.proposal([(0.5, 0.0)] * 16, age=0.0))
+        codes.append(bench.tick().cause.code)
+    assert codes[-1] == 'tracking' and 'frozen_joint_states' not in codes
+
+
 def test_an_arm_is_led_slowly_to_where_joint_states_suddenly_say_that_it_is() -> None:
     bench = Bench(LOOP)
     bench.run(1.0, (1.0, 0.0))

@@ -45,7 +45,8 @@ FROZEN_PART = 0.5
 # A robot that is sent velocities is sent none for so long after activation while it is not seen: it
 # may still move, and to brake it inside its limits takes to know how fast. Then it is zero.
 UNSEEN = 0.25  # s
-# A robot that is sent velocities may stand by itself once it has heard nothing for so long.
+# Once a robot has heard nothing for so long, one that is sent velocities may stand by itself, and
+# one that holds by itself may have been moved by others.
 UNTOLD = 0.1  # s
 # A robot this close to where it was when it was last sent anything has not been moved: it is the
 # noise of its encoders, and how far it creeps after it seems to stand.
@@ -121,10 +122,11 @@ class Drive:
         return _MOVED if np.any(self.robot.velocity) else None
 
     def catch_up(self, late: float) -> bool:
-        """Put the setpoint where the robot is by now; return whether it has come to rest there.
+        """Put the setpoint where the robot is by now; return whether it comes to rest there.
 
         A robot that closes the loop on position has gone on along the last trajectory while this
-        process was ``late`` [s], and that brakes. Any other one is looked at, or will stand.
+        process was ``late`` [s], and that brakes. After a pause it is left to come to rest so: it
+        may as well have been moved by others. Any other one is looked at, or will stand.
         """
         before = self._motion
         if not self.settings.closes_position_loop:
@@ -136,9 +138,14 @@ class Drive:
         self._lead_on(late)
         self._motion = brake(before, self.limits, late)
         self._travelled += self._motion.position - before.position
-        if late > 0.0 and self._commanding:
+        if not self._commanding:
+            return False
+        if late > UNTOLD:
+            self._commanding = False
+            self._sent = brake(before, self.limits, self.limits.stopping_time()).position
+        elif late > 0.0:
             self._sent = self._motion.position  # that is where the last one has led
-        return bool(np.any(before.velocity)) and self.standing
+        return late > UNTOLD or (bool(np.any(before.velocity)) and self.standing)
 
     def move(self, now: int, tick: Tick, chunk: Chunk | None, *, seen: bool) -> None:
         """Move the setpoint by one period toward what ``chunk`` wants, or toward rest.
@@ -151,6 +158,9 @@ class Drive:
         if self._lead_on(dt) and (chunk is not None or not self._break_off()):
             return
         idle = settings.closes_position_loop and not self._commanding
+        if idle and self._motion is not None and not self.standing:
+            self._motion = brake(self._motion, limits, dt)  # along what it was sent last
+            return
         if seen and self._motion is None and not settings.closes_position_loop:
             self._motion = self._anchor(moving=True)
         elif seen and self.standing and (idle or self._furthest()):
