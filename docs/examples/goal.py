@@ -44,7 +44,7 @@ from sensor_msgs.msg import Image
 
 from world_model_interfaces.action import ReachGoal
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
-from world_model_ros.observation import decode_image
+from world_model_ros.observation import ImageError, decode_image
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 PATIENCE = 10.0  # s for the model to be found, and for a picture to come
@@ -53,7 +53,10 @@ REPORT = 0.5  # s between lines
 
 
 def take(node: Node, topic: str, file: Path) -> int:
-    """Write the next picture on ``topic`` to a file."""
+    """Write the next picture on ``topic`` to a file; 0: done, 1: not, and it has said why."""
+    if not cv2.haveImageWriter(str(file)):
+        print(f'{file}: a picture needs a kind: call it {file.with_suffix(".png").name}')
+        return 1
     pictures: list[Image] = []
     node.create_subscription(Image, topic, pictures.append, qos_profile_sensor_data)
     deadline = time.monotonic() + PATIENCE
@@ -63,8 +66,12 @@ def take(node: Node, topic: str, file: Path) -> int:
             return 1
         rclpy.spin_once(node, timeout_sec=0.1)
     last = pictures[-1]
-    pixels = decode_image(last.encoding, last.height, last.width, last.step, last.data,
-                          bool(last.is_bigendian))
+    try:
+        pixels = decode_image(last.encoding, last.height, last.width, last.step, last.data,
+                              bool(last.is_bigendian))
+    except ImageError as error:
+        print(f'{node.resolve_topic_name(topic)}: {error}; take a topic of colour pictures')
+        return 1
     if not cv2.imwrite(str(file), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)):
         print(f'cannot write {file}')
         return 1
