@@ -185,6 +185,16 @@ def test_the_latency_is_the_ninetieth_percentile_of_what_was_reported_up_to_then
     assert controller.execution.latency(30 * S) == pytest.approx(0.15)
 
 
+def test_a_report_that_is_here_before_its_plan_as_when_a_recording_is_played_counts_as_well(
+    controller: Controller,
+) -> None:
+    for index in range(5):
+        plan = course(str(index), (10 + index) * S, 1)
+        controller.send(plan.stamp + 50 * MS, plan.stamp + 60 * MS, 1.0, plan)
+        controller.propose(plan)
+    assert controller.execution.latency(15 * S) == pytest.approx(0.05)
+
+
 def test_reports_from_after_an_observation_change_nothing_about_it(
     controller: Controller,
 ) -> None:

@@ -50,7 +50,7 @@ SILENCE = 0.3  # s without a report from which on nothing is followed: drives st
 _HELD = 0.1  # s that a setpoint is held at most, if none follows it
 _ON_THE_WAY = 0.2  # s that a plan may take longer than expected until it counts as lost
 _REPORTS = 1024
-_PLANS = 64
+_PLANS = 128
 _LATENCIES = 50  # of which the percentile is taken: 5 s at 10 Hz
 _LATENCIES_KEPT = 512  # with those of plans that came after an observation which is asked for late
 _LEAST_LATENCIES = 5
@@ -145,7 +145,9 @@ class Execution:
         self._lock = threading.Lock()
         self._courses: deque[Course] = deque(maxlen=_PLANS)
         self._reports: deque[_Heard] = deque(maxlen=_REPORTS)
-        self._latencies: deque[tuple[int, float]] = deque(maxlen=_LATENCIES_KEPT)
+        # First report of each plan: its stamp, and the seconds since the observation. Of anyone's
+        # plan: where a recording is played, ours may be reported before it is made.
+        self._latencies: deque[tuple[int, str, float]] = deque(maxlen=_LATENCIES_KEPT)
         self._reported_before = False  # at another time of a clock that was set back since
         self._asked = 0  # stamp of the observation that was asked for last
 
@@ -181,7 +183,9 @@ class Execution:
         None before enough plans were reported.
         """
         with self._lock:
-            known = [seconds for at, seconds in self._latencies if at <= stamp]
+            ours = {course.id for course in self._courses}
+            known = [seconds for at, plan_id, seconds in self._latencies
+                     if at <= stamp and plan_id in ours]
         recent = sorted(known[-_LATENCIES:])
         if len(recent) < _LEAST_LATENCIES:
             return None
@@ -278,5 +282,5 @@ class Execution:
 
     def _note_latency(self, report: SetpointReport) -> None:
         seconds = (report.stamp - report.observation_stamp) / 1e9
-        if self._find(report.plan_id) is not None and 0.0 <= seconds < _LONGEST_LATENCY:
-            self._latencies.append((report.stamp, seconds))
+        if 0.0 <= seconds < _LONGEST_LATENCY:
+            self._latencies.append((report.stamp, report.plan_id, seconds))
