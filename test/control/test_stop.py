@@ -17,9 +17,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from control_bench import LIMITS, SETTINGS, Bench
+from control_bench import CONTRACT, LIMITS, SETTINGS, TWIST, Bench
 
-from world_model_ros.control import EmergencyStop, Proposal, Rung, SafetyController, Settings
+from world_model_ros.control import (
+    EmergencyStop,
+    Kind,
+    Proposal,
+    Rung,
+    SafetyController,
+    Settings,
+)
 from world_model_ros.control.goals import HeldGoals
 from world_model_ros.monitor import Activity, Level
 
@@ -201,6 +208,35 @@ def test_a_reset_is_refused_while_somebody_else_moves_the_robot() -> None:
     bench.control.emergency.stop('test')
     for step in range(30):
         bench.place(np.array([0.01 * step, 0.0]))
+        assert bench.tick().rung is Rung.HOLD
+    assert 'the robot moves' in bench.control.reset('why not', bench.now)
+    bench.tick(15)
+    assert bench.control.reset('it stands', bench.now) == ''
+
+
+def test_a_reset_without_a_stop_lets_the_robot_go_on_to_its_goal() -> None:
+    bench = Bench()
+    assert bench.accept(goal(bench, 'picture')) is None
+    held = bench.robot
+    for _ in range(100):
+        bench.robot = held
+        bench.tick()
+        bench.accept(goal(bench, 'picture'))
+    assert bench.last is not None and bench.last.cause.code == 'frozen_joint_states'
+    assert '~/reset' in bench.last.cause.text
+    bench.robot = held
+    assert bench.control.reset('the driver was started again', bench.now) == ''
+    bench.tick(15)
+    assert bench.accept(goal(bench, 'picture')) is None
+    assert bench.tick().rung is Rung.TRACK
+
+
+def test_a_reset_is_refused_while_the_wheels_of_a_base_turn() -> None:
+    bench = Bench(
+        contract=replace(CONTRACT, kind=Kind.TWIST, names=TWIST.names, frame='base'), limits=TWIST)
+    bench.control.emergency.stop('test')
+    for step in range(30):
+        bench.robot = np.array([0.0, 0.05 * step])  # 5 rad/s
         assert bench.tick().rung is Rung.HOLD
     assert 'the robot moves' in bench.control.reset('why not', bench.now)
     bench.tick(15)

@@ -15,6 +15,7 @@
 
 import signal
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from controller_robot import (
 from dds import LATCHED, Graph, values
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from test_world_model import picture
 from toy_bundle import write_toy_bundle
@@ -124,6 +126,43 @@ def test_a_stop_is_latched_in_every_state_of_the_lifecycle_until_a_reset(begin: 
     graph.wait_for(lambda: reset(robot, 'no smoke, says A. Person').success, 5.0, 'the reset')
     assert not list((graph.directory / 'ros_home' / 'world_model_ros').iterdir())
     assert graph.end(process) == 0
+
+
+def test_a_simulation_that_is_reset_after_a_stop_passes_the_time_of_the_stop_as_any_other(
+    begin: Begin,
+) -> None:
+    robot, process = begin(active=False, use_sim_time=True)
+    graph = robot.graph
+    clock = graph.publisher(Clock, '/clock')
+    start = graph.now() - 10**12
+    robot.now = lambda: graph.now() - start
+    with graph.every(0.005, lambda: clock.publish(Clock(clock=to_stamp(robot.now())))):
+        graph.wait_until_active('controller')
+        robot.wait_for_rung(ControllerState.TRACK)
+        assert stop(robot, 'a hand in the cell').success
+        stopped = robot.now()
+        robot.wait_for_rung(ControllerState.HOLD, 'a hand in the cell')
+        start += 2 * 10**9
+        since = len(robot.states)
+        graph.wait_for(lambda: robot.now() > stopped + 10**8, 10.0, 'the time of the stop')
+        assert graph.end(process) == 0
+    stamps = [seconds(state.header.stamp) for state in robot.states[since - 1:]]
+    steps = [after - before for before, after in pairwise(stamps)]
+    assert min(steps) < -1.0, 'back once'
+    assert max(steps) < 0.5, 'and never ahead'
+
+
+def test_a_reset_without_a_stop_says_that_there_was_none(begin: Begin) -> None:
+    robot, process = begin()
+    robot.wait_for_rung(ControllerState.TRACK)
+    robot.wanted = None
+    robot.wait_for_rung(ControllerState.HOLD)
+    robot.graph.wait_for(
+        lambda: 'without a stop; the next plan' in reset(robot, 'just to be sure').message, 5.0,
+        'the reset')
+    robot.wanted = np.array([0.5, 0.5])  # for the same goal
+    robot.wait_for_rung(ControllerState.TRACK)
+    assert robot.graph.end(process) == 0
 
 
 def test_a_controller_that_is_started_again_while_stopped_knows_the_goal_of_before(

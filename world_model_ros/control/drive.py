@@ -37,8 +37,8 @@ from world_model_ros.control.proposal import Chunk
 from world_model_ros.control.robot import RobotState
 from world_model_ros.monitor import Level
 
-# Settling time of position tracking in control periods.
-SETTLING = 5.0
+# Time in which the setpoint settles at a position that a plan asks for, in control periods.
+SETTLING_PERIODS = 5.0
 # A setpoint may travel this part of following_tolerance while the robot reports the very same
 # position: reports that do not change at all are no measurements.
 FROZEN_PART = 0.5
@@ -180,8 +180,8 @@ class Drive:
         )
         self._travelled += self._motion.velocity * dt
 
-    def due(self, now: int, *, following: bool, clock: bool) -> bool:
-        """Return whether the robot is to be sent this tick's setpoint.
+    def dispatch(self, now: int, *, following: bool, clock: bool) -> bool:
+        """Return whether the robot is sent this tick's setpoint, and take note of that.
 
         ``following``: whether it is that of a plan. ``clock``: whether the ROS clock goes.
         """
@@ -317,7 +317,7 @@ class Drive:
         wanted = chunk.velocity(now)
         if chunk.is_velocity:
             return wanted
-        settling = SETTLING * self.settings.period
+        settling = SETTLING_PERIODS * self.settings.period
         goal = chunk.position(now)
         return wanted + toward(self._motion.position, goal, self.limits, settling)
 

@@ -36,8 +36,8 @@ JUMP_DISTANCE = 0.05  # rad
 JUMP_SPEED = 3.0
 # After a jump, as after the very first state, the others must agree for this long. For as long back
 # it is looked whether the robot moves.
-SETTLING = 0.1  # s
-# A joint that seems slower than this may as well stand, with a noisy encoder: 5 mrad in SETTLING.
+AGREEMENT = 0.1  # s
+# A joint that seems slower than this may as well stand, with a noisy encoder: 5 mrad in AGREEMENT.
 STILL = 0.05  # rad/s
 # One jump is a push. So many within MEMORY are publishers that contradict each other.
 CONTRADICTION = 3
@@ -62,8 +62,11 @@ class RobotState:
         )
         self.others = 0
         self._limits = limits
-        # What stops within one period stops within the acceleration limit.
-        self._still = np.maximum(limits.acceleration * settings.period, STILL)
+        # What stops within one period stops within the acceleration limit. A twist's are those of
+        # its axes, and nobody knows which joint moves which.
+        self._still = (
+            np.full(len(self.joints), STILL) if limits.twist
+            else np.maximum(limits.acceleration * settings.period, STILL))
         self._timeout = settings.joint_state_timeout
         self._stamp = 0
         self._history: deque[tuple[int, Vector]] = deque()  # stamps [ns] and positions [J]
@@ -99,7 +102,7 @@ class RobotState:
         measured = np.array([position[names.index(joint)] for joint in self.joints])
         if self.position is None:
             self.changed = np.ones(len(self.joints), dtype=bool)
-            self._settled, self._jumper = stamp + round(SETTLING * 1e9), ''
+            self._settled, self._jumper = stamp + round(AGREEMENT * 1e9), ''
         else:
             self.changed = measured != self.position
             self._note_jump(measured, self.position, stamp)
@@ -117,12 +120,12 @@ class RobotState:
     def velocity(self) -> Vector:
         """How fast the joints move [J] in rad/s; zero for one that may as well stand.
 
-        This is the slower one of their motion since the last state and over SETTLING: one noisy
+        This is the slower one of their motion since the last state and over AGREEMENT: one noisy
         state is no motion, and a robot that has just stopped stands. What drivers report as
         velocity is not used: some report zeros, some in units of their own.
         """
         history = self._history
-        if self._limits.twist or len(history) < 2:
+        if len(history) < 2:
             return np.zeros(len(self.joints))
         (first, start), (before, there), (last, here) = history[0], history[-2], history[-1]
         mean = (here - start) / seconds(last - first)
@@ -186,7 +189,7 @@ class RobotState:
         if history and history[-1][0] == stamp:
             history.pop()
         history.append((stamp, self.position))
-        while len(history) > 2 and seconds(stamp - history[1][0]) >= SETTLING:
+        while len(history) > 2 and seconds(stamp - history[1][0]) >= AGREEMENT:
             history.popleft()
 
     def _note_jump(self, measured: Vector, before: Vector, stamp: int) -> None:
@@ -197,7 +200,7 @@ class RobotState:
         if np.max(excess) > 0.0:
             self._jumps.append(stamp)
             self._jumper = self.joints[int(np.argmax(excess))]
-            self._settled = stamp + round(SETTLING * 1e9)
+            self._settled = stamp + round(AGREEMENT * 1e9)
 
     def _check(
         self,

@@ -88,7 +88,7 @@ class SafetyController:
         self._clock = ControlClock(settings)
         self._frame = frame
         self._steady = 0
-        self._standing: Cause | None = None  # why a standing clock forbids to move
+        self._clock_stands: Cause | None = None  # why that forbids to move, if it does
         self._enabled = False
         self._mismatch = ''
         self._drive = Drive(limits, settings, self.robot)
@@ -144,7 +144,7 @@ class SafetyController:
         """Open the emergency stop; return why not and what to do, or ''.
 
         Nothing moves by it: only a plan from an observation after ``now`` [ns] is followed, and
-        none for a goal of before, until :meth:`enable`.
+        none for a goal of before a stop, until :meth:`enable`.
         """
         if not reason.strip():
             return 'give a reason: who resets it, and why it is safe'
@@ -250,7 +250,7 @@ class SafetyController:
     def step(self, now: int, steady: int) -> Setpoint:
         """Return the setpoint for ``now`` [ns]; to be called once per control period."""
         tick = self._clock.tick(now, steady)
-        self._steady, self._standing = steady, tick.standing
+        self._steady, self._clock_stands = steady, tick.standing
         if tick.break_ is not None:
             self.breaks += 1
             self.last_break = tick.break_.text
@@ -264,7 +264,8 @@ class SafetyController:
             self._forget(cause if cause.code in _LATENESS else self._idle)
         self._drive.move(now, tick, self._chunk, seen=self._blindness(now) is None)
         self._turning = self._turning and not self.standing
-        due = self._drive.due(now, following=self._chunk is not None, clock=tick.standing is None)
+        due = self._drive.dispatch(
+            now, following=self._chunk is not None, clock=tick.standing is None)
         position, velocity = self._drive.setpoint
         if self._chunk is None:
             rung = Rung.HOLD if self.standing else rung
@@ -316,7 +317,7 @@ class SafetyController:
         return (
             self.emergency.cause
             or (None if self._enabled else _DEACTIVATED)
-            or self._standing
+            or self._clock_stands
             or self._blindness(now)
             or (_UNHEARD if self._listeners == 0 else None)
             or self._intruders

@@ -43,9 +43,10 @@ class EmergencyStop:
         return 'stopped until reset'
 
     def reset(self) -> None:
-        """Open the latch, but not for the goals that were pursued."""
-        self.goals.hold_pursued()
-        self.latched, self.reason = False, ''
+        """Open the latch, but not for the goals that were pursued; do nothing without a stop."""
+        if self.latched:
+            self.goals.hold_pursued()
+            self.latched, self.reason = False, ''
 
     @property
     def cause(self) -> Cause | None:

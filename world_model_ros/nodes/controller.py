@@ -80,7 +80,7 @@ class ControllerNode(ManagedNode):
         self._silent = True  # whether an inactive controller has sent its last command
         self._active = False
         self._alone: tuple[int, int] | None = None  # ROS and steady time [ns], see _on_its_own
-        self._ahead = 0  # ROS time [ns] that was reached so
+        self._ahead = 0  # ROS time [ns] that was reached so, until the clock is past it
         self._owned: list[Callable[[], object]] = []  # what cleanup destroys
         self._state_wanted = False
         self._report_wanted = False
@@ -221,7 +221,8 @@ class ControllerNode(ManagedNode):
             self._on_timer()
 
     def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
-        reason, was = shorten(request.reason, TEXT_LENGTH), self._emergency.reason
+        reason = shorten(request.reason, TEXT_LENGTH)
+        stopped, was = self._emergency.latched, self._emergency.reason
         problem = (
             self._control.reset(reason, self._now()) if self._control is not None
             else 'configure the controller first: it has to see the robot')
@@ -229,6 +230,9 @@ class ControllerNode(ManagedNode):
         if problem:
             response.message = f'not reset: {problem}'
             self.get_logger().warning(response.message)
+        elif not stopped:
+            response.message = 'reset without a stop; the next plan is followed'
+            self.get_logger().warning(f'{response.message}: {reason}')
         else:
             response.message = (
                 'reset; the robot moves when a goal is set again, or after deactivation and '
@@ -444,8 +448,9 @@ class ControllerNode(ManagedNode):
         if self._alone is not None:
             ros, steady = self._alone
             self._ahead = max(now, ros + time.monotonic_ns() - steady)
-        # Until the clock is heard again: it has not jumped back.
-        return self._ahead if now < self._ahead < now + NANOSECONDS else now
+        elif not now < self._ahead < now + NANOSECONDS:
+            self._ahead = 0
+        return max(now, self._ahead)  # until the clock is heard again: it has not jumped back
 
 
 def main(args: list[str] | None = None) -> int:
