@@ -129,6 +129,6 @@ def test_a_camera_that_the_bundle_does_not_have_is_named(bundle: Bundle) -> None
     command._cameras(given, report)
     (found,) = report.findings
     assert found.problem == '"front:=/hand/image_raw" is no camera of toy'
-    assert found.cure == 'give shelf:=TOPIC, wrist:=TOPIC'
+    assert found.cure == 'give --image-topic shelf:=TOPIC --image-topic wrist:=TOPIC'
     given = argparse.Namespace(bundle=None, image_topic=['shelf:=/top/image_raw'])
     assert command._cameras(given, report) == {'image.shelf': '/top/image_raw'}
