@@ -87,8 +87,8 @@ class Bench:
         self.proposer.plan(encoded)
         return encoded
 
-    def report(self, stamp: int, velocity: list[float]) -> None:
-        plan = self.proposed[-1]
+    def report(self, stamp: int, velocity: list[float], plan: Proposed | None = None) -> None:
+        plan = plan or self.proposed[-1]
         self.reports.store(ControllerState(
             header=Header(stamp=to_stamp(stamp)), plan_id=plan.id,
             observation_stamp=to_stamp(plan.encoded.stamp), names=list(JOINTS),
@@ -217,6 +217,22 @@ def test_a_goal_is_pursued_for_as_long_as_a_controller_that_has_reported_is_sile
     meaning = bench.model.manifest.action.meaning
     assert bench.log.rows(12 * S, 14 * S, 20, meaning) is None, 'nobody knows of any action'
     np.testing.assert_allclose(bench.proposed[-1].plan.actions[:2], 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize('latency', [0.3, 0.8])
+def test_latency_is_made_up_for_as_measured_but_never_beyond_max_latency(
+    load: Callable[..., LoadedModel], latency: float,
+) -> None:
+    bench = Bench(load())
+    bench.pursue(FAR)
+    behind = round(10 * latency)
+    for tenth in range(behind + 10):
+        bench.plan(10 * S + tenth * S // 10)
+        if tenth >= behind:
+            plan = bench.proposed[tenth - behind]
+            bench.report(plan.encoded.stamp + round(latency * S), [0.8, -0.5], plan)
+    assumed = min(latency, SETTINGS['max_latency'])
+    assert bench.proposer.health().values['latency_assumed_ms'] == f'{1e3 * assumed:.0f}'
 
 
 def test_a_goal_that_is_pursued_can_be_read_while_another_one_is_refused(

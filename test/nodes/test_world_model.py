@@ -191,6 +191,9 @@ def test_a_goal_picture_that_is_no_camera_picture_is_refused_with_the_reason(
     graph: Graph, robot: Robot, fault: dict[str, Any], reason: str,
 ) -> None:
     proposals = graph.listen(ActionProposal, 'world_model/proposal')
+    graph.publisher(Image, 'goal_image', LATCHED).publish(picture([1.3, -1.1]))
+    graph.wait_for(lambda: len(proposals) > 2, 10, 'proposals for a goal picture')
+    pursued = proposals[-1].goal_id
     goal = ReachGoal.Goal(image=picture([0.3, 0.3]))
     for field, value in fault.items():
         setattr(goal.image, field, value)
@@ -200,8 +203,9 @@ def test_a_goal_picture_that_is_no_camera_picture_is_refused_with_the_reason(
     health = graph.diagnostics()
     graph.wait_for(lambda: reason in getattr(health('world_model: goal'), 'message', ''), 10,
                    'the reason in /diagnostics')
-    # What was pursued before, if anything, still is: a bad goal changes nothing.
-    assert len({proposal.goal_id for proposal in proposals}) <= 1
+    del proposals[:]
+    graph.wait_for(lambda: len(proposals) > 2, 10, 'proposals behind the refusal')
+    assert {proposal.goal_id for proposal in proposals} == {pursued}, 'a bad goal changes nothing'
 
 
 def test_a_publisher_of_goals_that_is_not_latched_is_told_what_it_lacks(graph: Graph) -> None:

@@ -155,6 +155,28 @@ def test_an_unplugged_camera_makes_it_blind_and_is_named(
         pulse.wait_for(Heartbeat.IDLE)
 
 
+def test_a_camera_may_pause_and_stand_still_for_as_long_as_parameters_allow(
+    tmp_path: Path,
+) -> None:
+    bundle = write_faulty_bundle(tmp_path / 'toy')
+    with Graph(tmp_path) as graph:
+        process = graph.spawn('world_model', parameters={
+            **PARAMETERS, 'bundle': str(bundle.path), 'missed_images': 100,
+            'frozen_camera_motion': 10.0})
+        graph.wait_until_active('world_model')
+        robot, pulse = Robot(graph), Pulse(graph)
+        with graph.every(0.05, robot.publish):
+            pulse.wait_for(Heartbeat.IDLE)
+            robot.spoil_image = show(picture_pixels(robot))
+            robot.spoil_joints = lambda joints: setattr(joints, 'velocity', [0.0, 0.0, 0.4])
+            robot.position = robot.position + np.array([0.4, 0.0])
+            seen, beats = len(robot.stamps), len(pulse.beats)
+            graph.wait_for(lambda: len(robot.stamps) > seen + 20, 10, 'a second')
+        graph.wait_for(lambda: len(pulse.beats) > beats + 60, 10, 'two more without pictures')
+        assert {beat.activity for beat in pulse.beats[beats:]} == {Heartbeat.IDLE}
+        assert graph.end(process) == 0
+
+
 def test_joint_states_that_stop_make_it_blind_and_are_named(
     graph: Graph, robot: Robot, pulse: Pulse,
 ) -> None:
@@ -266,7 +288,7 @@ def test_a_slow_plan_delays_neither_latents_nor_heartbeat_nor_services(tmp_path:
             assert all(proposal.planning_time > 0.2 for proposal in proposals)
             del seen[:], latents[:], pulse.beats[:]
             graph.wait_for(lambda: len(latents) >= 60, 10, 'three seconds of latents')
-            assert np.median(seen) < 0.05
+            assert np.median(seen) < 0.15, 'of plans of half a second'
             assert len(pulse.beats) > 40
             graph.wait_until('world_model', 'active', within=2)
         assert graph.end(process) == 0

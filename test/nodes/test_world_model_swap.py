@@ -151,7 +151,9 @@ def test_a_model_is_replaced_between_two_plans_and_the_goal_is_kept(
              and item.digest == answer.digest]
     assert infos[0] < order.index(proposals[digests.index(answer.digest)])
     stamps = [to_nanoseconds(proposal.header.stamp) / 1e9 for proposal in proposals]
-    assert max(np.diff(stamps)) < 0.35
+    # As regular as pictures came: on a busy machine they stop for a moment, too.
+    pause = max(np.diff(sorted(robot.stamps))) / 1e9
+    assert max(np.diff(stamps)) < 0.3 + pause
     # A proposal belongs to the latent of its stamp, made by the same model.
     made_by = {to_nanoseconds(it.header.stamp): it.model_digest for it in latents}
     assert all(made_by.get(to_nanoseconds(it.header.stamp), it.model_digest) == it.model_digest
