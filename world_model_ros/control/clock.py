@@ -37,6 +37,19 @@ LONGEST_GAP = 0.5  # s
 
 
 @dataclass(frozen=True)
+class Break:
+    """Why plans from before a tick are void.
+
+    ``forget``: whether joint states from before are as well. ``of_clock``: whether the ROS clock is
+    the cause, and not this process.
+    """
+
+    cause: Cause
+    forget: bool = True
+    of_clock: bool = True
+
+
+@dataclass(frozen=True)
 class Tick:
     """``dt``: seconds by which motion may go on. ``break_``: why what was known is void, if it is.
 
@@ -45,7 +58,7 @@ class Tick:
     """
 
     dt: float
-    break_: Cause | None = None
+    break_: Break | None = None
     standing: Cause | None = None
     late: float = 0.0
 
@@ -77,11 +90,7 @@ class ControlClock:
         resumed, self._stood = self._stood and not standing, standing
         broken = _broken(gap, real)
         if resumed and broken is None:
-            broken = Cause(
-                'clock_resumed', Level.WARN,
-                'the clock goes on after a pause: plans from before are dropped; '
-                'waiting for new ones',
-            )
+            broken = _RESUMED
         dt = self._credit if standing or gap < 0.0 else min(gap, self._credit)
         self._credit -= dt
         elapsed = real if gap < 0.0 else min(gap, real)
@@ -94,19 +103,26 @@ _STANDING = Cause(
     'the ROS clock stands: the simulation is paused, or use_sim_time is set and nobody publishes '
     '/clock',
 )
+_RESUMED = Break(
+    Cause(
+        'clock_resumed', Level.WARN,
+        'the clock goes on after a pause: plans from before are dropped; waiting for new ones',
+    ),
+    forget=False,
+)
 
 
-def _broken(gap: float, real: float) -> Cause | None:
-    """Return why stamps from before a tick can not be compared with those after it, or None."""
+def _broken(gap: float, real: float) -> Break | None:
+    """Return why what is from before a tick says nothing of what comes after it, or None."""
+    code, of_clock = 'clock_jump', True
     if gap < 0.0:
         what = f'the clock jumped back by {-gap:.3f} s'
     elif gap - real > JUMP:
         what = f'the clock jumped ahead by {gap - real:.3f} s'
     elif real > LONGEST_GAP:
+        code, of_clock = 'stalled', False
         what = f'this process stood still for {real:.3f} s'
     else:
         return None
-    return Cause(
-        'clock_jump', Level.WARN,
-        f'{what}: plans and joint states from before are dropped; waiting for new ones',
-    )
+    text = f'{what}: plans and joint states from before are dropped; waiting for new ones'
+    return Break(Cause(code, Level.WARN, text), of_clock=of_clock)

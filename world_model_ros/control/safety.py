@@ -252,11 +252,12 @@ class SafetyController:
         tick = self._clock.tick(now, steady)
         self._steady, self._clock_stands = steady, tick.standing
         if tick.break_ is not None:
-            self.breaks += 1
-            self.last_break = tick.break_.text
-            if tick.break_.code == 'clock_jump':
+            if tick.break_.of_clock:
+                self.breaks += 1
+                self.last_break = tick.break_.cause.text
+            if tick.break_.forget:
                 self.robot.forget()
-            self._begin_anew(now, tick.break_)
+            self._begin_anew(now, tick.break_.cause)
         if self._drive.catch_up(tick.late):
             self._forget(_STALLED)
         rung, cause = self._climb(now)
@@ -391,7 +392,7 @@ _UNHEARD = Cause(
 )
 _STALLED = Cause(
     'stalled', Level.WARN,
-    'this process stood still for so long that the robot came to rest: waiting for a new plan',
+    'this process stood still for so long that the robot comes to rest: waiting for a new plan',
 )
 _TURNING = Cause(
     'other_frame', Level.OK,
