@@ -168,8 +168,12 @@ def test_a_camera_may_pause_and_stand_still_for_as_long_as_parameters_allow(
         with graph.every(0.05, robot.publish):
             pulse.wait_for(Heartbeat.IDLE)
             robot.spoil_image = show(picture_pixels(robot))
-            robot.spoil_joints = lambda joints: setattr(joints, 'velocity', [0.0, 0.0, 0.4])
-            robot.position = robot.position + np.array([0.4, 0.0])
+
+            def move(joints: Any) -> None:
+                robot.position = robot.position + np.array([0.02, 0.0])
+                joints.velocity = [0.0, 0.0, 0.4]
+
+            robot.spoil_joints = move
             seen, beats = len(robot.stamps), len(pulse.beats)
             graph.wait_for(lambda: len(robot.stamps) > seen + 20, 10, 'a second')
         graph.wait_for(lambda: len(pulse.beats) > beats + 60, 10, 'two more without pictures')
