@@ -174,8 +174,9 @@ def test_a_camera_may_pause_and_stand_still_for_as_long_as_parameters_allow(
                 joints.velocity = [0.0, 0.0, 0.4]
 
             robot.spoil_joints = move
-            seen, beats = len(robot.stamps), len(pulse.beats)
-            graph.wait_for(lambda: len(robot.stamps) > seen + 20, 10, 'a second')
+            latents = graph.listen(Latent, 'world_model/latent', qos_profile_sensor_data)
+            beats = len(pulse.beats)
+            graph.wait_for(lambda: len(latents) > 20, 10, 'latents of a picture that stands still')
         graph.wait_for(lambda: len(pulse.beats) > beats + 60, 10, 'two more without pictures')
         assert {beat.activity for beat in pulse.beats[beats:]} == {Heartbeat.IDLE}
         assert graph.end(process) == 0
