@@ -52,7 +52,6 @@ HERE = Path(__file__).parent
 POSES = (np.array([-2.0, 1.1]), np.array([2.0, -1.1]))  # rad, on both sides of the table
 SPEED = 0.6  # rad/s from which on the arm counts as moving
 AHEAD = 1.2  # rad that it has to go, at least, when a fault begins
-STREAMS = ('joints', 'camera')
 
 
 def demo_parameters(node: str) -> dict[str, Any]:

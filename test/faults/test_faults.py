@@ -110,10 +110,12 @@ def test_the_robot_survives_the_fault(cells: Cells, fault: Fault) -> None:
                 break
     except BaseException as error:
         cells.discard()  # the next fault begins with a cell that works
-        cells.results.append(Result(fault, complaints=[str(error).partition('\n')[0]]))
+        cells.results.append(Result(fault, wrong=[str(error).partition('\n')[0]]))
         raise
     print(result.summary())
     if result.starved:
         pytest.skip(f'{ATTEMPTS} times this machine did not run the nodes: {result.complaints}')
     cells.results.append(result)
+    if result.wrong:
+        cells.discard()  # what ended does not come back
     assert not result.complaints, '\n'.join(result.complaints)

@@ -101,9 +101,21 @@ class Result:
     """From the cure to the first setpoint that moves."""
     violations: Violations = field(default_factory=Violations)
     said: Status | None = None
-    starved: bool = False
-    """Whether the machine did not run the nodes meanwhile: to be tried again."""
-    complaints: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """What no machine may make of the nodes, however busy: limits, ends, motion begun anew."""
+    late: list[str] = field(default_factory=list)
+    """What came too late or not at all, which nodes that do not run can not help."""
+    excuse: str = ''
+    """How it was seen that this machine did not run the nodes; empty if it did."""
+
+    @property
+    def complaints(self) -> list[str]:
+        return [*self.wrong, *self.late, *([self.excuse] if self.excuse else [])]
+
+    @property
+    def starved(self) -> bool:
+        """Whether nothing was wrong but times, for want of a processor: to be tried again."""
+        return bool(self.late and self.excuse and not self.wrong)
 
     def summary(self) -> str:
         """Return everything measured, in one line."""
@@ -211,19 +223,24 @@ def try_fault(cell: Cell, fault: Fault) -> Result:
                   f'the arm to move again after: {fault.name}')
     for name, process in running.items():
         if process.poll() is not None and fault.restarts != name:
-            result.complaints.append(f'the {name} ended with exit code {process.returncode}')
+            result.wrong.append(f'the {name} ended with exit code {process.returncode}')
     strangers = () if fault.restarts == 'controller' else [
         line.publisher for line in cell.commands(before) if line.publisher not in rogues]
     _measure(cell, result, injected, cured, before, sorted(set(strangers)))
-    if result.complaints and (stall := longest_silence(cell.recording, before)) > REACTION:
-        # The simulator knows nothing of the fault: the whole machine stood still.
-        result.starved = True
-        result.complaints.append(f'the simulator stood still for {stall:.3f} s, too')
-    if result.complaints and result.noticed_after == 0.0 and fault.detectable is not at_once:
-        # What was to be brought about was there before: plans or joint states came too late.
-        result.starved = True
-        result.complaints.append('the machine was late before the fault began')
+    if result.late:
+        _excuse(result, cell.recording, before)
     return result
+
+
+def _excuse(result: Result, recording: Recording, since: int) -> None:
+    """Find out whether the machine ran the nodes in a trial in which something was late."""
+    stall = longest_silence(recording, since)
+    if stall > REACTION:
+        # The simulator knows nothing of the fault: the whole machine stood still.
+        result.excuse = f'the simulator stood still for {stall:.3f} s, too'
+    elif result.noticed_after == 0.0 and result.fault.detectable is not at_once:
+        # What was to be brought about was there before: plans or joint states came too late.
+        result.excuse = 'the machine was late before the fault began'
 
 
 def longest_silence(recording: Recording, since: int) -> float:
@@ -257,7 +274,7 @@ def _wait_until_said(cell: Cell, fault: Fault, since: int, result: Result) -> No
         cell.wait_for(said, 6.0, 'the text')
     except AssertionError:
         heard = [f'{status.name}: {status.message}' for status in cell.read_aloud(since)]
-        result.complaints.append(f'nobody said /{message}/ of /{name}/, but {heard}')
+        result.late.append(f'nobody said /{message}/ of /{name}/, but {heard}')
 
 
 def _measure(
@@ -269,14 +286,14 @@ def _measure(
         recording, numbers.limits, before, time.time_ns(), rogues,
         slack=2 * CLOCK_PERIOD if fault.simulated_time else 0.0)
     for example in result.violations.examples:
-        result.complaints.append(f'outside limits: {example}')
-    commands = [line for line in cell.commands(injected) if line.publisher not in rogues]
+        result.wrong.append(f'outside limits: {example}')
+    everything = [line for line in cell.commands(before) if line.publisher not in rogues]
+    commands = [line for line in everything if line.sent >= injected]
     moving = first([line for line in commands if line.sent > cured],
                    lambda line: bool(np.any(vector(line.fields[0]))))
     result.recovered_after = (moving.sent - cured) / NANOSECONDS if moving else None
     if fault.step is not Step.DRIVE:
-        _complain_of_silence(result, recording, [
-            line for line in cell.commands(before) if line.publisher not in rogues])
+        _complain_of_silence(result, recording, everything)
     states = recording.states(injected, cured)
     if fault.step is Step.TRACK:
         _complain_of_braking(result, recording, states)
@@ -284,7 +301,7 @@ def _measure(
     if fault.step is Step.DRIVE:
         _measure_drive(cell, result, injected, cured)
         if not fault.restarts:  # of a new process, the recorder may miss the first commands
-            _complain_of_a_lurch(result, [line for line in commands if line.sent > cured], numbers)
+            _complain_of_a_lurch(result, cell.commands(before - NANOSECONDS), cured, numbers)
         return
     if fault.step is Step.LAST:
         around = round(AT_ONCE * NANOSECONDS)
@@ -293,33 +310,31 @@ def _measure(
             _complain_of_braking(result, recording, recording.states(injected, injected + around))
         rested = first(states, lambda state: state.rung == ControllerState.HOLD)
         if rested and any(np.any(state.velocity) for state in states if state.sent > rested.sent):
-            result.complaints.append('it rested, and moved again before the cure')
+            result.wrong.append('it rested, and moved again before the cure')
         return
     detectable = fault.detectable(recording, numbers, injected)
     if detectable is None:
-        result.complaints.append(f'never detectable: {fault.noticed}')
+        result.late.append(f'never detectable: {fault.noticed}')
         return
     result.noticed_after = (detectable - injected) / NANOSECONDS
     braking = first(recording.states(injected), lambda state: (
         state.rung >= ControllerState.DECELERATE))
     if braking is None:
-        result.complaints.append('it never decelerated')
+        result.late.append('it never decelerated')
         return
     result.braking_after = (braking.sent - detectable) / NANOSECONDS
     result.waited = recording.waited(min(detectable, braking.sent), braking.sent)
     if result.braking_after > REACTION + result.waited:
-        result.complaints.append(
+        result.late.append(
             f'it began to brake {result.braking_after:.3f} s after the fault was detectable; the '
             f'kernel had it wait for {result.waited:.3f} s of these')
     if fault.step is Step.HOLD:
         _measure_rest(result, [line for line in commands if line.sent < cured], injected,
                       detectable, recording, numbers)
     others = recording.waited(min(detectable, braking.sent), braking.sent, NODES)
-    if result.complaints and others > STARVED:
+    if result.late and others > STARVED:
         # The recorder, which goes first, knew before those who had to tell the controller.
-        result.starved = True
-        result.complaints.append(f'meanwhile the other nodes waited {others:.2f} s for the '
-                                 'processor')
+        result.excuse = f'meanwhile the other nodes waited {others:.2f} s for the processor'
 
 
 def _complain_of_silence(result: Result, recording: Recording, commands: Sequence[Line]) -> None:
@@ -328,7 +343,7 @@ def _complain_of_silence(result: Result, recording: Recording, commands: Sequenc
         gap = (later.sent - earlier.sent) / NANOSECONDS
         if gap > REACTION and gap > REACTION + (
                 waited := recording.waited(earlier.sent, later.sent)):
-            result.complaints.append(
+            result.late.append(
                 f'no setpoint for {gap:.3f} s; the kernel had the controller wait for '
                 f'{waited:.3f} s of these')
 
@@ -340,18 +355,18 @@ def _measure_rest(
     """Compare with the wire alone: when setpoints began to slow down, and when they were zero."""
     braked = braking_since(commands)
     if braked is None:
-        result.complaints.append('setpoints were not zero at the end')
+        result.late.append('setpoints were not zero at the end')
         return
     begin, rest = braked
     result.rest_after = (rest - injected) / NANOSECONDS
     late = (begin - detectable) / NANOSECONDS
     if late > REACTION + result.waited:
-        result.complaints.append(
+        result.late.append(
             f'on the wire, setpoints slowed down only {late:.3f} s after the fault was detectable')
     taken = (rest - max(begin, detectable)) / NANOSECONDS
     waited = recording.waited(min(begin, rest), rest)
     if taken > numbers.stopping_time + REST + waited:
-        result.complaints.append(f'braking took {taken:.3f} s')
+        result.late.append(f'braking took {taken:.3f} s')
 
 
 def _complain_of_braking(
@@ -360,17 +375,25 @@ def _complain_of_braking(
     braked = first(states, lambda state: state.rung >= ControllerState.DECELERATE)
     if braked:
         waited = recording.waited(braked.sent - round(0.4 * NANOSECONDS), braked.sent, NODES)
-        result.starved = waited > STARVED
-        result.complaints.append(
-            f'it braked: {braked.cause} (in 0.4 s the nodes waited {waited:.2f} s for the '
-            'processor)')
+        result.late.append(f'it braked: {braked.cause}')
+        if waited > STARVED:
+            result.excuse = f'in the last 0.4 s the nodes waited {waited:.2f} s for the processor'
 
 
-def _complain_of_a_lurch(result: Result, commands: Sequence[Line], numbers: Numbers) -> None:
-    """The arm stands when its controller is back: it is to begin at rest, whatever went before."""
-    speed = np.abs(vector(commands[0].fields[0])) if commands else np.zeros(1)
-    if np.any(speed > numbers.limits.acceleration * FIRST):
-        result.complaints.append(f'the first command to an arm that stood was {speed} rad/s')
+def _complain_of_a_lurch(
+    result: Result, commands: Sequence[Line], cured: int, numbers: Numbers
+) -> None:
+    """The arm stands when its controller is back: it is to begin at rest, whatever went before.
+
+    Commands that a starved recorder missed, as the sender's own count tells, may have held
+    acceleration, too. (Nothing else that is wrong with a limit can be made up by who is late: the
+    stamps are the sender's.)
+    """
+    last, begun = next(pair for pair in itertools.pairwise(commands) if pair[1].sent > cured)
+    count = max((begun.sequence or 0) - (last.sequence or 0), 1)
+    speed = np.abs(vector(begun.fields[0]))
+    if np.any(speed > numbers.limits.acceleration * FIRST * count):
+        result.wrong.append(f'the first command to an arm that stood was {speed} rad/s')
 
 
 def _measure_drive(cell: Cell, result: Result, injected: int, cured: int) -> None:
@@ -378,6 +401,6 @@ def _measure_drive(cell: Cell, result: Result, injected: int, cured: int) -> Non
     still = first(cell.recording.lines('robot', injected + 10_000_000, cured), lambda line: bool(
         np.abs(vector(line.fields[2])).max() < 0.02))
     if still is None:
-        result.complaints.append('the arm did not stop')
+        result.late.append('the arm did not stop')
         return
     result.rest_after = (still.sent - injected) / NANOSECONDS
