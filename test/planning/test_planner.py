@@ -30,6 +30,7 @@ from toy_bundle import HORIZON, STEP, VELOCITY_LIMIT, toy_image, write_toy_bundl
 from world_model_ros.bundle import PlannerSettings
 from world_model_ros.inference import Context, Scores, WorldModel
 from world_model_ros.planning import Plan, Planner, WarmStart
+from world_model_ros.planning.sequences import Sequences
 
 Array = np.ndarray[Any, Any]
 NEVER = math.inf
@@ -209,10 +210,11 @@ def test_a_model_that_fails_for_every_sequence_leaves_the_warm_start_and_says_so
 
 @dataclass
 class SlowModel:
-    """A model on a machine where every imagined sequence takes time; `now` is its clock."""
+    """A model on a machine where it takes time to imagine, and to judge; `now` is its clock."""
 
     model: WorldModel
     per_sample: float
+    per_distance: float = 0.0
     now: float = 0.0
 
     @property
@@ -230,6 +232,10 @@ class SlowModel:
     def imagine(self, context: Context, actions: Array) -> Array:
         self.now += self.per_sample * len(actions)
         return self.model.imagine(context, actions)
+
+    def goal_distance(self, context: Context, target: Array) -> float:
+        self.now += self.per_distance
+        return self.model.goal_distance(context, target)
 
 
 @pytest.mark.parametrize('refinement', [None, REFINED])
@@ -274,6 +280,32 @@ def test_a_machine_that_slows_down_makes_the_next_batch_smaller_not_later(
     plan = planner.plan(context, target, seed=0, deadline=started + 0.1)
     assert slow.now <= started + 0.1 + 1e-9
     assert plan.samples <= 25
+
+
+@pytest.mark.parametrize('refinement', [None, REFINED])
+@pytest.mark.parametrize(('per_batch', 'per_distance'), [(0.01, 0.0), (0.0, 0.01), (0.01, 0.01)])
+def test_from_the_second_plan_on_what_is_not_imagining_is_no_reason_to_be_late(
+    model: WorldModel, monkeypatch: pytest.MonkeyPatch, refinement: dict[str, Any] | None,
+    per_batch: float, per_distance: float,
+) -> None:
+    slow = SlowModel(model, per_sample=0.001, per_distance=per_distance)
+    moved = Sequences.moved
+
+    def made(*arguments: Any) -> Array:  # once for each batch of the search
+        slow.now += per_batch
+        return moved(*arguments)
+
+    monkeypatch.setattr(Sequences, 'moved', made)
+    planner = Planner(slow, with_settings(model, refinement=refinement),  # type: ignore[arg-type]
+                      clock=lambda: slow.now)
+    context, target = at(model, (1.0, 0.0)), goal(model, (0.0, 1.0))
+    late = []
+    for seed in range(5):
+        deadline = slow.now + 0.1
+        plan = planner.plan(context, target, seed=seed, deadline=deadline)
+        late.append(slow.now - deadline)
+        assert plan.samples > 40
+    assert max(late[1:]) <= 1e-9, late
 
 
 def test_a_stall_does_not_spoil_the_plans_behind_it(model: WorldModel) -> None:
