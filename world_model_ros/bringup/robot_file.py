@@ -158,11 +158,11 @@ def absolute(address: str) -> str:
     return address if address.startswith('package://') else os.path.abspath(address)
 
 
-class _Loader(yaml.SafeLoader):
+class _RosSafeLoader(yaml.SafeLoader):
     """Reads numbers as rcl does: YAML 1.1 takes 1e-1 for text."""
 
 
-_Loader.add_implicit_resolver(
+_RosSafeLoader.add_implicit_resolver(
     'tag:yaml.org,2002:float', re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
     list('-+.0123456789'))
 
@@ -170,7 +170,7 @@ _Loader.add_implicit_resolver(
 def _read(file: Path) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the sections of a parameter file; raises RobotFileError if it has none."""
     try:
-        content = yaml.load(file.read_text(encoding='utf-8'), _Loader)
+        content = yaml.load(file.read_text(encoding='utf-8'), Loader=_RosSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RobotFileError(f'cannot be read ({" ".join(str(error).split())})') from error
     if not isinstance(content, dict) or not content:
