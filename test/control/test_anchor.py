@@ -18,6 +18,7 @@ every message against the velocity and acceleration limits from where that has l
 """
 
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -35,7 +36,17 @@ from control_bench import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from world_model_ros.control import Kind, Motion, Rung, SafetyController, Setpoint, Settings
+from world_model_ros.control import (
+    Kind,
+    Motion,
+    Refusal,
+    Rung,
+    SafetyController,
+    Setpoint,
+    Settings,
+)
+from world_model_ros.control.drive import UNTOLD
+from world_model_ros.control.limits import Vector
 from world_model_ros.control.motion import advance, brake, stopping_points
 from world_model_ros.control.robot import RobotState
 
@@ -262,6 +273,103 @@ def test_an_arm_that_others_moved_while_the_controller_stood_still_is_not_sent_b
             bench.accept(bench.proposal([(0.5, 0.0)] * 16, age=0.0))
         codes.append(bench.tick().cause.code)
     assert codes[-1] == 'tracking' and 'frozen_joint_states' not in codes
+
+
+class Disturbed(Bench):
+    """An arm behind a drive, in a random order of what may happen to it; all of it is judged."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(LOOP)
+        self.random = random
+        self.stops = 0
+        self.run(0.5)  # from then on it is known where it was sent
+
+    def plan(self) -> Refusal | None:
+        wanted = self.random.uniform(-1.0, 1.0), self.random.uniform(-0.5, 0.5)
+        proposal = self.proposal([wanted] * 16, age=self.random.uniform(0.0, 0.1))
+        return self.accept(replace(proposal, goal_id=f'goal {self.stops}'))
+
+    def drive(self) -> None:
+        for tick in range(self.random.randint(1, 60)):
+            if tick % 10 == 0:
+                self.plan()
+            self.tick()
+
+    def rest(self) -> None:
+        self.tick(self.random.randint(1, 60))
+
+    def push(self) -> None:
+        """A hand holds the arm somewhere while its drive pulls, and lets go."""
+        held = self.elsewhere()
+        for _ in range(self.random.randint(1, 60)):
+            self.robot = held
+            self.plan()
+            self.tick()
+
+    def blind(self) -> None:
+        for _ in range(self.random.randint(1, 40)):
+            self.plan()
+            self.tick(see=False)
+
+    def stall(self) -> None:
+        length = self.random.choice([0.02, 0.05, 0.12, 0.2, 0.4, 0.6, 2.0])
+        moved = length > UNTOLD + 0.01 and self.random.random() < 0.5
+        if moved:  # by others
+            self.place(self.elsewhere())
+        self.tick(elapsed=round(length * SECOND), see=self.random.random() < 0.5)
+        if moved:
+            # A hand that then holds it elsewhere would leave nobody who knows where the drive is.
+            assert not self.recover()
+
+    def stop(self) -> None:
+        self.control.emergency.stop('by chance')
+        self.moving = False
+        self.tick(self.random.randint(1, 80))
+        self.reset()
+
+    def reset(self) -> str:
+        problem = self.control.reset('by chance', self.now)
+        if not problem:
+            self.stops += 1
+            self.moving, self.since = True, self.now
+        return problem
+
+    def elsewhere(self) -> Vector:
+        far = self.random.choice([0.05, 0.2, 1.0])
+        moved = self.robot + [self.random.uniform(-far, far) for _ in range(2)]
+        return np.clip(moved, LIMITS.lower, LIMITS.upper)
+
+    def recover(self) -> str:
+        """Let all be well again; return why it is not followed, if it is not."""
+        self.tick(120)
+        if self.control.emergency.latched:
+            assert not self.reset()
+        for tick in range(300):
+            if tick % 10 == 0:
+                self.plan()
+            setpoint = self.tick()
+            if setpoint.rung is Rung.TRACK and np.any(setpoint.velocity):
+                return ''
+        return setpoint.cause.code
+
+
+EVENTS = (Disturbed.drive, Disturbed.drive, Disturbed.rest, Disturbed.push, Disturbed.blind,
+          Disturbed.stall, Disturbed.stall, Disturbed.stop)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_disturbs_an_arm_it_is_driven_inside_its_limits_and_goes_on_when_all_is_well(
+    seed: int,
+) -> None:
+    bench = Disturbed(Random(seed))
+    for _ in range(bench.random.randint(2, 8)):
+        bench.random.choice(EVENTS)(bench)
+    cause = bench.recover()
+    if cause == 'frozen_joint_states':  # as its text says
+        assert not bench.reset()
+        cause = bench.recover()
+    assert not cause
 
 
 def test_an_arm_is_led_slowly_to_where_joint_states_suddenly_say_that_it_is() -> None:

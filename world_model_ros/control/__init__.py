@@ -18,6 +18,7 @@ Read in this order: :mod:`~world_model_ros.control.limits` (what the robot may d
 (the arithmetic that keeps limits), :mod:`~world_model_ros.control.ladder` (the words),
 :mod:`~world_model_ros.control.safety` (the ladder that ties them together),
 :mod:`~world_model_ros.control.drive` (the setpoint and the robot that it moves), and what they ask:
+:mod:`~world_model_ros.control.lead`,
 :mod:`~world_model_ros.control.robot`, :mod:`~world_model_ros.control.clock`,
 :mod:`~world_model_ros.control.heartbeat`, :mod:`~world_model_ros.control.goals`,
 :mod:`~world_model_ros.control.stop`. NumPy only: no ROS, no clock is read, no thread, no file.

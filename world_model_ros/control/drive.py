@@ -298,7 +298,9 @@ class Drive:
         """Let the lead go on; return whether there was one, which may be at its end now."""
         if self._lead is None:
             return False
-        self._lead.go_on(seconds, self.robot.position)
+        self._lead.go_on(seconds)
+        if self.robot.position is not None:
+            self._lead.watch(self.robot.position, self.robot.velocity)
         if not self._lead.left:
             self._lead = None
         return True

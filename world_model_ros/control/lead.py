@@ -42,15 +42,19 @@ class Lead:
         self.followed = False
         self._start, self._goal, self._time = start, goal, time
 
-    def go_on(self, seconds: float, measured: Vector | None) -> None:
-        """Let ``seconds`` pass; the robot is at ``measured`` [J], if anybody knows."""
+    def go_on(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
         self.left = max(self.left - seconds, 0.0)
-        if measured is None:
-            return
-        way = self.motion.position - self._start
-        distance = np.linalg.norm(way)
-        astray = np.linalg.norm(measured - self._start - way)
-        self.followed = self.followed or bool(distance > SEEN and astray < distance / 2.0)
+
+    def watch(self, position: Vector, velocity: Vector) -> None:
+        """See whether the robot, as its ``position`` and ``velocity`` [J] are measured, follows.
+
+        It does if it moves, and is nearer to where it is led by now than to either end.
+        """
+        here = self.motion.position
+        done, rest = np.linalg.norm(here - self._start), np.linalg.norm(here - self._goal)
+        if done > SEEN and np.linalg.norm(here - position) < min(done, rest) / 2.0:
+            self.followed = self.followed or bool(np.any(velocity))
 
     @property
     def motion(self) -> Motion:
