@@ -456,6 +456,21 @@ def test_a_stop_while_a_motion_begins_moves_no_arm_that_stands_where_it_was_sent
         np.testing.assert_allclose(bench.robot, where, atol=1e-6)
 
 
+@pytest.mark.parametrize('part', [0.4, 0.7, 1.0])
+def test_an_arm_that_is_pushed_while_its_motion_begins_is_not_taken_for_one_that_is_led(
+    part: float,
+) -> None:
+    bench = SaggingFar()
+    where, pushed = bench.robot, bench.robot + part * bench.sag
+    bench.propose((0.3, 0.0), age=0.0)
+    bench.tick(3)
+    assert bench.spline is not None
+    for _ in range(60):  # judged: no step of its drive
+        bench.robot = pushed
+        bench.tick()
+        np.testing.assert_allclose(bench.spline.state().position, where, atol=1e-6)
+
+
 def test_a_reset_begins_where_the_robot_is() -> None:
     for settings_ in (SETTINGS, LOOP):
         bench = Bench(settings_)
