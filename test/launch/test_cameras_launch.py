@@ -18,9 +18,11 @@ Needs launch_testing, which comes with a ROS 2 distribution.
 
 import array
 import json
+import os
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,8 +51,6 @@ from world_model_ros.demo import graph
 from world_model_ros.nodes.qos import LATCHED
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'robot.launch.py'
-DOMAIN = free_domain()
-OUT = Path(tempfile.mkdtemp(prefix='cameras_launch_'))
 # One has a topic outside of the robot's namespace, one a topic in it.
 CAMERAS = {'shelf': '/top/color/image_raw', 'wrist': 'hand/image_raw'}
 PERIOD = 0.02  # s
@@ -59,10 +59,11 @@ START, GOAL = (0.6, -0.5), (-0.2, 0.4)  # rad
 
 @pytest.mark.launch_test
 @launch_testing.markers.keep_alive
-def generate_test_description() -> LaunchDescription:
+def generate_test_description() -> tuple[LaunchDescription, dict[str, Any]]:
     """Return what a person starts whose cameras have topics of their own."""
-    write_toy_bundle(OUT / 'bundle', cameras=('shelf', 'wrist'))
-    parameters = OUT / 'robot.yaml'
+    domain, out = free_domain(), Path(tempfile.mkdtemp(dir=os.environ['ROS_LOG_DIR']))
+    write_toy_bundle(out / 'bundle', cameras=('shelf', 'wrist'))
+    parameters = out / 'robot.yaml'
     parameters.write_text(json.dumps({'/**/controller': {'ros__parameters': {
         'joints': list(JOINTS), 'command_interface': 'velocity',
         'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
@@ -70,12 +71,12 @@ def generate_test_description() -> LaunchDescription:
     robot = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
         launch_arguments={
-            'bundle': str(OUT / 'bundle'), 'parameters': str(parameters), 'namespace': 'arm',
+            'bundle': str(out / 'bundle'), 'parameters': str(parameters), 'namespace': 'arm',
             'cameras': ' '.join(f'{name}:={topic}' for name, topic in CAMERAS.items())}.items())
-    environment = {'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': str(OUT), **graph.environment()}
+    environment = {'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(out), **graph.environment()}
     return LaunchDescription([
         *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
-        robot, launch_testing.actions.ReadyToTest()])
+        robot, launch_testing.actions.ReadyToTest()]), {'domain': domain}
 
 
 class Robot:
@@ -121,9 +122,9 @@ class Robot:
 class TestCameras(unittest.TestCase):
     """The robot goes where a picture of each camera shows it."""
 
-    def setUp(self) -> None:
+    def setUp(self, domain: int) -> None:
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context, domain_id=domain)
         self.node = Node('robot', namespace='arm', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)

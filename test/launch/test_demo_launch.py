@@ -22,6 +22,7 @@ import os
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,22 +39,21 @@ from launch import LaunchDescription
 from world_model_ros.cli.probes import free_domain
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'demo.launch.py'
-DOMAIN = free_domain()
-OUT = Path(tempfile.mkdtemp(prefix='demo_launch_'))
 
 
 @pytest.mark.launch_test
 @launch_testing.markers.keep_alive
-def generate_test_description() -> LaunchDescription:
+def generate_test_description() -> tuple[LaunchDescription, dict[str, Any]]:
     """Return one episode of the demo in a namespace of its own."""
+    out = Path(tempfile.mkdtemp(dir=os.environ['ROS_LOG_DIR']))
     demo = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
         launch_arguments={'namespace': 'cell_1', 'episodes': '1', 'seed': '3',
-                          'out': str(OUT)}.items())
+                          'out': str(out)}.items())
     return LaunchDescription([
-        SetEnvironmentVariable('ROS_DOMAIN_ID', str(DOMAIN)),
-        SetEnvironmentVariable('ROS_LOG_DIR', str(OUT)),
-        demo, launch_testing.actions.ReadyToTest()])
+        SetEnvironmentVariable('ROS_DOMAIN_ID', str(free_domain())),
+        SetEnvironmentVariable('ROS_LOG_DIR', str(out)),
+        demo, launch_testing.actions.ReadyToTest()]), {'out': out}
 
 
 class TestWhileItRuns(unittest.TestCase):
@@ -75,12 +75,12 @@ class TestAfterwards(unittest.TestCase):
             sorted(name.rpartition('-')[0] for name in proc_info.process_names()),
             ['controller', 'demo_director', 'simulator', 'world_model'])
 
-    def test_report_and_film_are_there(self) -> None:
+    def test_report_and_film_are_there(self, out: Path) -> None:
         """A frame may be replaced by the next one while a busy machine does not run its reader."""
-        report = json.loads((OUT / 'report.json').read_text(encoding='utf-8'))
+        report = json.loads((out / 'report.json').read_text(encoding='utf-8'))
         self.assertEqual(report['episodes'], 1)
         self.assertEqual(report['limit_violations'], 0)
         self.assertGreater(report['proposals'], 0)
         self.assertGreaterEqual(
             report['frames']['received'], 0.95 * report['frames']['published'])
-        self.assertTrue(os.path.getsize(OUT / 'demo.gif') > 0)
+        self.assertTrue(os.path.getsize(out / 'demo.gif') > 0)

@@ -72,8 +72,6 @@ from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_stamp
 from world_model_ros.nodes.qos import COMMAND, SETPOINT
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'replay.launch.py'
-DOMAIN = free_domain()
-OUT = Path(tempfile.mkdtemp(prefix='replay_launch_'))
 BEGIN, DURATION, RATE = 1_700_000_000 * 10**9, 6.0, 20.0  # ns, s, Hz
 END = BEGIN + round(DURATION * 1e9)
 DELAY = 8.0  # s
@@ -179,18 +177,19 @@ def has_rosbag2() -> bool:
 @pytest.mark.launch_test
 @launch_testing.parametrize('case', list(CASES))
 @launch_testing.markers.keep_alive
-def generate_test_description(case: str) -> LaunchDescription:
+def generate_test_description(case: str) -> tuple[LaunchDescription, dict[str, Any]]:
     """Return the replay of a bag that was written just now."""
-    folder = OUT / case
+    domain, folder = free_domain(), Path(tempfile.mkdtemp(dir=os.environ['ROS_LOG_DIR']))
     write_bag(folder / 'bag', CASES[case])
     write_toy_bundle(folder / 'bundle', with_field if CASES[case].names else None,
                      cameras=CASES[case].names)
-    parameters = OUT / 'robot.yaml'
+    parameters = folder / 'robot.yaml'
     parameters.write_text(json.dumps({'/**/controller': {'ros__parameters': {
         'joints': list(JOINTS), 'command_interface': 'velocity',
         'robot_description_file': 'package://world_model_ros/description/reach_arm.urdf',
         'joint_limits': {joint: {'max_acceleration': 8.0} for joint in JOINTS}}}}))
-    environment = {'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': str(OUT), **graph.environment()}
+    environment = {
+        'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder), **graph.environment()}
     if not has_rosbag2():
         environment['PATH'] = f'{Path(__file__).parent / "player"}{os.pathsep}{os.environ["PATH"]}'
     replay = IncludeLaunchDescription(
@@ -200,7 +199,7 @@ def generate_test_description(case: str) -> LaunchDescription:
             'parameters': str(parameters), **CASES[case].arguments}.items())
     return LaunchDescription([
         *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
-        replay, launch_testing.actions.ReadyToTest()])
+        replay, launch_testing.actions.ReadyToTest()]), {'domain': domain}
 
 
 def with_field(manifest: dict[str, Any]) -> None:
@@ -212,12 +211,12 @@ class TestReplay(unittest.TestCase):
     """The nodes live in the time of the bag."""
 
     def test_plans_follow_from_the_bag_and_no_command_leaves_the_replay(
-        self, proc_info, case: str,
+        self, proc_info, case: str, domain: int,
     ) -> None:
         """One process start for all assertions."""
         camera = CASES[case].pictures[0]
         context = Context()
-        rclpy.init(context=context, domain_id=DOMAIN)
+        rclpy.init(context=context, domain_id=domain)
         node = Node('probe', context=context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)

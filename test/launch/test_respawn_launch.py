@@ -23,6 +23,7 @@ import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,35 +40,36 @@ from launch import LaunchDescription
 from world_model_ros.cli.probes import free_domain
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'demo.launch.py'
-DOMAIN = free_domain()
-OUT = Path(tempfile.mkdtemp(prefix='respawn_launch_'))
 
 
 @pytest.mark.launch_test
 @launch_testing.markers.keep_alive
-def generate_test_description() -> LaunchDescription:
-    """Return a demo that is long enough to kill its nodes."""
+def generate_test_description() -> tuple[LaunchDescription, dict[str, Any]]:
+    """Return a demo that outlasts the test, however long its nodes take to come back."""
+    domain, out = free_domain(), tempfile.mkdtemp(dir=os.environ['ROS_LOG_DIR'])
     demo = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
-        launch_arguments={'episodes': '4', 'seed': '3', 'out': str(OUT)}.items())
+        launch_arguments={'episodes': '100', 'seed': '3', 'out': out}.items())
     return LaunchDescription([
-        SetEnvironmentVariable('ROS_DOMAIN_ID', str(DOMAIN)),
-        SetEnvironmentVariable('ROS_LOG_DIR', str(OUT)),
-        demo, launch_testing.actions.ReadyToTest()])
+        SetEnvironmentVariable('ROS_DOMAIN_ID', str(domain)),
+        SetEnvironmentVariable('ROS_LOG_DIR', out),
+        demo, launch_testing.actions.ReadyToTest()]), {'domain': domain}
 
 
 class TestKills(unittest.TestCase):
     """Each node is killed once, in the middle of its work."""
 
-    def test_what_is_killed_comes_back_and_says_that_it_works(self, proc_output) -> None:
+    def test_what_is_killed_comes_back_and_says_that_it_works(
+        self, proc_output, domain: int,
+    ) -> None:
         """The controller logs the model that may propose, the model its identity."""
         for node, sign in (('controller', 'may propose'), ('world_model', 'digest')):
             wait_for(lambda n=node, s=sign: said(proc_output, n, s) == 1, f'{node} to start')
-            os.kill(pid_of(node), signal.SIGKILL)
+            os.kill(pid_of(node, domain), signal.SIGKILL)
             wait_for(lambda n=node, s=sign: said(proc_output, n, s) == 2, f'{node} to come back')
         # Whoever ends one by hand means it: it is not among those of TestAfterwards once more.
-        os.kill(pid_of('controller'), signal.SIGTERM)
-        wait_for(lambda: not runs('controller'), 'the controller to end')
+        os.kill(pid_of('controller', domain), signal.SIGTERM)
+        wait_for(lambda: not runs('controller', domain), 'the controller to end')
         time.sleep(1.0)  # longer than the delay before it would be started again
 
 
@@ -90,8 +92,8 @@ def said(proc_output, node: str, sign: str) -> int:
                for name in proc_output.process_names() if name.startswith(f'{node}-'))
 
 
-def pid_of(node: str) -> int:
-    """Return the process that runs a node on this test's domain."""
+def pid_of(node: str, domain: int) -> int:
+    """Return the process that runs a node on a ROS domain."""
     for entry in Path('/proc').iterdir():
         try:
             command = (entry / 'cmdline').read_bytes().split(b'\0')
@@ -99,15 +101,15 @@ def pid_of(node: str) -> int:
         except (OSError, ValueError):
             continue
         if f'__node:={node}'.encode() in command and (
-                f'ROS_DOMAIN_ID={DOMAIN}'.encode() in environment):
+                f'ROS_DOMAIN_ID={domain}'.encode() in environment):
             return int(entry.name)
     raise AssertionError(f'{node} does not run')
 
 
-def runs(node: str) -> bool:
-    """Return whether a process runs a node on this test's domain."""
+def runs(node: str, domain: int) -> bool:
+    """Return whether a process runs a node on a ROS domain."""
     try:
-        return bool(pid_of(node))
+        return bool(pid_of(node, domain))
     except AssertionError:
         return False
 

@@ -16,10 +16,12 @@
 Needs launch_testing, which comes with a ROS 2 distribution.
 """
 
+import os
 import tempfile
 import unittest
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,15 +49,14 @@ from world_model_ros.demo import graph
 from world_model_ros.nodes.qos import LATCHED
 
 LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'robot.launch.py'
-DOMAIN = free_domain()
-OUT = tempfile.mkdtemp(prefix='robot_launch_')
 ROBOTS = ('left', 'right')
 
 
 @pytest.mark.launch_test
 @launch_testing.markers.keep_alive
-def generate_test_description() -> LaunchDescription:
+def generate_test_description() -> tuple[LaunchDescription, dict[str, Any]]:
     """Return two robots, as a person would start them in terminals, one of them node by node."""
+    domain, out = free_domain(), tempfile.mkdtemp(dir=os.environ['ROS_LOG_DIR'])
     model = {'bundle': str(graph.default_bundle())}
     robots = [IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
@@ -67,18 +68,18 @@ def generate_test_description() -> LaunchDescription:
     simulators = [LaunchNode(
         package='world_model_ros', executable='simulator', name='simulator', namespace=name,
         parameters=[str(graph.parameters_file())]) for name in ROBOTS]
-    environment = {'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOG_DIR': OUT, **graph.environment()}
+    environment = {'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': out, **graph.environment()}
     return LaunchDescription([
         *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
-        *simulators, *robots, launch_testing.actions.ReadyToTest()])
+        *simulators, *robots, launch_testing.actions.ReadyToTest()]), {'domain': domain}
 
 
 class TestTwoRobots(unittest.TestCase):
     """Both pursue a goal at the same time."""
 
-    def setUp(self) -> None:
+    def setUp(self, domain: int) -> None:
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context, domain_id=domain)
         self.node = Node('probe', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
