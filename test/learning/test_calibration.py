@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from small_models import KINDS, Reference, write_small_bundle
 from toy_bundle import STEP, VELOCITY_LIMIT, toy_image, write_toy_bundle
 
@@ -39,16 +39,20 @@ from world_model_ros.learning.calibration import (
 SLIP = 0.01  # rad per model step, of joint 0
 
 
-def experience(episodes: int = 6, steps: int = 20, slip: float = SLIP) -> Experience:
-    """Episodes of a robot whose joint 0 always moves by `slip` further than it was asked to."""
+def experience(episodes: int = 6, steps: int = 20, slip: ArrayLike = SLIP) -> Experience:
+    """Episodes of a robot whose joint 0 always moves by `slip` further than it was asked to.
+
+    slip: of all episodes, or one for each
+    """
     chance = np.random.default_rng(0)
     return driven(chance.uniform(-VELOCITY_LIMIT, VELOCITY_LIMIT, (episodes, steps, 2)), slip)
 
 
-def driven(actions: NDArray[np.float64], slip: float = SLIP) -> Experience:
+def driven(actions: NDArray[np.float64], slip: ArrayLike = SLIP) -> Experience:
     """Episodes of this robot under actions [E, T, 2]."""
     episodes = len(actions)
-    moved = STEP * actions + [slip, 0.0]
+    moved = STEP * actions
+    moved[..., 0] += np.reshape(slip, (-1, 1))
     positions = np.concatenate([np.zeros((episodes, 1, 2)), np.cumsum(moved, 1)], 1)
     velocities = np.concatenate([np.zeros((episodes, 1, 2)), actions], 1)
     images: NDArray[np.uint8] = np.stack([
@@ -69,6 +73,17 @@ def test_thresholds_of_surprise_are_what_the_robot_usually_does_otherwise(bundle
     np.testing.assert_allclose(found.threshold, expected, rtol=0.1)
     assert found.surprised < 0.05
     assert found.scores == sum(3 * (21 - count) for count in range(1, STEPS + 1))
+
+
+def test_what_is_unusual_is_counted_in_episodes_that_did_not_give_the_thresholds(
+    bundle: Bundle,
+) -> None:
+    slips = np.tile([SLIP, 2 * SLIP], 3)
+    one, other = (calibrate(bundle, experience(slip=each), plans=4)
+                  for each in (slips, slips[::-1]))
+    np.testing.assert_allclose(np.divide(other.threshold, one.threshold), 2.0, rtol=0.1)
+    assert one.surprised > 0.95
+    assert other.surprised == 0.0
 
 
 def test_a_goal_that_was_reached_is_within_reach_and_another_world_is_not(bundle: Bundle) -> None:
