@@ -14,8 +14,10 @@
 
 """How many hostile messages each border has refused: the table at the end of a test run.
 
-A border's quota is what its test must send. The quotas add up to at least 100,000; each test counts
-what was refused, one by one, and fails below its quota.
+A border's quota is what its test must send. The quotas add up to over 110,000; each test counts
+what was refused, one by one, and fails if something was not. Over DDS, newer messages may take the
+place of older ones that nobody has read: what is counted there is what was judged, and the test
+says how much of its quota that must be.
 """
 
 QUOTAS = {
@@ -49,7 +51,7 @@ DDS_QUOTAS = {
 """Over real DDS into the real processes: border -> hostile cases."""
 
 refused: dict[str, int] = {}
-"""Border -> cases sent and refused so far in this run."""
+"""Border -> cases judged and refused so far in this run."""
 
 remarks: dict[str, str] = {}
 """Border -> what the table says beside the number."""

@@ -34,6 +34,6 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if lines := borders_tally.table():
-        terminalreporter.section('hostile messages sent and refused, by border')
+        terminalreporter.section('hostile messages judged and refused, by border')
         for line in lines:
             terminalreporter.write_line(line)

@@ -150,7 +150,7 @@ def test_a_burst_of_hostile_proposals_moves_nothing(still: Robot) -> None:
     still.settle(before + 100)
     still.graph.listen_for(0.3)
     seen = still.judged() - before
-    count(border, quota, f'{seen:,} judged and refused, the rest gave way to newer ones')
+    count(border, seen, f'of {quota + 1:,} sent; the rest gave way to newer ones')
 
 
 def test_each_hostile_announcement_on_the_wire_is_refused_and_counted(still: Robot) -> None:
@@ -184,7 +184,7 @@ def test_no_hostile_joint_state_on_the_wire_is_accepted(still: Robot) -> None:
     # of the sound ones may have been on their way when the first count was taken.
     assert quota // 4 <= refused <= quota
     assert received - refused <= still.sent_sound - sound + 10
-    count(border, quota, f'{refused:,} arrived (best effort) and were counted')
+    count(border, refused, f'of {quota:,} sent (best effort): counted in diagnostics')
 
 
 def test_bytes_that_are_no_message_are_counted_and_huge_messages_are_not_decoded(

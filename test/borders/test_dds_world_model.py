@@ -112,7 +112,7 @@ def test_no_hostile_image_on_the_wire_becomes_a_latent(camera: Camera) -> None:
     after = camera.counts()
     refused = difference(before, after, 'images_refused')
     assert 100 < refused <= quota
-    count(border, quota, f'{refused:,} judged and counted, the rest gave way to newer ones')
+    count(border, refused, f'of {quota:,} sent: counted in diagnostics; the rest gave way')
 
 
 def test_no_hostile_joint_state_on_the_wire_replaces_a_good_one(camera: Camera) -> None:
@@ -125,7 +125,7 @@ def test_no_hostile_joint_state_on_the_wire_replaces_a_good_one(camera: Camera) 
     after = camera.counts()
     refused = difference(before, after, 'joint_states_refused')
     assert quota // 4 <= refused <= quota
-    count(border, quota, f'{refused:,} arrived (best effort) and were counted')
+    count(border, refused, f'of {quota:,} sent (best effort): counted in diagnostics')
 
 
 def test_bytes_that_are_no_image_are_counted(camera: Camera) -> None:
