@@ -254,6 +254,7 @@ def main() -> int:
     except RobotError as error:
         print(f'hot_swap: {error} (logs are in {folder})', file=sys.stderr)
         return 1
+    shutil.rmtree(folder)
     if args.json:
         args.json.write_text(json.dumps(result) + '\n', encoding='utf-8')
     del result['series']

@@ -48,6 +48,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -273,6 +274,7 @@ def run(seconds: float) -> dict[str, Any]:
         executor.shutdown()
         listener.destroy_node()
         rclpy.try_shutdown()
+    shutil.rmtree(folder)
     return report(listener, model, transport, seconds)
 
 

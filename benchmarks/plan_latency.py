@@ -41,6 +41,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -148,6 +149,7 @@ def run(delay: int, mode: str, episodes: int, seed: int) -> dict[str, Any]:
         if child.process.returncode:
             sys.exit(f'the director failed: {child.tail()}\n(logs are in {folder})')
     said: dict[str, Any] = json.loads(report.read_text(encoding='utf-8'))
+    shutil.rmtree(folder)
     after = [it['reached_after_s'] for it in said['per_episode']]
     settled = np.array([math.inf if seconds is None else seconds for seconds in after])
     return {

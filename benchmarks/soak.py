@@ -35,10 +35,11 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ LATE = 0.005  # s
 LATE_SHARE = 1e-4
 PERIOD = 0.01  # s, of the controller
 SHORTEST_QUEUE = 0.08  # s: ten commands, less two
+SAMPLING = 0.02  # s between two looks at how long threads waited for a processor
+PAUSE = 0.2 * SAMPLING  # s of running that do not end a wait: nearly all of the time was waiting
 WARM_UP = 0.25  # of the run, at most 60 s
 
 EVERY = QoSProfile(depth=5000, reliability=ReliabilityPolicy.RELIABLE)
@@ -138,6 +141,45 @@ class SoakWitness(Witness):
         return client.call_async(request)
 
 
+class Starvation:
+    """When threads of a process were kept off the processor for longer than any queue lasts.
+
+    The kernel counts a wait when it is over: what was added since the last look ended now. Waits
+    with hardly anything between them are one.
+    """
+
+    def __init__(self) -> None:
+        self._waited: dict[str, int] = {}
+        self._waits: dict[str, tuple[int, int]] = {}
+        self._long: list[tuple[int, int]] = []
+
+    def add(self, now: int, waited: Mapping[str, int]) -> None:
+        """Take in how long each thread has waited so far [ns]; `now` [ns] on any clock."""
+        for thread, total in waited.items():
+            if wait := total - self._waited.get(thread, total):
+                begin, end = self._waits.get(thread, (now, now))
+                if now - wait - end > 1e9 * PAUSE:
+                    self._keep(begin, end)
+                    begin = now - wait
+                self._waits[thread] = min(begin, now - wait), now
+        self._waited = dict(waited)
+
+    def _keep(self, begin: int, end: int) -> None:
+        if end - begin > 1e9 * SHORTEST_QUEUE:
+            self._long.append((begin, end))
+
+    def seconds(self) -> float:
+        """Return the time in which any thread waited that long."""
+        for wait in self._waits.values():
+            self._keep(*wait)
+        self._waits.clear()
+        starved, until = 0, 0
+        for begin, end in sorted(self._long):
+            starved += max(end - max(begin, until), 0)
+            until = max(until, end)
+        return starved / 1e9
+
+
 @dataclass
 class Record:
     """What was measured, second by second."""
@@ -145,8 +187,8 @@ class Record:
     times: list[float] = field(default_factory=list)
     memory: dict[str, list[float]] = field(default_factory=dict)
     """Resident set of each process [MB]."""
-    waits: dict[str, list[float]] = field(default_factory=dict)
-    """For how long of the last second the kernel had a thread of it wait for a processor [s]."""
+    starvation: dict[str, Starvation] = field(default_factory=dict)
+    """Of each process."""
 
 
 class Soak:
@@ -159,8 +201,8 @@ class Soak:
         self._robot.add(self.witness)
         names = [node.name for node in graph.ROBOT]
         self.record = Record(
-            memory={name: [] for name in names}, waits={name: [] for name in names})
-        self._waited: dict[str, dict[str, int]] = {name: {} for name in names}
+            memory={name: [] for name in names},
+            starvation={name: Starvation() for name in names})
 
     def _watch(self, processor: int) -> Path:
         path = self._robot.folder / f'stalls_{processor}'
@@ -177,9 +219,12 @@ class Soak:
         for node in (graph.SIMULATOR, graph.CONTROLLER):
             self._change(node.name, Transition.TRANSITION_ACTIVATE)
         self.witness.show_goals(GOAL_PERIOD)
-        sampled = 0
+        sampled, looked = 0, 0.0
         while (elapsed := time.monotonic() - started) < duration:
-            self._robot.turn(0.1)
+            self._robot.turn(SAMPLING)
+            if elapsed >= looked + SAMPLING:
+                self._look_at_waits()
+                looked = elapsed
             if elapsed >= sampled:
                 self._sample(elapsed)
                 sampled += 1
@@ -262,11 +307,10 @@ class Soak:
         self.record.times.append(elapsed)
         for name in self.record.memory:
             self.record.memory[name].append(self._robot.resident(name))
-            before, after = self._waited[name], waited(self._robot.process(name))
-            self._waited[name] = after
-            self.record.waits[name].append(max(
-                (after[thread] - before[thread] for thread in after if thread in before),
-                default=0) / 1e9)
+
+    def _look_at_waits(self) -> None:
+        for name, starvation in self.record.starvation.items():
+            starvation.add(time.monotonic_ns(), waited(self._robot.process(name)))
 
 
 def report(
@@ -280,8 +324,12 @@ def report(
     warm = min(WARM_UP * duration, 60.0)
     memory = {name: _memory(np.array(record.times), np.array(megabytes), warm)
               for name, megabytes in record.memory.items()}
+    starved = {name: round(each.seconds(), 3) for name, each in record.starvation.items()}
     counts = {what: {'published': after[what][0] - before[what][0],
-                     'received': after[what][1] - before[what][1]} for what in COUNTED}
+                     'received': after[what][1] - before[what][1],
+                     # What excuses lost messages: whole waits of the process that was to get them.
+                     'receiver_starved_s': starved[receiver[0].partition(':')[0]]}
+              for what, (_, receiver) in COUNTED.items()}
     gaps = np.diff(sent) / 1e9
     late = gaps > PERIOD + LATE
     ran = gaps[late] - stalls.stalled(processors, sent[:-1][late], sent[1:][late])
@@ -303,10 +351,7 @@ def report(
              'over_5_ms': int(np.count_nonzero(each[:, 1] - each[:, 0] > 1e9 * LATE)),
              'longest_ms': round(float(np.max(each[:, 1] - each[:, 0], initial=0)) / 1e6, 2)}
             for each in processors],
-        # What excuses lost messages: the time in which a process was kept off the processor for
-        # longer than the shortest queue lasts, counted in whole waits.
-        'starved_s': {name: round(sum(wait for wait in waits if wait > SHORTEST_QUEUE), 3)
-                      for name, waits in record.waits.items()},
+        'starved_s': starved,
         'load_average': [round(load, 2) for load in os.getloadavg()],
         'series': {
             'time_s': [round(each, 1) for each in record.times],
@@ -385,8 +430,9 @@ def main() -> int:
         with Children() as children:
             result = Soak(children, folder).run(60 * args.minutes)
     except RobotError as error:
-        print(f'soak: {error}', file=sys.stderr)
+        print(f'soak: {error} (logs are in {folder})', file=sys.stderr)
         return 1
+    shutil.rmtree(folder)
     if args.json:
         args.json.write_text(json.dumps(result) + '\n', encoding='utf-8')
     if args.plot:

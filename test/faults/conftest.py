@@ -30,6 +30,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = [report.nodeid for report in terminalreporter.stats.get('skipped', [])
                if 'faults/test_faults.py' in report.nodeid]
     if skipped:
-        terminalreporter.section(f'{len(skipped)} faults not judged; the reasons are above')
+        terminalreporter.section(f'{len(skipped)} faults not judged; the short summary says why')
         for fault in skipped:
             terminalreporter.write_line(fault)
