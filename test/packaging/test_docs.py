@@ -26,6 +26,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from faults.table import FAULTS
 
 from world_model_ros.bringup.launch_arguments import LAUNCH_FILES, ROBOT
 from world_model_ros.cli.main import SUBCOMMANDS, Subcommand
@@ -173,6 +174,16 @@ def test_the_tutorial_wires_the_nodes_as_the_demo_does() -> None:
         wired = dict(word.split(':=') for option, word in pairwise(words) if option == '-r')
         assert wired == {name: topic for name, topic in node.remappings.items()
                          if name not in unused}
+
+
+def test_the_documents_have_as_many_faults_as_are_injected_each_by_its_name() -> None:
+    table = (DOCS / 'reliability.md').read_text()
+    rows = re.findall(r'(?m)^\| \*\*(.+?)\*\* \|', table)
+    # Twice: what one sees, and how it was tried. What lacks one: pytest test/faults --write-docs
+    assert Counter(rows) == Counter(2 * [fault.name for fault in FAULTS])
+    for page in (ROOT / 'README.md', DOCS / 'tutorial.md', DOCS / 'reliability.md'):
+        told = re.findall(r'\b(\d+) (?:such )?faults\b', page.read_text())
+        assert told and set(map(int, told)) == {len(FAULTS)}, name(page)
 
 
 def test_every_program_of_the_repository_that_the_documents_start_is_there() -> None:
