@@ -171,7 +171,7 @@ def test_a_full_step_ends_where_lengths_that_follow_actions_linearly_are_zero(si
 def test_steps_are_the_bounded_least_squares_that_scipy_finds(
     numbers: Array, residuals: Array, lower: Array, upper: Array,
 ) -> None:
-    """In value, to a thousandth of what there is to gain: where it is flat steps may differ."""
+    """In value, to a fiftieth of what there is to gain: where it is flat steps may differ."""
     dampings = np.array([0.01, 0.1, 1.0])
     steps = least_squares(numbers, residuals, lower, upper, dampings)
     assert (steps >= lower).all()
