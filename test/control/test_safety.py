@@ -82,6 +82,24 @@ def test_it_goes_down_the_ladder_one_rung_at_a_time_and_is_at_rest_in_time() -> 
     assert setpoint.plan_id == ''
 
 
+@pytest.mark.parametrize('age', [0.0, 0.05, 0.1, 0.15])
+def test_it_stands_in_the_time_that_it_promises_however_old_the_last_plan_was(age: float) -> None:
+    bench = Bench()
+    late, finish, stopping = SETTINGS.late_after, SETTINGS.finish_duration, 1.5 / 8.0
+    assert bench.control.bound == pytest.approx(late + finish + stopping + SETTINGS.period)
+    bench.run(1.0, (1.5, 0.0))
+    bench.propose((1.5, 0.0), age=age)
+    seen = bench.now - round(age * SECOND)
+    finishing = []
+    while bench.tick().rung is not Rung.HOLD:
+        assert bench.last is not None
+        if bench.last.rung is Rung.FINISH:
+            finishing.append((bench.now - seen) / SECOND)
+    assert finishing[0] == pytest.approx(late + SETTINGS.period)
+    assert finishing[-1] == pytest.approx(late + finish)
+    assert bench.control.bound - 0.02 < (bench.now - seen) / SECOND <= bench.control.bound
+
+
 def test_one_missed_plan_does_not_brake_the_robot() -> None:
     bench = Bench()
     bench.run(1.0, (0.4, 0.0))
@@ -119,7 +137,7 @@ def test_leftovers_of_a_plan_never_play_after_a_pause() -> None:
     assert bench.tick().rung is Rung.TRACK
 
 
-@pytest.mark.parametrize('jump', [-10.0, -0.2, 0.8, 10.0, 3600.0])
+@pytest.mark.parametrize('jump', [-10.0, -0.2, 0.22, 0.8, 10.0, 3600.0])
 def test_after_a_jump_of_the_clock_it_brakes_says_so_and_begins_anew(jump: float) -> None:
     bench = Bench()
     bench.run(0.5)
@@ -130,6 +148,13 @@ def test_after_a_jump_of_the_clock_it_brakes_says_so_and_begins_anew(jump: float
     setpoint = bench.tick(30)
     assert (setpoint.rung, setpoint.cause.code) == (Rung.HOLD, 'clock_jump')
     assert bench.run(0.3).rung is Rung.TRACK, 'stamps of the new time are accepted'
+
+
+def test_a_clock_that_is_only_corrected_is_no_jump() -> None:
+    bench = Bench()
+    bench.run(0.5)
+    setpoint = bench.tick(elapsed=round(0.2 * SECOND), steady=PERIOD)
+    assert setpoint.cause.code != 'clock_jump'
 
 
 def test_a_process_that_was_stopped_begins_anew_and_says_so() -> None:
@@ -187,6 +212,14 @@ def test_a_pushed_robot_makes_it_brake_and_go_on_from_where_the_robot_is() -> No
         assert bench.last is not None and bench.last.rung is Rung.HOLD
         assert bench.last.position is not None
         np.testing.assert_allclose(bench.last.position, pushed, atol=1e-9)
+
+
+@pytest.mark.parametrize(('way', 'jumped'), [(0.09, False), (0.1, True)])
+def test_a_joint_jumps_that_goes_faster_than_any_motor(way: float, jumped: bool) -> None:
+    bench = Bench()
+    bench.run(0.5, (0.1, 0.0))
+    bench.robot = bench.robot + np.array([way, 0.0])  # three times 1.5 rad/s: 0.095
+    assert (bench.tick().cause.code == 'jumped') == jumped
 
 
 @pytest.mark.parametrize('loop', [False, True])
@@ -342,6 +375,33 @@ def test_a_proposal_is_refused_with_a_reason_a_count_and_no_motion_if_it_has(wha
     assert setpoint.rung is Rung.HOLD
     assert setpoint.cause.code == f'refused_{reason.value}'
     assert np.all(bench.robot == 0.0)
+
+
+@pytest.mark.parametrize(('age', 'refused'), [(0.29, False), (0.31, True)])
+def test_a_plan_is_late_once_nobody_would_follow_it_any_more(age: float, refused: bool) -> None:
+    assert SETTINGS.late_after + SETTINGS.finish_duration == pytest.approx(0.3)
+    bench = Bench()
+    bench.tick(40)
+    refusal = bench.accept(bench.proposal(GOOD, age=age))
+    assert (refusal is not None and refusal.reason is Reason.LATE) == refused
+
+
+def test_each_joint_has_its_own_bounds_in_whichever_order_the_model_names_them() -> None:
+    lower, upper = np.array([-0.2, -1.5]), np.array([0.6, 0.4])  # of elbow and shoulder
+    for names, order in ((('elbow', 'shoulder'), [0, 1]), (('shoulder', 'elbow'), [1, 0])):
+        bench = Bench(contract=replace(
+            CONTRACT, names=names, lower=lower[order], upper=upper[order]))
+        bench.tick(30)
+        for elbow, shoulder, is_good in (
+            (0.5, -1.0, True), (0.5, 0.5, False), (-0.5, 0.3, False), (0.5, 0.3, True),
+        ):  # fmt: skip
+            for columns in (names, names[::-1]):
+                bench.tick()
+                value = {'elbow': elbow, 'shoulder': shoulder}
+                proposal = bench.proposal([[value[name] for name in columns]] * 8, age=0.0)
+                refusal = bench.accept(replace(proposal, names=columns))
+                assert (refusal is None) == is_good, (names, columns, elbow, shoulder)
+                assert refusal is None or refusal.reason is Reason.BOUNDS
 
 
 def test_older_and_repeated_proposals_are_refused_and_reordered_joints_are_not() -> None:
