@@ -24,6 +24,8 @@ MuJoCo looks once, when it is imported, at what it is to draw with. A test may i
 What nodes leave behind, logs for one, goes to a folder of the session, which goes with it unless a
 test failed. There lies no measurement of an earlier ``wmros check --prebuild`` either, by which
 ``auto`` would choose what it runs.
+
+What cannot be collected was not run, which is no test that failed: ``make test`` runs those again.
 """
 
 import os
@@ -41,6 +43,7 @@ os.environ.setdefault('MUJOCO_GL', 'egl')
 
 HOMES = {'ROS_HOME': 'ros', 'ROS_LOG_DIR': 'ros/log', 'XDG_CACHE_HOME': 'cache'}
 LEFT_BEHIND = pytest.StashKey[Path]()
+NOT_COLLECTED: list[str] = []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -54,7 +57,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.environ[name] = str(folder / home)
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.failed:
+        NOT_COLLECTED.append(report.nodeid)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if NOT_COLLECTED:  # with pytest-xdist, in one of its workers alone, too
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
     folder = session.config.stash.get(LEFT_BEHIND, None)
     succeeded = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if folder is not None and succeeded:

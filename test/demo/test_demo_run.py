@@ -279,11 +279,8 @@ def test_the_model_may_be_killed_in_mid_motion_and_started_again(cell: Cell) -> 
     cell.world_model.kill()
     graph.wait_for(lambda: cell.states[-1].rung == ControllerState.HOLD, 3.0, 'the arm to hold')
     stamps = [to_nanoseconds(state.header.stamp) for state in cell.states]
-    gaps = np.diff([killed, *(stamp for stamp in stamps if stamp > killed)])
-    # A process that gets no time can not brake: beyond a tick that is a period late, that is no
-    # matter of the ladder.
-    stalled = int(np.maximum(gaps - 20_000_000, 0).sum())
-    assert stamps[-1] - killed - stalled <= 0.5e9
+    # 0.47 s are promised, and as much again is left to a machine that runs other things as well.
+    assert stamps[-1] - killed <= 1.0e9
     assert cell.speed() == 0.0
     status = cell.status('controller: ladder')
     assert status is not None and status.level != b'\x00'

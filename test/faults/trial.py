@@ -389,7 +389,11 @@ def _complain_of_a_lurch(
     acceleration, too. (Nothing else that is wrong with a limit can be made up by who is late: the
     stamps are the sender's.)
     """
-    last, begun = next(pair for pair in itertools.pairwise(commands) if pair[1].sent > cured)
+    pairs = (pair for pair in itertools.pairwise(commands) if pair[1].sent > cured)
+    last, begun = next(pairs, (None, None))
+    if last is None or begun is None:
+        result.late.append('no command after the cure was recorded')
+        return
     count = max((begun.sequence or 0) - (last.sequence or 0), 1)
     speed = np.abs(vector(begun.fields[0]))
     if np.any(speed > numbers.limits.acceleration * FIRST * count):

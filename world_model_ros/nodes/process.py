@@ -56,7 +56,7 @@ SIGNAL_LATENCY = 0.1  # s until a signal is noticed
 # s from a signal to the end, come what may. A node that has threads stuck inside its model takes 3
 # s, and ros2 launch kills 10 s after SIGINT, without a word where it was stuck.
 LEAVE_WITHIN = 8.0
-_LAST_WORDS = 0.5  # s of it to print where the threads are stuck
+_INIT = 0.5  # s more for the first process of a container, which no alarm ends
 # What deactivation leaves to the executor, such as results of actions: rounds, and s for each.
 _LAST_ROUNDS, _LAST_ROUND = 5, 0.02
 DIAGNOSTICS_PERIOD = 1.0  # s, the customary rate of /diagnostics
@@ -238,13 +238,15 @@ def _on_signals(stop: threading.Event) -> None:
         ends.append(signal.SIGHUP)
     for number in ends:
         signal.signal(number, lambda *_: None)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # endings.STUCK
+    # Says where the threads are stuck, and then ends the process: endings.STUCK.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
 
     def wait() -> None:
         os.read(read, 1)
         # Neither needs the interpreter, which may be what is stuck.
         signal.setitimer(signal.ITIMER_REAL, LEAVE_WITHIN)
-        faulthandler.dump_traceback_later(LEAVE_WITHIN - _LAST_WORDS)
+        faulthandler.dump_traceback_later(LEAVE_WITHIN + _INIT, exit=True)
         stop.set()
 
     threading.Thread(target=wait, name='signals', daemon=True).start()
