@@ -225,21 +225,40 @@ def test_names_that_every_node_has_and_those_of_limits_are_right() -> None:
     assert not list(judge_parameters('controller', limits, limits))
 
 
-@pytest.mark.parametrize('text', ['1e-1', '1.0e1', '.5', '-2.E3', '1.', '.inf', '100', 'fast'])
-def test_a_number_of_a_file_is_of_the_type_that_ros_gives_it(text: str, tmp_path: Path) -> None:
-    file = written(tmp_path, f'controller: {{ros__parameters: {{a: {text}}}}}')
+WRITTEN = (
+    '1e-1', '1.0e1', '.5', '-2.E3', '1.', '100', '+5', '-0x1F', '010', '08', '0', '0x', '0o10',
+    '+.5', '1_000', '0.1_0', '1:30', '99999999999999999999', '.inf', '-.Inf', '.iNF', 'inf',
+    '-Infinity', 'y', 'N', 'yes', 'Off', 'TRUE', 'tRUE', '~', 'null', '=', '<<', 'fast',
+    '2026-11-22', '2026-11-22 10:00:00', '"5"', "'true'", '!!str 5', '[y, n]', '[1, 0x2]',
+    '[.5, -.inf]', '[a, ~]')
+
+
+def test_what_a_file_says_is_of_the_type_and_value_that_ros_gives_it(tmp_path: Path) -> None:
+    # One parameter is called y, as an axis is: a name, and not the truth that y is as a value.
+    names = ['y', *(f'a{number}' for number in range(1, len(WRITTEN)))]
+    file = written(tmp_path, '\n'.join(['controller:', '  ros__parameters:', *(
+        f'    {name}: {text}' for name, text in zip(names, WRITTEN, strict=True))]))
     context = Context()
     rclpy.init(context=context, args=['--ros-args', '--params-file', str(file)],
                domain_id=free_domain())
     try:
         ros = Node('controller', context=context,
                    automatically_declare_parameters_from_overrides=True)
-        given = ros.get_parameter('a').value
+        given = {name: ros.get_parameter(name).value for name in names}
         ros.destroy_node()
     finally:
         rclpy.try_shutdown(context=context)
-    read = read_parameters(file, '/controller')['a']
-    assert (read, type(read)) == (given, type(given))
+    read = read_parameters(file, '/controller')
+    for name, text in zip(names, WRITTEN, strict=True):
+        assert (text, read[name], type(read[name])) == (text, given[name], type(given[name]))
+
+
+def test_a_name_without_a_value_is_refused_as_by_ros(tmp_path: Path) -> None:
+    with pytest.raises(RobotFileError, match=r'no value.*line 3'):
+        read_parameters(written(tmp_path, 'controller:\n  ros__parameters:\n    bundle:\n'),
+                        '/controller')
+    assert read_parameters(written(
+        tmp_path, "controller: {ros__parameters: {bundle: ''}}"), '/controller') == {'bundle': ''}
 
 
 @pytest.mark.parametrize('file', [

@@ -21,6 +21,7 @@ here, and the doctor reads the file as ROS does and says what a node would get.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -158,13 +159,46 @@ def absolute(address: str) -> str:
     return address if address.startswith('package://') else os.path.abspath(address)
 
 
+_UNQUOTED = '!unquoted'
+_WORDS = {
+    spelling: value for word, value in {
+        'y': True, 'yes': True, 'true': True, 'on': True,
+        'n': False, 'no': False, 'false': False, 'off': False,
+        '.inf': math.inf, '+.inf': math.inf, '-.inf': -math.inf}.items()
+    for spelling in (word, word.title(), word.upper())
+} | dict.fromkeys(('.nan', '.NaN', '.NAN'), math.nan)
+# By base, what strtol takes; a number that is too large for it is one for strtod.
+_INTEGERS = {10: re.compile('[-+]?[1-9][0-9]*'), 8: re.compile('[-+]?0[0-7]*'),
+             16: re.compile('[-+]?0[xX][0-9a-fA-F]+')}
+_FLOAT = re.compile(
+    r'[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|inf|infinity|nan)', re.IGNORECASE)
+
+
 class _RosSafeLoader(yaml.SafeLoader):
-    """Reads numbers as rcl does: YAML 1.1 takes 1e-1 for text."""
+    """Takes what is not in quotes for what rcl takes it for, and each key for a name.
+
+    YAML 1.1 has other rules: to it 2026-11-22 is a day, 1e-1 is text, and so is y.
+    """
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        return {self.construct_scalar(key): self.construct_object(value, deep=deep)
+                for key, value in node.value}
 
 
-_RosSafeLoader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
-    list('-+.0123456789'))
+def _value(_: _RosSafeLoader, node: yaml.ScalarNode) -> bool | int | float | str:
+    text: str = node.value
+    if not text:
+        raise yaml.YAMLError(f'no value in line {node.start_mark.line + 1}: write one, or remove the name')
+    if text in _WORDS:
+        return _WORDS[text]
+    for base, pattern in _INTEGERS.items():
+        if pattern.fullmatch(text) and -2 ** 63 <= (number := int(text, base)) < 2 ** 63:
+            return number
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+_RosSafeLoader.yaml_implicit_resolvers = {None: [(_UNQUOTED, re.compile(''))]}
+_RosSafeLoader.add_constructor(_UNQUOTED, _value)
 
 
 def _read(file: Path) -> list[tuple[str, Mapping[str, Any]]]:
