@@ -213,8 +213,9 @@ def test_a_drive_of_velocities_that_understands_the_numbers_otherwise_is_named(
     assert not list(diagnosis.judge_drive(graph, robot('velocity'), []))
 
 
-def test_that_nobody_says_which_joints_a_drive_takes_is_a_note() -> None:
-    graph = drive('/commands', subscribers=listening('/arm'))
+@pytest.mark.parametrize('parameters', [{}, {'joints': 6}, {'joints': 'a,b'}, {'joints': [0, 1]}])
+def test_that_nobody_says_which_joints_a_drive_takes_is_a_note(parameters: dict[str, Any]) -> None:
+    graph = drive('/commands', subscribers=listening('/arm', **parameters))
     (found,) = diagnosis.judge_drive(graph, robot('velocity'), ['commands'])
     assert (found.grade, found.about) == (Grade.NOTE, '/arm')
     assert 'shoulder, elbow' in found.cure

@@ -188,7 +188,7 @@ class _RosSafeLoader(yaml.SafeLoader):
 def _value(_: _RosSafeLoader, node: yaml.ScalarNode) -> bool | int | float | str:
     text: str = node.value
     if not text:
-        raise yaml.YAMLError(f'no value in line {node.start_mark.line + 1}: write one, or remove the name')
+        raise yaml.YAMLError(f'no value in line {node.start_mark.line + 1}: write one')
     if text in _WORDS:
         return _WORDS[text]
     for base, pattern in _INTEGERS.items():

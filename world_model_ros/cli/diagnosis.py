@@ -145,6 +145,9 @@ def _numbers(drives: Mapping[str, Mapping[str, Any]], joints: Sequence[str]) -> 
     """Yield which drives take other numbers than velocities of these joints in this order."""
     told = {node: one['parameters'] for node, one in drives.items()
             if COMMANDS['velocity'] in one['types']}
+    # Drives of other makers have parameters of these names, too: a number of joints, for one.
+    taken = {node: parameters['joints'] for node, parameters in told.items()
+             if _is_list_of_names(parameters.get('joints'))}
     for node, parameters in told.items():
         interface = parameters.get('interface_name', 'velocity')
         if interface != 'velocity':
@@ -152,17 +155,21 @@ def _numbers(drives: Mapping[str, Mapping[str, Any]], joints: Sequence[str]) -> 
                 Grade.UNFIT, node, f'takes the numbers for {interface}, and is sent velocities: '
                 'zeros where the robot shall rest', 'lead the commands to a controller of '
                 'velocities, such as velocity_controllers/JointGroupVelocityController')
-        elif list(joints) != parameters.get('joints', list(joints)):
+        elif taken.get(node, list(joints)) != list(joints):
             yield Finding(
-                Grade.UNFIT, node, f'takes the numbers for {", ".join(parameters["joints"])}, and '
+                Grade.UNFIT, node, f'takes the numbers for {", ".join(taken[node])}, and '
                 f'is sent those of {", ".join(joints)}: a command has no names in it',
                 "name the same joints, in one order, in the parameters of that controller and in "
                 "the robot's YAML")
-    if told and not any('joints' in parameters for parameters in told.values()):
+    if told and not taken:
         yield Finding(
             Grade.NOTE, ' and '.join(told), 'nobody says for which joints the numbers of a command '
             'are taken, in which order: it has no names in it',
             f'see that the drive takes velocities of {", ".join(joints)}, in this order')
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def judge_cameras(graph: Graph, lost: Sequence[str]) -> Iterator[Finding]:

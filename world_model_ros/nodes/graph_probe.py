@@ -29,7 +29,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import rclpy
@@ -106,8 +106,7 @@ def examine(
         'nodes': {path: {**one, 'copies': _copies(node, path)} for path, one in nodes.items()},
         'clocks': sorted(_name(end) for end in node.get_publishers_info_by_topic('/clock')),
         'mismatches': list(_mismatches(node, list(nodes))),
-        'commands': {topic: _commands(node, topic, commanded.get(topic, ''), asked.get(topic, ''))
-                     for topic in {**commanded, **asked}},
+        'commands': _commands(node, commanded, asked),
         'diagnostics': [one for one in statuses.values() if one['node'] in nodes],
         **heard,
     }
@@ -146,15 +145,16 @@ def _ask(node: Node, path: str) -> dict[str, Any]:
             'parameters': _parameters(node, path)}
 
 
-def _parameters(node: Node, path: str) -> dict[str, Any]:
-    """Parameters of a node; none if it does not answer."""
+def _parameters(node: Node, path: str, wanted: Collection[str] = ()) -> dict[str, Any]:
+    """Parameters of a node, all or those that are wanted; none if it does not answer."""
     listed = _call(node, ListParameters, f'{path}/list_parameters', ListParameters.Request())
     if listed is None:
         return {}
-    names = list(listed.result.names)
+    names = [name for name in listed.result.names if not wanted or name in wanted]
     values = _call(node, GetParameters, f'{path}/get_parameters',
                    GetParameters.Request(names=names))
-    if values is None:
+    # Of several, one that has a type and no value leaves the whole answer empty.
+    if values is None or len(values.values) != len(names):
         return {}
     return {name: _plain(parameter_value_to_python(value))
             for name, value in zip(names, values.values, strict=True)}
@@ -216,27 +216,34 @@ def _commanded_by(node: Node, path: str) -> dict[str, str]:
             if kind in COMMANDS.values()}
 
 
-def _commands(node: Node, topic: str, kind: str, asked: str) -> dict[str, Any]:
-    """Who is at both ends of a topic on which a robot is commanded.
+def _commands(
+    node: Node, commanded: Mapping[str, str], asked: Mapping[str, str],
+) -> dict[str, dict[str, Any]]:
+    """Who is at both ends of each topic on which a robot is commanded.
 
-    `kind` is what the running controller sends there, `asked` how the topic was given; each is
-    empty if it does not. Of each subscriber there are the types that it listens for and, if it is a
-    controller of joints that answers, those of its parameters that `_DRIVE` names.
+    `commanded` says what type the running controller sends on a topic, `asked` how it was given.
+    Of each subscriber there are the types that it listens for and, if it is a controller of joints
+    that answers, those of its parameters that `_DRIVE` names.
     """
-    types: dict[str, set[str]] = {}
-    for end in node.get_subscriptions_info_by_topic(topic):
-        types.setdefault(_name(end), set()).add(end.topic_type)
-    return {
-        'type': kind, 'asked': asked,
+    types: dict[str, dict[str, set[str]]] = {topic: {} for topic in {**commanded, **asked}}
+    for topic, listeners in types.items():
+        for end in node.get_subscriptions_info_by_topic(topic):
+            listeners.setdefault(_name(end), set()).add(end.topic_type)
+    drives = {path for listeners in types.values() for path, kinds in listeners.items()
+              if kinds & _OF_JOINTS and _has_parameters(node, path)}
+    parameters = {path: _parameters(node, path, _DRIVE) for path in drives}
+    return {topic: {
+        'type': commanded.get(topic, ''), 'asked': asked.get(topic, ''),
         'publishers': sorted(_name(end) for end in node.get_publishers_info_by_topic(topic)),
-        'subscribers': {path: {
-            'types': sorted(kinds),
-            'parameters': _drive(node, path) if kinds & _OF_JOINTS else {},
-        } for path, kinds in sorted(types.items())}}
+        'subscribers': {path: {'types': sorted(kinds), 'parameters': parameters.get(path, {})}
+                        for path, kinds in sorted(listeners.items())},
+    } for topic, listeners in types.items()}
 
 
-def _drive(node: Node, path: str) -> dict[str, Any]:
-    return {name: value for name, value in _parameters(node, path).items() if name in _DRIVE}
+def _has_parameters(node: Node, path: str) -> bool:
+    """Whether a node can be asked for parameters: `ros2 topic echo`, for one, can not."""
+    services = _endpoints(node.get_service_names_and_types_by_node, path)
+    return f'{path}/list_parameters' in dict(services)
 
 
 def _endpoints(
