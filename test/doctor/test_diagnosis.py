@@ -263,13 +263,22 @@ def test_a_joint_trajectory_controller_that_pulls_the_arm_back_is_named() -> Non
     assert not list(diagnosis.judge_drive(graph, robot('trajectory'), ['arm/joint_trajectory']))
 
 
-def joints_heard(period: float, age: float) -> Graph:
-    """What the probe says of joint states that come so often and are so old [s]."""
+def joints_heard(
+    period: float, age: float = 0.0, pace: float = 1.0, names: tuple[str, ...] = JOINTS,
+) -> Graph:
+    """What the probe says of joint states that are stamped so often and are so old [s].
+
+    `pace` is how fast ROS time runs.
+    """
+    stamps = [round(1e9 * second) for second in (1.0, 1.0 + period) if second < float('inf')]
+    ages = [age] * len(stamps)
     return {'joint_states': {
-        'topic': '/joint_states', 'sets': {'': {'names': JOINTS}}, 'rate': 1.0 / period,
-        'arrivals': [1.0, 1.0 + period], 'ages': [age] * 2}}
+        'topic': '/joint_states', 'rate': pace / period, 'ages': ages, 'stamps': stamps,
+        'arrivals': [1e-9 * stamp / pace for stamp in stamps],
+        'sets': {' '.join(names): {'names': names, 'stamps': stamps, 'ages': ages}}}}
 
 
+@pytest.mark.parametrize('pace', [1.0, 0.1, 10.0])
 @pytest.mark.parametrize(('period', 'age', 'grade', 'problem'), [
     (0.01, 0.002, None, ''), (0.05, 0.03, None, ''),
     (0.1, 0.02, Grade.WARNING, 'one that is lost leaves them 220 ms old'),
@@ -277,13 +286,22 @@ def joints_heard(period: float, age: float) -> Graph:
     (0.2, 0.0, Grade.UNFIT, 'they get 200 ms old'), (0.1, -0.2, Grade.WARNING, '200 ms old'),
     (float('inf'), 0.0, Grade.UNFIT, 'only one came')])
 def test_joint_states_that_are_too_rare_or_too_old_for_the_controller_are_named(
-    period: float, age: float, grade: Grade | None, problem: str,
+    period: float, age: float, grade: Grade | None, problem: str, pace: float,
 ) -> None:
-    found = list(diagnosis.judge_joints(joints_heard(period, age), robot('velocity'), 0.15))
+    graph = joints_heard(period, age, pace)
+    found = list(diagnosis.judge_joints(graph, robot('velocity'), 0.15))
     assert [one.grade for one in found] == [grade] * (grade is not None), found
     assert all(problem in one.problem and 'joint_state_timeout' in one.cure for one in found)
     if period < 1.0:
-        assert not list(diagnosis.judge_joints(joints_heard(period, age), robot('velocity'), 1.0))
+        assert not list(diagnosis.judge_joints(graph, robot('velocity'), 1.0))
+
+
+def test_joint_states_are_named_as_rare_beside_those_of_a_second_driver_that_come_often() -> None:
+    heard, gripper = joints_heard(0.2), joints_heard(0.005, names=('left', 'right'))
+    heard['joint_states']['rate'] = 205.0
+    heard['joint_states']['sets'] |= gripper['joint_states']['sets']
+    (found,) = diagnosis.judge_joints(heard, robot('velocity'), 0.15)
+    assert found.grade is Grade.UNFIT and 'they get 200 ms old' in found.problem
 
 
 def test_two_clocks_and_nodes_that_follow_neither_are_named() -> None:

@@ -19,6 +19,7 @@ Pure functions of that finding, so that each fault can be tried without a robot.
 from __future__ import annotations
 
 import math
+import operator
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -70,14 +71,21 @@ def judge_joints(graph: Graph, robot: Robot, timeout: float) -> Iterator[Finding
     yield from topics.judge_joints(
         heard, robot.joints, 'which the controller needs', "correct the parameter joints in "
         "the robot's YAML, or remap joint_states to this robot's topic")
-    age = max(0.0, statistics.median(heard['ages']))
-    period = 1.0 / heard['rate'] if heard['rate'] else math.inf
+    # Other drivers may tell other joints on this topic, at other rates.
+    whole = [one for one in heard['sets'].values() if set(robot.joints) <= set(one['names'])]
+    if not whole:
+        return
+    age = max(0.0, statistics.median(age for one in whole for age in one['ages']))
+    # By their stamps, since the controller's clock is ROS time, which may run at another pace.
+    stamps = sorted(stamp for one in whole for stamp in one['stamps'])
+    period = 1e-9 * statistics.median(
+        map(operator.sub, stamps[1:], stamps)) if len(stamps) > 1 else math.inf
     if age > topics.ANOTHER_CLOCK or age + 2.0 * period <= timeout:
         return
     problem = ('only one came' if period == math.inf else
                f'they get {1e3 * (age + period):.0f} ms old' if age + period > timeout else
                f'one that is lost leaves them {1e3 * (age + 2.0 * period):.0f} ms old')
-    # Some of the age may be this machine's, which is busy listening; the rate is the driver's.
+    # Some of the age may be this machine's, which is busy listening; the period is the driver's.
     yield Finding(
         Grade.UNFIT if period > timeout else Grade.WARNING, heard['topic'],
         f'{problem}, and from {1e3 * timeout:.0f} ms on the controller brakes',

@@ -66,7 +66,7 @@ class Heard:
     ages: list[float] = field(default_factory=list)  # s: the ROS clock at arrival minus the stamp
     last: dict[str, Any] = field(default_factory=dict)
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of joint states, by the names in it: the last one that had these."""
+    """Of joint states, by the names in it: the last one that had these, stamps and ages of all."""
 
     def store(
         self, node: Node, facts: Callable[[Any], dict[str, Any]], message: Any,
@@ -78,7 +78,11 @@ class Heard:
         self.ages.append((node.get_clock().now().nanoseconds - stamp) / NANOSECONDS)
         self.last = {'frame_id': message.header.frame_id, **facts(message)}
         if 'names' in self.last:
-            self.sets[' '.join(sorted(self.last['names']))] = self.last
+            one = self.sets.setdefault(
+                ' '.join(sorted(self.last['names'])), {'stamps': [], 'ages': []})
+            one.update(self.last)
+            one['stamps'].append(stamp)
+            one['ages'].append(self.ages[-1])
 
     def rate(self) -> float:
         """Messages per second; 0 for fewer than two."""
@@ -114,8 +118,9 @@ def probe(
     def is_heard(name: str, one: Heard) -> bool:
         if name in optional:
             return bool(one.arrivals) or not node.count_publishers(one.topic)
-        if one.sets and len(one.sets) < node.count_publishers(one.topic):
-            return False
+        if one.sets:
+            return len(one.sets) >= node.count_publishers(one.topic) and all(
+                len(it['stamps']) >= _ENOUGH for it in one.sets.values())
         return max(len(it.arrivals) for it in (one, packed.get(name, one))) >= _ENOUGH
 
     deadline = time.monotonic() + seconds
