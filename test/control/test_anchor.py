@@ -94,6 +94,51 @@ def test_a_stalled_process_does_not_pull_the_arm_back(length: float) -> None:
         assert setpoint.rung is Rung.HOLD
 
 
+def slow_to_brake() -> Bench:
+    """A robot at 0.9 rad/s, which takes it 1.1 s and 0.5 rad to brake."""
+    bench = Bench(LOOP, limits=replace(LIMITS, acceleration=np.full(2, 0.8)))
+    assert bench.run(2.6, (0.9, 0.0)).velocity[0] == pytest.approx(0.9)
+    return bench
+
+
+@pytest.mark.parametrize('length', [0.12, 0.2, 0.4])
+def test_after_a_pause_the_controller_blames_itself_and_nobody_else_until_the_robot_stands(
+    length: float,
+) -> None:
+    bench = slow_to_brake()
+    setpoint = bench.tick(elapsed=round(length * SECOND))
+    while setpoint.rung is Rung.DECELERATE or np.any(bench.control.robot.velocity):
+        assert setpoint.cause.code == 'stalled'
+        assert f'this process stood still for {length - 0.01:.3f} s' in setpoint.cause.text
+        refusal = bench.accept(bench.proposal([(0.9, 0.0)] * 16))
+        assert refusal is not None and 'this process stood still' in refusal.text
+        setpoint = bench.tick()
+    assert bench.run(0.3, (-0.5, 0.0)).rung is Rung.TRACK
+
+
+@pytest.mark.parametrize('ticks', [16, 60, 200])
+def test_after_a_pause_of_the_clock_an_arm_that_brakes_is_not_taken_for_one_that_others_move(
+    ticks: int,
+) -> None:
+    bench = slow_to_brake()
+    bench.tick(ticks, elapsed=0, steady=PERIOD)
+    codes = {bench.tick().cause.code for _ in range(130)}
+    assert codes <= {'clock_resumed', 'waiting'}
+    assert bench.run(0.3, (-0.5, 0.0)).rung is Rung.TRACK
+
+
+def test_a_robot_that_has_come_to_rest_after_a_pause_and_moves_again_is_moved_by_others() -> None:
+    bench = slow_to_brake()
+    bench.tick(elapsed=SECOND // 5)
+    bench.tick(130)
+    rest = bench.robot
+    codes = []
+    for step in range(30):
+        bench.place(rest + np.array([0.01 * step, 0.0]))
+        codes.append(bench.tick().cause.code)
+    assert codes[-1] == 'moved_by_others'
+
+
 class Driven:
     """A robot that is sent velocities, and stands once it has heard nothing for ``watchdog`` s."""
 

@@ -18,7 +18,9 @@ those who take them do not know by themselves that they should stand: a forward 
 repeats its last command for ever, and a base only stops when commands end. A robot that closes the
 loop on position holds by itself, and what it hears while no plan is followed could only be wrong:
 a position from before it was switched off, or one that interrupts somebody else's motion. It is
-sent setpoints from the first plan on until it has come to rest, and nothing then.
+sent setpoints from the first plan on until it has come to rest, and nothing then. After a pause of
+this process or of the ROS clock it is sent none either, and is left to come to rest by its last
+trajectory: it may have been moved by others meanwhile.
 
 Where such a drive holds the robot is not known when a motion begins: where it was last sent to, or,
 if it was off in between, where the robot is. With an arm that sags these are not the same, and a
@@ -62,6 +64,7 @@ class Drive:
         self.robot = robot
         self._motion: Motion | None = None
         self._commanding = False  # whether a robot that holds by itself is on its way by our plans
+        self._left: Cause | None = None  # why it comes to rest by its last trajectory, if it does
         self._sent: Vector | None = None  # position [J] that a robot was last sent
         self._found: Vector | None = None  # and where it was then
         self._lead: Lead | None = None  # to where a motion begins, until it is there
@@ -90,13 +93,13 @@ class Drive:
     def begin(self) -> None:
         """Begin at activation: where the robot will be seen, or as it brakes still."""
         if self.standing:
-            self._motion, self._commanding = None, False
+            self._motion, self._commanding, self._left = None, False, None
         self._unseen = 0.0
         self.excuse()
 
     def begin_here(self) -> None:
         """Begin at rest where the robot is."""
-        self._motion, self._commanding = self._anchor(), False
+        self._motion, self._commanding, self._left = self._anchor(), False, None
         self.excuse()
 
     def excuse(self) -> None:
@@ -113,39 +116,40 @@ class Drive:
 
     def unanswered(self) -> Cause | None:
         """Return a cause if the robot does not do what it is told, or None."""
-        return self._frozen() or self._pushed()
+        return self._frozen() or (self._pushed() if self._left is None else None)
 
-    def moved_by_others(self) -> Cause | None:
-        """Return a cause if a robot that holds by itself moves and this is not why."""
+    def moving_untold(self) -> Cause | None:
+        """Return why a robot that holds by itself moves though it is sent nothing, or None."""
         if self._commanding or not self.settings.closes_position_loop:
             return None
-        return _MOVED if np.any(self.robot.velocity) else None
+        return self._left or (_MOVED if np.any(self.robot.velocity) else None)
 
-    def catch_up(self, late: float) -> bool:
-        """Put the setpoint where the robot is by now; return whether it comes to rest there.
+    def catch_up(self, late: float) -> Cause | None:
+        """Put the setpoint where the robot is by now; return why it comes to rest, if it does.
 
         A robot that closes the loop on position has gone on along the last trajectory while this
-        process was ``late`` [s], and that brakes. After a pause it is left to come to rest so: it
-        may as well have been moved by others. Any other one is looked at, or will stand.
+        process was ``late`` [s], and that brakes. After a pause it is left to come to rest so. Any
+        other one is looked at, or will stand.
         """
         before = self._motion
         if not self.settings.closes_position_loop:
             if late > (LONGEST_GAP if self.limits.twist else UNTOLD):
                 self._motion, self._unseen = None, 0.0
-            return False
+            return None
         if before is None:
-            return False
+            return None
         self._lead_on(late)
         self._motion = brake(before, self.limits, late)
         self._travelled += self._motion.position - before.position
         if not self._commanding:
-            return False
+            return None
         if late > UNTOLD:
-            self._commanding = False
+            self._leave(_stalled(late))
             self._sent = brake(before, self.limits, self.limits.stopping_time()).position
-        elif late > 0.0:
+            return self._left
+        if late > 0.0:
             self._sent = self._motion.position  # that is where the last one has led
-        return late > UNTOLD or (bool(np.any(before.velocity)) and self.standing)
+        return _stalled(late) if np.any(before.velocity) and self.standing else None
 
     def move(self, now: int, tick: Tick, chunk: Chunk | None, *, seen: bool) -> None:
         """Move the setpoint by one period toward what ``chunk`` wants, or toward rest.
@@ -155,19 +159,15 @@ class Drive:
         settings, limits, dt = self.settings, self.limits, tick.dt
         if settings.closes_position_loop and tick.late > 0.0:
             dt = min(dt, settings.period)  # the rest has passed, see catch_up
-        if self._lead_on(dt) and (chunk is not None or not self._break_off()):
+        if self._led(dt, on=chunk is not None):
             return
-        idle = settings.closes_position_loop and not self._commanding
-        if idle and self._motion is not None and not self.standing:
+        if self._left is not None and self._motion is not None:
             self._motion = brake(self._motion, limits, dt)  # along what it was sent last
-            return
-        if seen and self._motion is None and not settings.closes_position_loop:
-            self._motion = self._anchor(moving=True)
-        elif seen and self.standing and (idle or self._furthest()):
-            self._motion = self._held() if idle else self._anchor()
-            if settings.closes_position_loop and not (idle and chunk is None):
-                self._lead = self._lead_to(self._motion.position)
-        self._commanding = self._commanding or (idle and chunk is not None)
+            if not seen or not self.standing or np.any(self.robot.velocity):
+                return
+            self._left = None
+        if seen:
+            self._take_up(following=chunk is not None)
         if self._motion is None or self._lead is not None:
             return
         measured = self._motion.position
@@ -195,18 +195,18 @@ class Drive:
             self._sent, self._found = self._motion.position, self.robot.position
         if due and not clock:
             # Nobody knows whether the robot's own clock stands as well. By its own clock it brakes.
-            due = self._commanding = False
+            self._leave(_CLOCK_STOOD)
             self._sent = None
-        elif self._lead is not None and self._lead.left < self.settings.period:
+            return False
+        if self._lead is not None and self._lead.left < self.settings.period:
             return False  # it is about to arrive, and in less time than a message gives it
-        elif self.standing and not following and self._arrived(now):
+        if self.standing and not following and self._arrived(now):
             self._commanding = False  # this is the last one
         return due
 
     def brake(self) -> bool:
         """Brake for one period, knowing nothing; return whether the setpoint is due."""
-        on_its_way = not self._lead_on(self.settings.period) or self._break_off()
-        if on_its_way and self._motion is not None:
+        if not self._led(self.settings.period, on=False) and self._motion is not None:
             self._motion = advance(
                 self._motion, np.zeros(len(self.limits.names)), self._motion.position, self.limits,
                 self.settings.period, self.settings.longest_period,
@@ -254,6 +254,24 @@ class Drive:
             return True
         return not self._furthest() and not np.any(self.robot.velocity)
 
+    def _take_up(self, *, following: bool) -> None:
+        """Let the setpoint begin anew where the robot is seen, if it is not on its way.
+
+        ``following``: whether a plan is to be followed from there.
+        """
+        if not self.settings.closes_position_loop:
+            if self._motion is None:
+                self._motion = self._anchor(moving=True)
+            elif self.standing and self._furthest():
+                self._motion = self._anchor()
+        elif not self._commanding:
+            self._motion = self._held()
+            if following:
+                self._commanding, self._lead = True, self._lead_to(self._motion.position)
+        elif self.standing and self._furthest():
+            self._motion = self._anchor()
+            self._lead = self._lead_to(self._motion.position)
+
     def _anchor(self, *, moving: bool = False) -> Motion:
         """Return rest where the robot is: only here, and only at rest, may the position jump.
 
@@ -294,23 +312,33 @@ class Drive:
         time = leading_time(away, self.limits)
         return Lead(start, goal, time) if time > self.settings.period else None
 
-    def _lead_on(self, seconds: float) -> bool:
-        """Let the lead go on; return whether there was one, which may be at its end now."""
+    def _led(self, dt: float, *, on: bool) -> bool:
+        """Let the lead go on by ``dt`` [s]; return whether it, and nothing else, led the robot.
+
+        Unless the robot is to be led ``on``, the setpoint goes on from where the lead has led a
+        robot that was seen to follow it.
+        """
         if self._lead is None:
             return False
+        self._lead_on(dt)
+        if on or self._lead is None or not self._lead.followed or not self._commanding:
+            return True
+        self._motion, self._lead = self._lead.motion, None
+        return False
+
+    def _lead_on(self, seconds: float) -> None:
+        """Let the lead go on, if there is one; it may be at its end then."""
+        if self._lead is None:
+            return
         self._lead.go_on(seconds)
         if self.robot.position is not None:
             self._lead.watch(self.robot.position, self.robot.velocity)
         if not self._lead.left:
             self._lead = None
-        return True
 
-    def _break_off(self) -> bool:
-        """Go on from where the lead has led a robot that was seen to follow it, if it was."""
-        if self._lead is None or not self._lead.followed or not self._commanding:
-            return False
-        self._motion, self._lead = self._lead.motion, None
-        return True
+    def _leave(self, why: Cause) -> None:
+        """Leave a robot that holds by itself to come to rest by its last trajectory."""
+        self._commanding, self._left = False, why
 
     def _wanted(self, now: int, chunk: Chunk | None) -> Vector:
         """Return the velocity [J] that ``chunk`` asks for at ``now``; zero without one."""
@@ -324,8 +352,21 @@ class Drive:
         return wanted + toward(self._motion.position, goal, self.limits, settling)
 
 
+def _stalled(late: float) -> Cause:
+    return Cause(
+        'stalled', Level.WARN,
+        f'this process stood still for {late:.3f} s: the robot comes to rest by its last '
+        'trajectory; plans are followed once it stands',
+    )
+
+
 _MOVED = Cause(
     'moved_by_others', Level.WARN,
     'the robot moves, and not by this controller: another one, or a hand, moves it; plans are '
+    'followed once it stands',
+)
+_CLOCK_STOOD = Cause(
+    'clock_resumed', Level.WARN,
+    'the clock goes on after a pause: the robot comes to rest by its last trajectory; plans are '
     'followed once it stands',
 )

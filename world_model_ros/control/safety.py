@@ -154,7 +154,7 @@ class SafetyController:
         if not self.standing:
             return 'the robot is still braking: call again when it stands'
         if np.any(self.robot.velocity):
-            return 'the robot moves, and not by this controller: call again when it stands'
+            return 'the robot moves, though its setpoint is at rest: call again when it stands'
         self.emergency.reset()
         self._drive.begin_here()
         self._begin_anew(now, None)
@@ -258,8 +258,9 @@ class SafetyController:
             if tick.break_.forget:
                 self.robot.forget()
             self._begin_anew(now, tick.break_.cause)
-        if self._drive.catch_up(tick.late):
-            self._forget(_STALLED)
+        stalled = self._drive.catch_up(tick.late)
+        if stalled is not None:
+            self._forget(stalled)
         rung, cause = self._climb(now)
         if rung >= Rung.DECELERATE:
             self._forget(cause if cause.code in _LATENESS else self._idle)
@@ -325,7 +326,7 @@ class SafetyController:
             or self._drive.unanswered()
             or self._misfit()
             or self.pulse.failure(self._steady)
-            or self._drive.moved_by_others()
+            or self._drive.moving_untold()
             or (self._rivals if self._chunk is None and self.standing else None)
         )
 
@@ -389,10 +390,6 @@ _UNHEARD = Cause(
     'no_listener', Level.WARN,
     "nobody listens to the commands: start the robot's controller (ros2_control), or remap the "
     'command topic to it',
-)
-_STALLED = Cause(
-    'stalled', Level.WARN,
-    'this process stood still for so long that the robot comes to rest: waiting for a new plan',
 )
 _TURNING = Cause(
     'other_frame', Level.OK,
