@@ -25,10 +25,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from world_model_ros.bringup.parameters import (
-    CONTROLLER,
-    WORLD_MODEL,
     contradiction,
     nothing_to_decide,
+    real,
 )
 from world_model_ros.bringup.robot_file import Parameters, Robot
 from world_model_ros.bundle import Bundle
@@ -69,17 +68,15 @@ def judge_timing(
 
     They have passed `judge_parameters`.
     """
-    def value(name: str) -> float:
-        default = {**CONTROLLER, **WORLD_MODEL}[name].default
-        assert isinstance(default, float)
-        return float({**controller, **world_model}.get(name, default))
-
-    rate, deadline, late_after = map(value, ('plan_rate', 'plan_deadline', 'late_after'))
-    refused = [contradiction(rate, deadline, value('hung_after'))]
+    rate, deadline, hung_after, expected_latency = (
+        real('world_model', world_model, name)
+        for name in ('plan_rate', 'plan_deadline', 'hung_after', 'expected_latency'))
+    late_after = real('controller', controller, 'late_after')
+    refused = [contradiction(rate, deadline, hung_after)]
     if bundle:
         manifest = bundle.manifest
         refused.append(nothing_to_decide(
-            value('expected_latency'), manifest.planner.horizon * manifest.action.model_step))
+            expected_latency, manifest.planner.horizon * manifest.action.model_step))
     for problem in filter(None, refused):
         yield Finding(Grade.UNFIT, 'world_model', f'refuses its parameters: {problem}',
                       "change them in its section of the robot's YAML")

@@ -173,6 +173,13 @@ def judge_parameters(node: str, given: Parameters, named: Collection[str]) -> It
                           _meant(node, name, [*known, *(limit[:-1] for limit in LIMITS)]))
 
 
+def real(node: str, given: Parameters, name: str) -> float:
+    """The value of a floating-point parameter of a node: as given, or its default."""
+    value = given.get(name, DECLARED[node][name].default)
+    assert isinstance(value, float)
+    return value
+
+
 def contradiction(plan_rate: float, plan_deadline: float, hung_after: float) -> str:
     """Return why these can not hold together, [Hz] and [s]; empty if they can."""
     if plan_deadline * plan_rate > 1.0:

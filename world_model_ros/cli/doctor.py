@@ -35,7 +35,7 @@ from rich.text import Text
 from world_model_ros.bringup import fit
 from world_model_ros.bringup.dds import TRANSPORTS, discovery_profile
 from world_model_ros.bringup.launch_arguments import ROBOT
-from world_model_ros.bringup.parameters import CONTROLLER, judge_parameters
+from world_model_ros.bringup.parameters import judge_parameters, real
 from world_model_ros.bringup.robot_file import (
     AbsentFileError,
     Parameters,
@@ -295,8 +295,8 @@ def _graph(
         if not bundle or 'joint_states' not in heard:
             heard['joint_states'] = graph['joint_states']  # the controller needs them, too
             report.findings += topics.judge_source(graph, 'joint_states')
-        report.findings += diagnosis.judge_joints(graph, robot, controller.get(
-            'joint_state_timeout', CONTROLLER['joint_state_timeout'].default))
+        report.findings += diagnosis.judge_joints(
+            graph, robot, real('controller', controller, 'joint_state_timeout'))
     report.sections += [
         Section('Topics', tuple(_split(line) for line in topics.describe(heard))),
         Section('Commands', tuple(diagnosis.describe_commands(graph)) or (('', 'none'),)),

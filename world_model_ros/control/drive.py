@@ -190,19 +190,20 @@ class Drive:
                 return True
             self._unseen += self.settings.period
             return self._unseen > UNSEEN
-        due = self._commanding
-        if due and self._motion is not None:
-            self._sent, self._found = self._motion.position, self.robot.position
-        if due and not clock:
+        if not self._commanding:
+            return False
+        if not clock:
             # Nobody knows whether the robot's own clock stands as well. By its own clock it brakes.
             self._leave(_CLOCK_STOOD)
             self._sent = None
             return False
+        if self._motion is not None:
+            self._sent, self._found = self._motion.position, self.robot.position
         if self._lead is not None and self._lead.left < self.settings.period:
             return False  # it is about to arrive, and in less time than a message gives it
         if self.standing and not following and self._arrived(now):
             self._commanding = False  # this is the last one
-        return due
+        return True
 
     def brake(self) -> bool:
         """Brake for one period, knowing nothing; return whether the setpoint is due."""

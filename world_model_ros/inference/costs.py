@@ -113,9 +113,13 @@ def measure(manifest: Manifest, distance: Distance) -> Measure:
     return measured
 
 
-def roots(manifest: Manifest, distance: Distance) -> Measure:
-    """Residuals [..., E] whose squares add up to a distance of the manifest."""
+def residuals_of(manifest: Manifest, distance: Distance) -> tuple[Measure, int]:
+    """Residuals [..., E] whose squares add up to a distance of the manifest, as a function.
+
+    With it: of how many numbers C each vector is that is the root of a length, 0 if none is.
+    """
     part = manifest.latent.parts[distance.source].indices
+    size = manifest.latent.parts[distance.source].size
     of_goal = manifest.goal_indices(distance.source)
 
     def l1(latents: Float, goal: Float) -> Float:
@@ -131,10 +135,10 @@ def roots(manifest: Manifest, distance: Distance) -> Measure:
         # |a - b|^2 = 2 - 2 cos of unit vectors.
         return (_unit(latents) - _unit(goal)) * np.float32(math.sqrt(0.5))
 
-    metric = {'l1': l1, 'squared_l2': squared, 'l2': l2, 'cosine': cosine}[distance.metric]
+    metric, root = {'l1': (l1, 1), 'squared_l2': (squared, 0), 'l2': (l2, size),
+                    'cosine': (cosine, 0)}[distance.metric]
     over_tokens = distance.metric in ('l2', 'cosine')
-    entries = manifest.latent.shape[:-1] if over_tokens else (
-        *manifest.latent.shape[:-1], manifest.latent.parts[distance.source].size)
+    entries = manifest.latent.shape[:-1] if over_tokens else (*manifest.latent.shape[:-1], size)
     factor = np.float32(1.0 if distance.reduction == 'sum' else 1 / math.sqrt(math.prod(entries)))
 
     def residuals(latents: Float, goal: Float) -> Float:
@@ -143,7 +147,7 @@ def roots(manifest: Manifest, distance: Distance) -> Measure:
         flat: Float = values.reshape(*values.shape[:values.ndim - goal.ndim], -1)
         return flat
 
-    return residuals
+    return residuals, root
 
 
 def rooted(differences: Float) -> Float:
@@ -165,20 +169,21 @@ class DistanceTally:
                  residuals: bool) -> None:
         """Costs toward a goal [*G]; `residuals` says whether they will be asked for."""
         assert manifest.goal is not None
-        self._manifest, self._goal = manifest, goal
+        self._goal = goal
         self._terms = [(_key(term), term.steps, np.float32(term.weight)) for term in cost.terms]
         self._reported = _key(manifest.goal)
         distances = {_key(it): it for it in (manifest.goal, *cost.terms)}
         self._measures = {key: measure(manifest, it) for key, it in distances.items()}
         self._steps: dict[object, list[Float]] = {key: [] for key in self._measures}
-        self._roots = [(term, roots(manifest, term)) for term in cost.terms if residuals]
-        self._residuals: list[list[Float]] = [[] for _ in self._roots]
+        self._squared = [
+            (term, *residuals_of(manifest, term)) for term in cost.terms if residuals]
+        self._residuals: list[list[Float]] = [[] for _ in self._squared]
 
     def add(self, actions: Float, latents: Float) -> None:
         """See `Tally`."""
         for key, measured in self._measures.items():
             self._steps[key].append(measured(latents, self._goal))
-        for (term, measured), blocks in zip(self._roots, self._residuals, strict=True):
+        for (term, measured, _), blocks in zip(self._squared, self._residuals, strict=True):
             if term.steps == 'last':
                 blocks[:] = [measured(latents[:, -1:], self._goal)]
             else:
@@ -196,19 +201,17 @@ class DistanceTally:
 
     def with_residuals(self, scores: Scores) -> Scores:
         """See `Tally`."""
-        terms, rooted_ones, begin = [], [], 0
-        for (term, _), blocks in zip(self._roots, self._residuals, strict=True):
+        terms, roots, begin = [], [], 0
+        for (term, _, root), blocks in zip(self._squared, self._residuals, strict=True):
             values = np.concatenate(blocks, axis=1)
             share = values.shape[1] if term.steps == 'mean' else 1
             terms.append(values.reshape(len(values), -1)
                          * np.float32(math.sqrt(term.weight / share)))
             end = begin + terms[-1].shape[1]
-            if term.metric in ('l1', 'l2'):
-                size = self._manifest.latent.parts[term.source].size
-                rooted_ones.append((begin, end, size if term.metric == 'l2' else 1))
+            if root:
+                roots.append((begin, end, root))
             begin = end
-        return scores._replace(
-            residuals=np.concatenate(terms, axis=1), roots=tuple(rooted_ones))
+        return scores._replace(residuals=np.concatenate(terms, axis=1), roots=tuple(roots))
 
 
 class ReturnTally:
