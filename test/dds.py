@@ -63,13 +63,17 @@ ENVIRONMENT = {
 }
 
 
+class InVainError(AssertionError):
+    """What was waited for has not come in time."""
+
+
 def spin_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], within: float,
                what: Callable[[], str]) -> None:
-    """Spin until ``condition`` holds; fail after ``within`` seconds, saying ``what`` did not."""
+    """Spin until ``condition`` holds; after ``within`` seconds raise InVainError with ``what``."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f'waited {within:g} s in vain for {what()}')
+            raise InVainError(f'waited {within:g} s in vain for {what()}')
         executor.spin_once(timeout_sec=0.02)
 
 
@@ -131,10 +135,12 @@ class Graph:
         parameters: Mapping[str, Any] | None = None,
         remap: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        sabotage: str = '',
     ) -> subprocess.Popen[bytes]:
         """Start a node of this package as its own process, as ``ros2 run`` would.
 
-        Its output goes to ``output(process)`` and is printed if the test fails.
+        Its output goes to ``output(process)`` and is printed if the test fails. ``sabotage`` is
+        code that the process runs first, for what can not be done to it from outside.
         """
         arguments = ['--ros-args']
         if parameters:
@@ -145,7 +151,8 @@ class Graph:
             arguments += ['--params-file', str(file)]
         for source, target in (remap or {}).items():
             arguments += ['-r', f'{source}:={target}']
-        code = f'from world_model_ros.nodes.{executable} import main; raise SystemExit(main())'
+        code = '\n'.join([sabotage, f'from world_model_ros.nodes.{executable} import main',
+                          'raise SystemExit(main())'])
         return self.start(
             executable, [sys.executable, '-u', '-c', code, *arguments], environment=environment)
 

@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from dds import LATCHED, RELIABLE, Graph
+from dds import LATCHED, RELIABLE, Graph, InVainError
 from faults.recording import NANOSECONDS, Line, Recording, Status, to_state, vector
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -219,8 +219,8 @@ class Cell:
 
         try:
             self.graph.wait_for(read, within, what)
-        except AssertionError as error:
-            raise AssertionError(f'{error}: {self.condition()}') from None
+        except InVainError as error:
+            raise InVainError(f'{error}: {self.condition()}') from None
 
     def condition(self) -> str:
         """Return how things stand, for whoever reads that a wait was in vain."""

@@ -106,7 +106,9 @@ def test_the_robot_survives_the_fault(cells: Cells, fault: Fault) -> None:
     try:
         for _ in range(ATTEMPTS):
             result = try_fault(cells.get(fault.simulated_time), fault)
-            if not result.starved:
+            if result.stuck:
+                cells.discard()  # nobody knows what state it is in
+            if result.stuck or not result.starved:
                 break
     except BaseException as error:
         cells.discard()  # the next fault begins with a cell that works
@@ -114,7 +116,7 @@ def test_the_robot_survives_the_fault(cells: Cells, fault: Fault) -> None:
         raise
     print(result.summary())
     if result.starved:
-        pytest.skip(f'{ATTEMPTS} times this machine did not run the nodes: {result.complaints}')
+        pytest.skip(f'this machine did not run the nodes: {result.complaints}')
     cells.results.append(result)
     if result.wrong:
         cells.discard()  # what ended does not come back

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from dds import InVainError
 from faults.cell import Cell, shipped_numbers
 from faults.recording import NANOSECONDS, Line, Recording
 from faults.trial import Fault, Result, Step, at_once, try_fault
@@ -50,6 +51,7 @@ class Played:
         self.recording = Recording(path)
         self.numbers = shipped_numbers()
         self.model, self.controller = Process(), Process()
+        self.stuck = False
 
     def write(self, lines: Sequence[list[Any]]) -> None:
         """Record, and wait until all of it lies in the past."""
@@ -72,7 +74,8 @@ class Played:
         pass
 
     def wait_for(self, condition: Callable[[], bool], within: float, what: str) -> None:
-        pass
+        if self.stuck:
+            raise InVainError(f'waited {within:g} s in vain for {what}')
 
 
 def command(sent: int, number: int, speed: float) -> list[Any]:
@@ -85,7 +88,8 @@ def robot(sent: int, number: int) -> list[Any]:
 
 def tried(
     path: Path, *, commands: Sequence[tuple[int, float]], simulator: Sequence[int],
-    step: Step = Step.TRACK, cured: int = TICKS, ends: bool = False, missed: Sequence[int] = (),
+    step: Step = Step.TRACK, cured: int = TICKS, ends: bool = False, stuck: bool = False,
+    missed: Sequence[int] = (),
 ) -> Result:
     """Play a trial: commands as (tick, speed), the simulator's ticks, and the tick of the cure.
 
@@ -100,6 +104,7 @@ def tried(
                     *(robot(now + tick * TICK, tick) for tick in simulator)])
         if ends:
             cell.model.returncode = 1
+        cell.stuck = stuck
         injected.append(now)
         return now
 
@@ -139,6 +144,21 @@ def test_a_command_outside_limits_fails_however_busy_the_machine_is(
 def test_a_process_that_ends_fails_however_busy_the_machine_is(tmp_path: Path) -> None:
     result = tried(tmp_path / 'r', commands=still(BUSY), simulator=BUSY, ends=True)
     assert not result.starved and 'ended with exit code 1' in result.complaints[0], result
+
+
+@pytest.mark.parametrize(('simulator', 'starved'), [(BUSY, True), (EVERY, False)])
+def test_an_arm_that_never_moves_again_fails_unless_the_machine_did_not_run_the_simulator(
+    tmp_path: Path, simulator: Sequence[int], starved: bool
+) -> None:
+    result = tried(tmp_path / 'r', commands=still(EVERY), simulator=simulator, stuck=True)
+    assert result.stuck and result.starved == starved and not result.wrong, result
+    assert 'in vain for the arm to move again' in result.complaints[0], result
+
+
+def test_a_command_outside_limits_fails_also_if_the_arm_never_moves_again(tmp_path: Path) -> None:
+    result = tried(tmp_path / 'r', commands=[*still(EVERY[:-1]), (EVERY[-1], 9.0)], simulator=BUSY,
+                   stuck=True)
+    assert not result.starved and 'outside limits' in result.complaints[0], result
 
 
 @pytest.mark.parametrize(('fastest', 'missed', 'lurches'), [

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
+from dds import InVainError
 from faults.cell import Cell, Numbers
 from faults.recording import (
     NANOSECONDS,
@@ -43,6 +44,8 @@ from world_model_interfaces.msg import ControllerState
 REACTION = 0.150  # s from detectable to decelerating, at most
 CLOCK_PAUSE = 0.15  # s without a new time on /clock
 AT_ONCE = 0.1  # s after a fault in which nothing but the fault itself can have ended a motion
+TICK = 0.010  # s between two words of the simulator
+LOST = 0.05  # share of a trial for which a simulator stands still that its machine does not run
 STARVED = 0.1  # s without a processor, of the other nodes, that make plans and news late
 NODES = ('simulator', 'relay', 'world_model', 'rogue')  # whose messages a verdict is about
 FIRST = 0.020  # s of acceleration that one command may hold at most: two control periods
@@ -105,6 +108,8 @@ class Result:
     """What no machine may make of the nodes, however busy: limits, ends, motion begun anew."""
     late: list[str] = field(default_factory=list)
     """What came too late or not at all, which nodes that do not run can not help."""
+    stuck: bool = False
+    """Whether it ended in the middle, where something was waited for in vain."""
     excuse: str = ''
     """How it was seen that this machine did not run the nodes; empty if it did."""
 
@@ -198,11 +203,33 @@ def whichever_first(
 
 def try_fault(cell: Cell, fault: Fault) -> Result:
     """Move, spoil, watch, cure, move again; return what was measured and what was wrong."""
-    result = Result(fault)
-    cell.move()
-    before = time.time_ns()
+    result, before = Result(fault), time.time_ns()
     running = {'model': cell.model, 'controller': cell.controller}
-    rogues = {line.publisher for line in cell.commands(0)}
+    senders: set[str] | None = None
+    times: tuple[int, int] | None = None
+    try:
+        cell.move()
+        senders = {line.publisher for line in cell.commands(0)}
+        times = _spoil_and_cure(cell, fault, result)
+    except InVainError as error:
+        result.stuck = True
+        result.late.append(str(error))
+    for name, process in running.items():
+        if process.poll() is not None and fault.restarts != name:
+            result.wrong.append(f'the {name} ended with exit code {process.returncode}')
+    cell.recording.read()
+    rogues = [] if senders is None or fault.restarts == 'controller' else sorted(
+        {line.publisher for line in cell.commands(before)} - senders)
+    _judge_limits(cell, result, before, rogues)
+    if times is not None:
+        _measure(cell, result, *times, before, rogues)
+    if result.late:
+        _excuse(result, cell.recording, before)
+    return result
+
+
+def _spoil_and_cure(cell: Cell, fault: Fault, result: Result) -> tuple[int, int]:
+    """Return when the fault began and when its cause went away, once the arm moves again."""
     injected = fault.inject(cell)
     stops = fault.step in (Step.HOLD, Step.DRIVE)
     if stops:
@@ -221,23 +248,17 @@ def try_fault(cell: Cell, fault: Fault) -> Result:
     after = max(cured, time.time_ns())
     cell.wait_for(lambda: cell.is_moving(after) or cell.turn_round(), 30.0,
                   f'the arm to move again after: {fault.name}')
-    for name, process in running.items():
-        if process.poll() is not None and fault.restarts != name:
-            result.wrong.append(f'the {name} ended with exit code {process.returncode}')
-    strangers = () if fault.restarts == 'controller' else [
-        line.publisher for line in cell.commands(before) if line.publisher not in rogues]
-    _measure(cell, result, injected, cured, before, sorted(set(strangers)))
-    if result.late:
-        _excuse(result, cell.recording, before)
-    return result
+    return injected, cured
 
 
 def _excuse(result: Result, recording: Recording, since: int) -> None:
     """Find out whether the machine ran the nodes in a trial in which something was late."""
-    stall = longest_silence(recording, since)
-    if stall > REACTION:
-        # The simulator knows nothing of the fault: the whole machine stood still.
+    stall, lost = longest_silence(recording, since), time_lost(recording, since)
+    # The simulator knows nothing of the fault: the whole machine stood still.
+    if stall > REACTION and not result.stuck:
         result.excuse = f'the simulator stood still for {stall:.3f} s, too'
+    elif lost > LOST:
+        result.excuse = f'the simulator stood still for {lost:.0%} of the time, too'
     elif result.noticed_after == 0.0 and result.fault.detectable is not at_once:
         # What was to be brought about was there before: plans or joint states came too late.
         result.excuse = 'the machine was late before the fault began'
@@ -248,6 +269,14 @@ def longest_silence(recording: Recording, since: int) -> float:
     return max(((later.sent - earlier.sent) / NANOSECONDS
                 for earlier, later in itertools.pairwise(recording.lines('robot', since))),
                default=0.0)
+
+
+def time_lost(recording: Recording, since: int) -> float:
+    """Return the share of the time in which a word from the simulator was overdue by a tick."""
+    sent = np.array([line.sent for line in recording.lines('robot', since)]) / NANOSECONDS
+    if len(sent) < 2:
+        return 1.0
+    return float(np.sum(np.maximum(np.diff(sent) - 2 * TICK, 0.0)) / (sent[-1] - sent[0]))
 
 
 def _robot_rests(cell: Cell, fault: Fault, since: int) -> bool:
@@ -277,16 +306,18 @@ def _wait_until_said(cell: Cell, fault: Fault, since: int, result: Result) -> No
         result.late.append(f'nobody said /{message}/ of /{name}/, but {heard}')
 
 
+def _judge_limits(cell: Cell, result: Result, since: int, rogues: Sequence[str]) -> None:
+    result.violations = check_limits(
+        cell.recording, cell.numbers.limits, since, time.time_ns(), rogues,
+        slack=2 * CLOCK_PERIOD if result.fault.simulated_time else 0.0)
+    for example in result.violations.examples:
+        result.wrong.append(f'outside limits: {example}')
+
+
 def _measure(
     cell: Cell, result: Result, injected: int, cured: int, before: int, rogues: Sequence[str]
 ) -> None:
     recording, fault, numbers = cell.recording, result.fault, cell.numbers
-    recording.read()
-    result.violations = check_limits(
-        recording, numbers.limits, before, time.time_ns(), rogues,
-        slack=2 * CLOCK_PERIOD if fault.simulated_time else 0.0)
-    for example in result.violations.examples:
-        result.wrong.append(f'outside limits: {example}')
     everything = [line for line in cell.commands(before) if line.publisher not in rogues]
     commands = [line for line in everything if line.sent >= injected]
     moving = first([line for line in commands if line.sent > cured],

@@ -174,14 +174,15 @@ class Robot:
 
 def start(
     stack: ExitStack, directory: Path, interface: str = 'velocity', *, idle: bool = False,
-    active: bool = True, **parameters: Any,
+    active: bool = True, sabotage: str = '', **parameters: Any,
 ) -> tuple[Robot, Any]:
     """Start a controller with a robot and a model around it; wait until it is active, or not."""
     graph = stack.enter_context(Graph(directory))
     robot = Robot(graph, interface)
     if idle:
         robot.wanted = None
-    process = graph.spawn('controller', parameters=parameters_of(interface, **parameters))
+    process = graph.spawn(
+        'controller', parameters=parameters_of(interface, **parameters), sabotage=sabotage)
     stack.enter_context(graph.every(0.01, robot.report_joints))
     stack.enter_context(graph.every(0.1, robot.propose))
     stack.enter_context(graph.every(0.05, robot.beat))

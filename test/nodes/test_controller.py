@@ -37,6 +37,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Tensor
+from world_model_ros.control.drive import UNTOLD
 
 Begin = Callable[..., tuple[Robot, Any]]
 
@@ -84,10 +85,52 @@ def test_the_arm_follows_plans_inside_limits_and_stops_smoothly_when_they_stop(
     robot.graph.wait_for(lambda: robot.states[-1].velocity[0] < -0.99, 2.0, 'motion again')
 
     assert robot.graph.end(process) == 0
+    robot.graph.wait_for(
+        lambda: list(robot.velocities[-1].data) == list(robot.states[-1].velocity) == [0.0, 0.0],
+        5.0, 'the last words of one that braked before it went')
     assert_limits_held(robot.states)
-    assert list(robot.velocities[-1].data) == [0.0, 0.0]
-    assert list(robot.states[-1].velocity) == [0.0, 0.0], 'it braked before it went'
     assert_commands_are_continuous(robot)
+
+
+# Stops the process between computing a setpoint and sending it, and says for when that was [ns].
+STOPPED_WITHIN_A_TICK = """
+import os, pathlib, signal
+from world_model_ros.control import SafetyController
+step = SafetyController.step
+def stopped(control, now, steady):
+    setpoint = step(control, now, steady)
+    order = pathlib.Path({order!r})
+    if order.exists() and not order.read_text():
+        order.write_text(str(now))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return setpoint
+SafetyController.step = stopped
+"""
+
+
+@pytest.mark.parametrize('interface', ['velocity', 'trajectory'])
+def test_what_was_computed_before_the_process_was_stopped_is_not_sent_when_it_goes_on(
+    begin: Begin, tmp_path: Path, interface: str
+) -> None:
+    order = tmp_path / 'stop'
+    robot, process = begin(interface, sabotage=STOPPED_WITHIN_A_TICK.format(order=str(order)))
+    robot.graph.wait_for(
+        lambda: bool(robot.states) and max(map(abs, robot.states[-1].velocity), default=0) > 0.99,
+        10.0, 'full speed')
+    order.touch()
+    status = Path(f'/proc/{process.pid}/stat')
+    robot.graph.wait_for(lambda: ') T ' in status.read_text(), 5.0, 'the process to stop')
+    robot.held_at = robot.position  # by its drives, which hear no more
+    robot.graph.listen_for(3 * UNTOLD)
+    process.send_signal(signal.SIGCONT)
+    unsent = int(order.read_text())
+
+    def stamps() -> list[int]:
+        return [state.header.stamp.sec * 10**9 + state.header.stamp.nanosec
+                for state in robot.states]
+
+    robot.graph.wait_for(lambda: stamps()[-1] > unsent + 1e9 * UNTOLD, 5.0, 'it to go on')
+    assert unsent not in stamps()
 
 
 def test_position_limits_hold_when_every_plan_leads_through_them(begin: Begin) -> None:
@@ -249,7 +292,7 @@ def test_a_terminal_that_closes_brakes_the_robot_and_nohup_lets_it_go_on(
 
     graph.wait_for(is_moving, 10.0, 'motion')
     assert graph.end(process, signal.SIGHUP) == 0
-    assert list(robot.velocities[-1].data) == [0.0, 0.0]
+    graph.wait_for(lambda: list(robot.velocities[-1].data) == [0.0, 0.0], 5.0, 'its last command')
     assert_commands_are_continuous(robot)
 
     del robot.states[:], robot.velocities[:]
@@ -260,7 +303,7 @@ def test_a_terminal_that_closes_brakes_the_robot_and_nohup_lets_it_go_on(
     process.send_signal(signal.SIGHUP)
     since = len(robot.states)
     graph.wait_for(lambda: len(robot.states) > since + 50, 5.0, 'half a second of ticks')
-    assert is_moving()
+    graph.wait_for(is_moving, 10.0, 'motion after the terminal has closed')
     assert graph.end(process) == 0
 
 

@@ -183,8 +183,10 @@ def test_in_simulated_time_too_the_robot_is_braked_when_the_process_ends(begin: 
         graph.wait_for(
             lambda: bool(robot.states) and robot.states[-1].velocity[0] > 0.9, 10.0, 'motion')
         assert graph.end(process) == 0  # on its way out it hears no clock
+    graph.wait_for(
+        lambda: list(robot.velocities[-1].data) == list(robot.states[-1].velocity) == [0.0, 0.0],
+        5.0, 'its last words')
     assert_commands_are_continuous(robot)
     slowing = [state.velocity[0] for state in robot.states if 'is not active' in state.cause]
     assert len(slowing) > 5 and slowing[-1] == 0.0
     assert np.all(np.diff([speed for speed in slowing if speed]) < 0.0), 'from the first tick on'
-    assert list(robot.velocities[-1].data) == [0.0, 0.0]

@@ -38,6 +38,7 @@ from sensor_msgs.msg import JointState
 from world_model_interfaces.msg import ActionProposal, ControllerState, Heartbeat, ModelInfo
 from world_model_interfaces.srv import Reset, Stop
 from world_model_ros.control import EmergencyStop, SafetyController, Setpoint
+from world_model_ros.control.drive import UNTOLD
 from world_model_ros.monitor import Health, Level
 from world_model_ros.nodes import commands, controller_parameters
 from world_model_ros.nodes.border import BorderError
@@ -340,19 +341,14 @@ class ControllerNode(ManagedNode):
     # Ticks
 
     def _on_timer(self) -> None:
-        control, before, now = self._trusted, self._setpoint, 0
-        try:
-            self._monitor.tick(time.monotonic())
-            self._read()
-            self._look_around()
-            now = self._now()
-            setpoint = control.step(now, time.monotonic_ns())
-        except Exception as error:  # whatever it is, the robot must not go on with an old velocity
-            self._report(error)
-            now = now or time.time_ns()
-            setpoint = control.brake(f'{type(error).__name__}: {error}')
+        control, before, began = self._trusted, self._setpoint, time.monotonic()
+        setpoint, now = self._decide()
+        if time.monotonic() - began > UNTOLD:
+            # The process was stopped meanwhile: the robot is no longer where this is to begin.
+            setpoint, now = self._decide()
         self._setpoint = setpoint
         try:
+            self._monitor.tick(began)
             self._publish(setpoint, now)
             if control.breaks > self._monitor.counts['clock_breaks']:
                 self._monitor.note_break(control.last_break, time.monotonic())
@@ -362,6 +358,18 @@ class ControllerNode(ManagedNode):
                 self._report_now()
         except Exception as error:  # what is said about a setpoint must not cost the next one
             self._report(error)
+
+    def _decide(self) -> tuple[Setpoint, int]:
+        """Return the setpoint by all that is known, and for when it is [ns]."""
+        control, now = self._trusted, 0
+        try:
+            self._read()
+            self._look_around()
+            now = self._now()
+            return control.step(now, time.monotonic_ns()), now
+        except Exception as error:  # whatever it is, the robot must not go on with an old velocity
+            self._report(error)
+            return control.brake(f'{type(error).__name__}: {error}'), now or time.time_ns()
 
     def _look_around(self) -> None:
         """See who listens to the commands, and now and then who else sends some, or plans."""
