@@ -13,7 +13,7 @@
 # limitations under the License.
 """What a model is: a folder of ONNX graphs and a manifest that holds every number.
 
-This room reads and writes bundles and trusts nothing that it reads. It runs no graph (that is
+This package reads and writes bundles and trusts nothing that it reads. It runs no graph (that is
 `inference`), and needs neither ROS nor ONNX Runtime. See `manifest` for what a bundle looks like.
 """
 

@@ -15,7 +15,7 @@
 
 A URDF gives position and velocity limits, the robot's YAML gives acceleration limits (a URDF has
 none) and may tighten the others. Where both speak, the tighter one wins. What comes out of
-:func:`tighter` is complete and finite, so that the rest of the room never asks again.
+:func:`tighter` is complete and finite, so that the rest of this package never asks again.
 
 A robot that is driven by twists (a base, or an arm under MoveIt Servo) is limited per axis of the
 twist, in velocity and acceleration: where it may be is its navigation's or Servo's business.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The only room that imports rclpy: thin nodes that read parameters and move data."""
+"""The only package that imports rclpy: thin nodes that read parameters and move data."""
 
 import os
 
