@@ -32,22 +32,22 @@ help:
 demo: python
 	@$(IN) demo -- wmros demo $(ARGS)
 
-# Two rooms at a time but for those that need the processors for themselves. Real processes on a
+# Two folders at a time but for those that need the processors for themselves. Real processes on a
 # machine that others use as well can miss a deadline: what fails is run again, twice at most, without
-# the other room beside it, and shown with its traceback. That is something to look into, not to get
+# another folder beside it, and shown with its traceback. That is something to look into, not to get
 # used to. A setpoint outside limits is no matter of deadlines: test/faults says so, and is not run
 # again.
 ALONE = $(addprefix test/,demo faults launch)
 BESIDE = $(filter-out $(ALONE),$(patsubst %/,%,$(wildcard test/*/)))
-ONCE_MORE = --reruns 1 --rerun-show-tracebacks --rerun-except 'wrong on any machine'
+AGAIN = --rerun-show-tracebacks --rerun-except 'wrong on any machine' --reruns
 FAILED = -o cache_dir=.pytest_cache/beside
 test: lint
 ifeq ($(strip $(ARGS)),)
 	@rm -rf .pytest_cache/beside
 	@$(IN) test -- pytest $(FAILED) --numprocesses 2 --dist loadfile $(BESIDE) || { [ $$? = 1 ] && \
-		$(IN) test -- pytest $(FAILED) --last-failed --last-failed-no-failures none $(ONCE_MORE) \
+		$(IN) test -- pytest $(FAILED) --last-failed --last-failed-no-failures none $(AGAIN) 1 \
 			$(BESIDE); }
-	@$(IN) test -- pytest $(ONCE_MORE) $(ALONE)
+	@$(IN) test -- pytest $(AGAIN) 2 $(ALONE)
 else
 	@$(IN) test -- pytest $(ARGS)
 endif
