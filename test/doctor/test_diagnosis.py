@@ -27,7 +27,7 @@ from toy_bundle import JOINTS
 from world_model_ros.bringup.launch_arguments import ROBOT
 from world_model_ros.bringup.robot_file import Robot, read_robot
 from world_model_ros.cli import diagnosis, doctor, middleware, probes
-from world_model_ros.inference.findings import Grade
+from world_model_ros.findings import Grade
 
 Graph = dict[str, Any]
 START = 'ros2 launch world_model_ros robot.launch.py bundle:=it'

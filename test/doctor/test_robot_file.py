@@ -41,7 +41,7 @@ from world_model_ros.bringup.robot_file import (
 from world_model_ros.cli import doctor
 from world_model_ros.cli.probes import free_domain
 from world_model_ros.control import LimitsError
-from world_model_ros.inference.findings import Grade
+from world_model_ros.findings import Grade
 from world_model_ros.inference.report import Report
 from world_model_ros.resources import resource
 

@@ -28,8 +28,8 @@ from toy_bundle import toy_golden, toy_manifest, write_toy_bundle
 
 from world_model_ros.bundle import load_bundle, write_manifest
 from world_model_ros.cli.main import main
+from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference import RuntimeSettings, WorldModel
-from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.first_latent import time_to_first_latent
 from world_model_ros.inference.measure import measure_all, measure_speed
 from world_model_ros.inference.measurements import read_measurements

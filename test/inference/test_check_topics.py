@@ -32,7 +32,7 @@ from sensor_msgs.msg import CompressedImage
 from world_model_ros.bundle import ImageContract, Manifest, load_bundle
 from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.cli import probes, topics
-from world_model_ros.inference.findings import Grade
+from world_model_ros.findings import Grade
 from world_model_ros.nodes.convert import to_stamp
 from world_model_ros.observation import Calibration, Window
 

@@ -50,10 +50,18 @@ def test_only_one_room_imports(library: str, room: str) -> None:
     assert not strangers, f'only {room}/ may import {library}'
 
 
-@pytest.mark.parametrize('node', ['world_model', 'controller'])
-def test_a_robots_node_loads_neither_torch_nor_mujoco_nor_matplotlib(node: str) -> None:
-    heavy = ('torch', 'mujoco', 'matplotlib', 'onnx', 'world_model_ros.learning',
-             'world_model_ros.simulation')
+HEAVY = ('torch', 'mujoco', 'matplotlib', 'onnx', 'world_model_ros.learning',
+         'world_model_ros.simulation')
+OF_MODELS = ('onnxruntime', 'pydantic', 'cv2', 'world_model_ros.bundle',
+             'world_model_ros.inference')
+
+
+@pytest.mark.parametrize(('node', 'heavy'), [
+    ('world_model', HEAVY), ('controller', (*HEAVY, *OF_MODELS)),
+])
+def test_a_robots_node_loads_no_library_that_it_does_not_use(
+    node: str, heavy: tuple[str, ...],
+) -> None:
     program = (f'import sys, world_model_ros.nodes.{node}; '
                f'print([name for name in {heavy!r} if name in sys.modules])')
     done = subprocess.run([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True,

@@ -33,7 +33,7 @@ from world_model_ros.bringup.robot_file import Parameters, Robot
 from world_model_ros.bundle import Bundle
 from world_model_ros.control import Contract, Kind
 from world_model_ros.control.proposal import mismatch
-from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.findings import Finding, Grade
 
 _SLACK = 1.02  # URDFs round
 _ROWS_TO_FULL_SPEED = 4.0  # rows of a plan: a robot that needs longer lags behind most of it

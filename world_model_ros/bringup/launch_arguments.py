@@ -35,7 +35,7 @@ from world_model_ros.bringup.robot_file import (
 )
 from world_model_ros.bringup.topic_names import TOPICS
 from world_model_ros.demo import graph
-from world_model_ros.inference.findings import Finding
+from world_model_ros.findings import Finding
 from world_model_ros.observation import image_topic, info_topic
 from world_model_ros.resources import resource
 

@@ -12,137 +12,24 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The parameters of both nodes: what they are called, mean and may be. Plain data, without ROS.
+"""Whether what a robot's file says is what both nodes can be given. Without ROS.
 
-The nodes declare them from here, and a robot's file is held against them before anything starts:
-ROS ignores a name that no node declares, and a node that is given a number of another type ends.
+A file is held against the tables that the nodes declare their parameters from, before anything
+starts: ROS ignores a name that no node declares, and a node that is given a number of another type
+ends.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from world_model_ros.bringup.defaults import (
-    MAX_AGE,
-    MAX_CAMERA_SKEW,
-    MAX_SKEW,
-    PLAN_DEADLINE,
-    PLAN_RATE,
-)
-from world_model_ros.bringup.robot_file import INTERFACES, LIMITS, Parameters
-from world_model_ros.control import TWIST_AXES, Settings
-from world_model_ros.inference import RuntimeSettings
-from world_model_ros.inference.findings import Finding, Grade
-
-Value = bool | int | float | str | list[str]
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """One parameter; a value is of the type of `default` and, if a number, from `low` to `high`."""
-
-    default: Value
-    description: str
-    low: float = -math.inf
-    high: float = math.inf
-
-
-CONTROLLER: Mapping[str, Declaration] = {
-    'command_interface': Declaration(
-        INTERFACES[0], 'What the robot is sent: "trajectory" (JointTrajectory on '
-        'joint_trajectory; each one ends at rest), "velocity" (Float64MultiArray on commands) or '
-        '"twist" (TwistStamped on cmd_vel). The last two need a drive that stops by itself when '
-        'commands cease.'),
-    'joints': Declaration(
-        [''], 'Joints to drive, in the order in which commands name them. For twists: joints '
-        'whose fresh state shows that the robot is alive, such as the wheels of a base.'),
-    'robot_description': Declaration(
-        '', 'The robot as URDF text: position and velocity limits of the joints. Twists need '
-        'none.'),
-    'robot_description_file': Declaration(
-        '', 'File or package:// address of the URDF, used when robot_description is empty.'),
-    'twist_axes': Declaration(
-        [''], f'Axes to drive by twists, of {", ".join(TWIST_AXES)}.'),
-    'twist_frame': Declaration(
-        '', 'Frame that the twists of a model must be in; empty for whichever the model names.'),
-    'control_rate': Declaration(
-        1.0 / Settings.period, 'Setpoints per second [Hz].', 10.0, 1000.0),
-    'thread_priority': Declaration(
-        50, 'Real-time priority (SCHED_FIFO) of this process, as that of '
-        'controller_manager; 0: none. Without the permission it runs at normal priority, '
-        'and diagnostics say so.', 0, 99),
-    'late_after': Declaration(
-        Settings.late_after, 'Age of the observation behind a plan from which on the '
-        'next plan is late [s].', 0.01, 10.0),
-    'finish_duration': Declaration(
-        Settings.finish_duration, 'How long the rest of a late plan is followed before '
-        'the robot brakes [s].', 0.0, 10.0),
-    'joint_state_timeout': Declaration(
-        Settings.joint_state_timeout, 'Age from which on a joint state is not trusted '
-        'and the robot brakes [s].', 0.01, 10.0),
-    'following_tolerance': Declaration(
-        Settings.following_tolerance, 'Distance between setpoint and robot from '
-        'which on the robot counts as pushed or blocked; half of it without any '
-        'change of the measured position counts as frozen joint states [rad or m].', 0.001, 10.0),
-}
-"""Of `controller`; its limits, whose names follow from the joints, are in `robot_file`."""
-
-WORLD_MODEL: Mapping[str, Declaration] = {
-    'bundle': Declaration(
-        '', 'Folder of the model bundle. Relative paths start at the working directory. Read when '
-        'the node is configured; ~/load_model replaces the model, and this, while it runs.'),
-    'shadow_bundle': Declaration(
-        '', 'Folder of a second bundle that runs beside the first one and never acts; empty for '
-        'none. Read when the node is configured; ~/load_model with shadow changes it later.'),
-    'plan_rate': Declaration(
-        PLAN_RATE, 'Plans per second, at most one per image [Hz].', 0.1, 100.0),
-    'plan_deadline': Declaration(
-        PLAN_DEADLINE, 'Time that one plan may take; the best plan so far is used '
-        '[s].', 0.001, 60.0),
-    'expected_latency': Declaration(
-        0.1, 'From an observation to the first command that follows from it, until the '
-        'controller has reported what it is, or where none reports on '
-        'controller_state; actions that are due before are taken as decided [s].', 0.0, 60.0),
-    'max_latency': Declaration(
-        0.5, 'The longest latency that plans make up for, whatever is measured; 0: '
-        'they begin with the observation, as if they took no time [s].', 0.0, 60.0),
-    'max_skew': Declaration(
-        MAX_SKEW, 'Largest distance in time between an image and its joint state [s].', 0.0, 1.0),
-    'max_camera_skew': Declaration(
-        MAX_CAMERA_SKEW, "Largest distance in time between the first camera's picture "
-        'and that of each other camera, of a model that sees with several [s].', 0.0, 1.0),
-    'max_age': Declaration(
-        MAX_AGE, 'Images older than this are not used [s].', 0.01, 60.0),
-    'missed_images': Declaration(
-        5, 'Usable images in a row that must be missing until the node reports that it is '
-        'blind.', 2, 100),
-    'frozen_camera_motion': Declaration(
-        0.05, 'A camera whose picture stays equal to the byte while a joint moves '
-        'further than this is frozen [rad or m]. Raise it for a noiseless camera '
-        'that does not see the robot.', 0.001, 1000.0),
-    'hung_after': Declaration(
-        1.0, 'Time inside the model from which on it counts as hung [s]. More than '
-        'its slowest call takes.', 0.05, 600.0),
-    'surprise_steps': Declaration(
-        4, 'Model steps over which expectations are compared with what was then seen, for '
-        '~/surprise; each costs one imagined sequence per model step.', 1, 64),
-    'provider': Declaration(
-        RuntimeSettings.provider, 'What runs the graphs: auto (as measured by "wmros check '
-        '--prebuild", else cpu), tensorrt, cuda, openvino or cpu.'),
-    'precision': Declaration(
-        RuntimeSettings.precision, 'Numbers that the graphs compute in: auto (as measured, else '
-        'float32), float32, float16 or bfloat16.'),
-    'threads': Declaration(
-        RuntimeSettings.threads, 'Threads of one graph on the CPU; 0: as measured. One is '
-        'the safe choice beside other work.', 0, 64),
-    'cache': Declaration(
-        '', 'Folder of measurements and compiled engines; empty: ~/.cache/world_model_ros.'),
-}
-"""Of `world_model`."""
+from world_model_ros.bringup.controller_parameters import CONTROLLER
+from world_model_ros.bringup.declaration import Declaration
+from world_model_ros.bringup.robot_file import LIMITS, Parameters
+from world_model_ros.bringup.world_model_parameters import WORLD_MODEL
+from world_model_ros.findings import Finding, Grade
 
 DECLARED = {'controller': CONTROLLER, 'world_model': WORLD_MODEL}
 

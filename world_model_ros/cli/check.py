@@ -28,8 +28,8 @@ from world_model_ros.bringup.topic_names import TOPICS
 from world_model_ros.bundle import Bundle, BundleError, load_bundle
 from world_model_ros.cli import argument_types, topics
 from world_model_ros.cli.probes import ProbeError
+from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference import InferenceError, RuntimeSettings, WorldModel
-from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.first_latent import time_to_first_latent
 from world_model_ros.inference.measure import measure_all
 from world_model_ros.inference.measurements import Measurement, write_measurements

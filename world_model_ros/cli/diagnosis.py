@@ -28,7 +28,7 @@ from world_model_ros.bringup.launch_arguments import DRY_RUN
 from world_model_ros.bringup.robot_file import COMMANDS, Robot
 from world_model_ros.bringup.topic_names import kind_of
 from world_model_ros.cli import topics
-from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.findings import Finding, Grade
 from world_model_ros.observation import called
 
 Graph = Mapping[str, Any]

@@ -49,8 +49,8 @@ from world_model_ros.bringup.topic_names import camera_of, kind_of, name_of
 from world_model_ros.bundle import Bundle, BundleError, load_bundle, load_manifest
 from world_model_ros.cli import argument_types, diagnosis, middleware, topics
 from world_model_ros.cli.probes import ProbeError, run_probe
+from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference import RuntimeSettings
-from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.inference.providers import available, choose
 from world_model_ros.inference.report import Report, Section
 from world_model_ros.inference.sessions import INSTALL, ProviderError

@@ -27,7 +27,7 @@ from typing import Any
 
 from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS, discovery_profile
 from world_model_ros.cli.probes import ProbeError, free_domain, run_probe
-from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.findings import Finding, Grade
 
 RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 _COUNT = 30

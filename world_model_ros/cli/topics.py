@@ -32,8 +32,8 @@ from world_model_ros.bringup.defaults import MAX_AGE, MAX_CAMERA_SKEW, MAX_SKEW
 from world_model_ros.bringup.topic_names import TOPICS, camera_of, kind_of, name_of
 from world_model_ros.bundle import Manifest, PoseProprioception
 from world_model_ros.cli.probes import ProbeError, run_probe
+from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference.context import known_at
-from world_model_ros.inference.findings import Finding, Grade
 from world_model_ros.observation import (
     BEND,
     ENCODINGS,

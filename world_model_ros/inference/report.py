@@ -32,7 +32,7 @@ from world_model_ros.bundle import (
     Manifest,
     PoseProprioception,
 )
-from world_model_ros.inference.findings import Finding, Grade
+from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference.measure import Speed, measure_speed
 from world_model_ros.inference.model import WorldModel
 from world_model_ros.inference.proof import golden_start

@@ -23,7 +23,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from world_model_ros.bringup.parameters import CONTROLLER
+from world_model_ros.bringup.controller_parameters import CONTROLLER
 from world_model_ros.bringup.robot_file import LIMITS, Robot, limit_names, read_robot
 from world_model_ros.control import Settings
 from world_model_ros.nodes import parameters

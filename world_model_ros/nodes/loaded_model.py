@@ -28,8 +28,8 @@ from sensor_msgs.msg import Image, JointState
 
 from world_model_interfaces.msg import ActionProposal, ModelInfo
 from world_model_ros.bundle import PoseProprioception, load_bundle
+from world_model_ros.findings import Grade
 from world_model_ros.inference import Context, FrameStack, RuntimeSettings, WorldModel
-from world_model_ros.inference.findings import Grade
 from world_model_ros.inference.providers import choose
 from world_model_ros.inference.report import describe_model
 from world_model_ros.inference.sessions import ProviderError

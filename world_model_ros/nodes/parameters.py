@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from world_model_ros.bringup.parameters import Declaration
+from world_model_ros.bringup.declaration import Declaration
 
 
 def declare(node: Node, declared: Mapping[str, Declaration]) -> None:

@@ -23,7 +23,8 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from world_model_ros.bringup.parameters import WORLD_MODEL, contradiction, nothing_to_decide
+from world_model_ros.bringup.parameters import contradiction, nothing_to_decide
+from world_model_ros.bringup.world_model_parameters import WORLD_MODEL
 from world_model_ros.inference import RuntimeSettings
 from world_model_ros.nodes import parameters
 
