@@ -17,59 +17,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation  # type: ignore[import-untyped]
 from small_models import KINDS, Kind, Reference, small_manifest, write_small_bundle
 
 from world_model_ros.bundle import Manifest
-from world_model_ros.inference.integration import (
-    euler_from_rotation,
-    integration,
-    rotation_from_euler,
-    rotation_from_vector,
-)
-
-angles = st.tuples(*[st.floats(-7, 7)] * 3).map(np.array)
+from world_model_ros.inference.integration import integration
 
 
 def manifest_of(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return write_small_bundle(tmp_path_factory.mktemp('small'), kind).manifest
-
-
-@settings(deadline=None)
-@given(angles)
-def test_roll_pitch_and_yaw_are_scipys_extrinsic_xyz(euler: np.ndarray[Any, Any]) -> None:
-    np.testing.assert_allclose(
-        rotation_from_euler(euler), Rotation.from_euler('xyz', euler).as_matrix(), atol=1e-12)
-
-
-@settings(deadline=None)
-@given(angles)
-def test_a_turn_about_an_axis_is_scipys(vector: np.ndarray[Any, Any]) -> None:
-    np.testing.assert_allclose(
-        rotation_from_vector(vector), Rotation.from_rotvec(vector).as_matrix(), atol=1e-12)
-
-
-@settings(deadline=None)
-@given(roll=st.floats(-3.14, 3.14), pitch=st.floats(-1.57, 1.57), yaw=st.floats(-3.14, 3.14))
-def test_angles_come_back_as_they_went(roll: float, pitch: float, yaw: float) -> None:
-    euler = np.array([roll, pitch, yaw])
-    np.testing.assert_allclose(euler_from_rotation(rotation_from_euler(euler)), euler, atol=1e-5)
-
-
-@settings(deadline=None)
-@given(roll=st.floats(-3, 3), yaw=st.floats(-3, 3), up=st.booleans(), off=st.floats(-1e-7, 1e-7))
-def test_angles_straight_up_and_down_still_mean_the_same_rotation(
-    roll: float, yaw: float, up: bool, off: float,
-) -> None:
-    rotation = rotation_from_euler(np.array([roll, (1 if up else -1) * np.pi / 2 + off, yaw]))
-    np.testing.assert_allclose(
-        rotation_from_euler(euler_from_rotation(rotation)), rotation, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', [name for name, kind in KINDS.items() if kind.takes_state])

@@ -46,6 +46,16 @@ def test_angles_are_extrinsic_rotations_about_x_y_and_z_as_scipy_has_them(
     np.testing.assert_allclose(negated, state, atol=1e-5)
 
 
+@given(roll=st.floats(-3, 3), down=st.booleans(), yaw=st.floats(-3, 3))
+def test_a_hand_that_points_straight_up_or_down_keeps_its_orientation(
+    roll: float, down: bool, yaw: float,
+) -> None:
+    turn = Rotation.from_euler('xyz', (roll, np.pi / 2 if down else -np.pi / 2, yaw))
+    state = pose_proprioception('base', (0.1, 0.2, 0.3), turn.as_quat(), CONTRACT)
+    np.testing.assert_allclose(
+        Rotation.from_euler('xyz', state[3:]).as_matrix(), turn.as_matrix(), atol=1e-5)
+
+
 @pytest.mark.parametrize('frame, position, orientation, reason', [
     ('map', (0, 0, 0), (0, 0, 0, 1), 'hand in "base"'),
     ('base', (0, 0, math.nan), (0, 0, 0, 1), 'no position'),

@@ -27,8 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_model_ros.bundle import ActionContract, Manifest, PoseProprioception, Proprioception
+from world_model_ros.rotations import (
+    Double,
+    euler_from_rotation,
+    rotation_from_euler,
+    rotation_from_vector,
+)
 
-Double = NDArray[np.float64]
 # state [P] and rows [N, steps * rows_per_step, A], both physical, to states [N, steps + 1, P]: the
 # observed one first, then the one behind each model step.
 Integrate = Callable[[NDArray[Any], NDArray[Any]], Double]
@@ -116,44 +121,3 @@ def integrate_pose(
         if len(state) == 7:
             poses[:, row + 1, 6] = np.clip(poses[:, row, 6] + rows[:, row, 6], 0.0, 1.0)
     return poses[:, ::action.rows_per_step]
-
-
-def rotation_from_euler(angles: Double) -> Double:
-    """Matrices [..., 3, 3] of extrinsic rotations about x, y and z, in this order [..., 3] [rad].
-
-    R = Rz(yaw) Ry(pitch) Rx(roll), the fixed-axis roll, pitch and yaw of REP-103.
-    """
-    (sr, sp, sy), (cr, cp, cy) = (np.moveaxis(trigonometric(angles), -1, 0)
-                                  for trigonometric in (np.sin, np.cos))
-    return np.stack([
-        np.stack([cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr], -1),
-        np.stack([sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr], -1),
-        np.stack([-sp, cp * sr, cp * cr], -1)], -2)
-
-
-def euler_from_rotation(rotation: Double) -> Double:
-    """The inverse of `rotation_from_euler`: roll and yaw in -pi..pi, pitch in -pi/2..pi/2.
-
-    Where the pitch is +-pi/2, only the difference (or sum) of roll and yaw is known: yaw is 0.
-    """
-    cosine = np.hypot(rotation[..., 0, 0], rotation[..., 1, 0])
-    locked = cosine < 1e-7
-    roll = np.where(locked, np.arctan2(-rotation[..., 1, 2], rotation[..., 1, 1]),
-                    np.arctan2(rotation[..., 2, 1], rotation[..., 2, 2]))
-    pitch = np.arctan2(-rotation[..., 2, 0], cosine)
-    yaw = np.where(locked, 0.0, np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0]))
-    return np.stack([roll, pitch, yaw], -1)
-
-
-def rotation_from_vector(vector: Double) -> Double:
-    """Matrices [..., 3, 3] of turns about axes by their length, [..., 3] [rad] (Rodrigues)."""
-    angle = np.linalg.norm(vector, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vector, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1),
-                      np.stack([-y, x, zero], -1)], -2)
-    # sinc(t) = sin(pi t) / (pi t): sin(a) / a and (1 - cos(a)) / a^2, also at 0.
-    first = np.sinc(angle / np.pi)
-    second = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    turned: Double = np.eye(3) + first * cross + second * (cross @ cross)
-    return turned

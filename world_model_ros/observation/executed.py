@@ -14,7 +14,6 @@
 
 """What a controller sent to the robot, in the units in which a model knows its actions."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from world_model_ros import payload
 from world_model_ros.bundle import ActionContract
-from world_model_ros.observation.pose import roll_pitch_yaw
+from world_model_ros.rotations import euler_from_rotation, rotation_from_vector
 
 
 class SetpointError(ValueError):
@@ -75,10 +74,7 @@ def _to_euler(row: npt.NDArray[np.float64], names: Sequence[str]) -> None:
     """Turn a rotation vector [rad] in a row into roll, pitch and yaw about fixed axes, in place."""
     axes = [f'angular.{axis}' for axis in 'xyz']
     vector = np.array([row[names.index(axis)] if axis in names else 0.0 for axis in axes])
-    angle = float(np.linalg.norm(vector))
-    # The unit quaternion; sin(a / 2) / a tends to 1 / 2.
-    x, y, z = vector * (np.sin(angle / 2) / angle if angle > 1e-9 else 0.5)
-    euler = roll_pitch_yaw(float(x), float(y), float(z), math.cos(angle / 2))
+    euler = euler_from_rotation(rotation_from_vector(vector))
     for axis, value in zip(axes, euler, strict=True):
         if axis in names:
             row[names.index(axis)] = value

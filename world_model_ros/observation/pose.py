@@ -22,6 +22,7 @@ import numpy.typing as npt
 from world_model_ros.bundle import PoseProprioception
 from world_model_ros.observation.joints import JointStateError
 from world_model_ros.payload import shorten
+from world_model_ros.rotations import euler_from_rotation, rotation_from_quaternion
 
 LARGEST = 1e6  # m
 
@@ -39,7 +40,7 @@ def pose_proprioception(
     """
     Return x, y, z [m], roll, pitch, yaw [rad] of a pose in ``frame``, float32 [6].
 
-    Angles are extrinsic rotations about x, y and z, in this order: R = Rz(yaw) Ry(pitch) Rx(roll).
+    Roll, pitch and yaw are as `rotations` has them.
 
     :param position: x, y, z
     :param orientation: unit quaternion x, y, z, w
@@ -55,15 +56,8 @@ def pose_proprioception(
     if not all(abs(number) < LARGEST for number in numbers) or not 0.99 < length < 1.01:
         raise PoseError(f'the pose {[round(number, 3) for number in numbers]} is no position and '
                         'unit quaternion: fix the publisher')
-    x, y, z, w = (number / length for number in orientation)
-    return np.array([*position, *roll_pitch_yaw(x, y, z, w)], np.float32)
-
-
-def roll_pitch_yaw(x: float, y: float, z: float, w: float) -> tuple[float, float, float]:
-    """Angles [rad] about fixed axes of a unit quaternion: R = Rz(yaw) Ry(pitch) Rx(roll)."""
-    return (math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y)),
-            math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x)))),
-            math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+    angles = euler_from_rotation(rotation_from_quaternion(np.array(orientation) / length))
+    return np.array([*position, *angles], np.float32)
 
 
 def gripper_fraction(
