@@ -83,6 +83,23 @@ def test_a_licence_that_forbids_commerce_is_flagged(
     assert [finding.about for finding in findings] == ['model.license'] * warned
 
 
+@pytest.mark.parametrize(('kind', 'read', 'unread'), [
+    ('joint_position', ['shoulder', 'elbow'], ''),
+    ('joint_position', ['shoulder', 'wheel'], '"elbow"'),
+    ('joint_velocity', ['shoulder', 'wheel'], ''),
+])
+def test_positions_that_are_planned_and_not_read_are_named(
+    tmp_path: Path, kind: str, read: list[str], unread: str,
+) -> None:
+    def contract(data: dict[str, Any]) -> None:
+        data['action'].update(kind=kind, units=['rad' if 'position' in kind else 'rad/s'] * 2)
+        data['proprioception']['joints'] = read
+
+    findings = describe_bundle(write_toy_bundle(tmp_path, contract)).findings
+    assert [finding.grade for finding in findings] == [Grade.NOTE] * bool(unread)
+    assert all(unread in finding.problem for finding in findings)
+
+
 def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_for_it(
     tmp_path: Path,
 ) -> None:

@@ -515,7 +515,10 @@ def test_idle_is_where_the_joints_are_for_positions_and_nothing_for_velocities(
     context, _ = golden_start(model.bundle)
     assert context.proprioception is not None
     position = dict(zip(('a', 'b', 'c'), context.proprioception[-1][:3], strict=True))
-    np.testing.assert_array_equal(model.idle(context), [position['c'], position['a']])
+    here = [position['c'], position['a']]
+    np.testing.assert_array_equal(model.idle(context), here)
+    told = np.array([0.7, 0.8], np.float32)  # and sags, say
+    np.testing.assert_array_equal(model.idle(context, told), here)
     frozen, _ = smalls['growing']
     np.testing.assert_allclose(
         frozen.idle(golden_start(frozen.bundle)[0]), [0, 0, 0, 0, 0, 0.1, 0])

@@ -15,6 +15,7 @@
 
 import array
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -155,6 +156,23 @@ def test_what_was_executed_for_one_model_is_no_past_of_one_whose_actions_mean_so
         contexts = [eye.encode(Observation(it, '', pictures, robot)).context for it in stamps]
         lengths[model] = len(contexts[-1].latents)
     assert lengths == {one: 2, alike: 2, other: 1}
+
+
+def test_an_arm_whose_joints_the_model_does_not_read_sets_out_from_where_it_was_told_to_be(
+    load: Callable[..., LoadedModel],
+) -> None:
+    def position(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+        write_small_bundle(path, replace(KINDS['recurrent'], action='joint_position'), change)
+
+    bench = Bench(load(position))
+    bench.pursue([0.6, -0.4])
+    for stamp in range(10 * S, 10 * S + 100 * MS, 10 * MS):  # on HOLD: it has no plan
+        bench.reports.store(ControllerState(
+            header=Header(stamp=to_stamp(stamp)), names=['a', 'c'], position=[1.2, -0.9],
+            velocity=[0.0, 0.0]), bench.model)
+    bench.plan(10 * S + 90 * MS)
+    assert bench.model.manifest.action.names == ('c', 'a')
+    np.testing.assert_allclose(bench.proposed[-1].plan.actions[:2], [[-0.9, 1.2]] * 2, atol=1e-6)
 
 
 def test_a_change_in_a_row_of_another_duration_is_another_action(

@@ -222,6 +222,18 @@ def test_positions_are_planned_from_where_the_joints_are(tmp_path: Path) -> None
         plan.actions, np.tile(model.idle(context), (HORIZON, 1)), atol=1e-6)
 
 
+def test_positions_that_the_model_does_not_read_are_planned_from_where_they_were_told_to_be(
+    tmp_path: Path,
+) -> None:
+    kind = replace(KINDS['recurrent'], action='joint_position')
+    model = WorldModel(write_small_bundle(tmp_path, kind))
+    planner = Planner(model, model.manifest.planner)
+    context, goal = golden_start(model.bundle)
+    setpoint = np.array([-0.9, 1.2], np.float32)
+    plan = planner.plan(context, goal, setpoint=setpoint, seed=0, deadline=-NEVER)
+    np.testing.assert_array_equal(plan.actions, np.tile(setpoint, (HORIZON, 1)))
+
+
 def test_a_robot_outside_the_bounds_is_led_back_inside(tmp_path: Path) -> None:
     model = WorldModel(write_small_bundle(tmp_path, KINDS['growing beyond its length']))
     planner = Planner(model, model.manifest.planner)

@@ -73,16 +73,18 @@ def first_context(
         {name: np.zeros(shape, np.float32) for name, shape in states.items()})
 
 
-def idle_row(manifest: Manifest, proprioception: Float | None) -> Float:
+def idle_row(
+    manifest: Manifest, proprioception: Float | None, setpoint: Float | None = None,
+) -> Float:
     """The row [A] that asks the robot to stay as it is, in physical units.
 
     Zero for velocities and changes; for joint positions those of the joint state [P], where the
-    model knows it, or else the data's mean.
+    model knows it, or else where the robot was last told to be [A], or else the data's mean.
     """
     action, state = manifest.action, manifest.proprioception
     row = np.zeros(action.size, np.float32)
     if action.kind == 'joint_position':
-        row = np.array(action.normalization.mean, np.float32)
+        row = np.array(action.normalization.mean if setpoint is None else setpoint, np.float32)
         if (proprioception is not None and isinstance(state, Proprioception)
                 and 'position' in state.fields):
             offset = state.fields.index('position') * len(state.joints)

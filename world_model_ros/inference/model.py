@@ -219,10 +219,10 @@ class WorldModel:
             return math.sqrt(float(np.mean(np.square(expected - seen))))
         return float(self.distance(expected, self.goal_of(seen)))
 
-    def idle(self, context: Context) -> Float:
-        """The row [A] that asks the robot to stay as it is, in physical units."""
+    def idle(self, context: Context, setpoint: Float | None = None) -> Float:
+        """The row [A] that asks the robot to stay as it is: see `idle_row`."""
         state = context.proprioception
-        return idle_row(self.manifest, None if state is None else state[-1])
+        return idle_row(self.manifest, None if state is None else state[-1], setpoint)
 
     def policy(self, latent: Float) -> Float:
         """The policy's rows [rows_per_step, A] in a latent [*S], in physical units."""

@@ -31,11 +31,13 @@ from world_model_ros.bundle import (
     ImageNormalization,
     Manifest,
     PoseProprioception,
+    Proprioception,
 )
 from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference.measure import Speed, measure_speed
 from world_model_ros.inference.model import WorldModel
 from world_model_ros.inference.proof import golden_start
+from world_model_ros.payload import few
 
 _TITLE, _INDENT = 14, 2
 # Licences whose names say that commerce is not allowed: CC-BY-NC, PolyForm-Noncommercial, the
@@ -100,7 +102,7 @@ def describe_bundle(bundle: Bundle) -> Report:
         ('digest', bundle.digest)))
     contract = Section('Asks of the robot', tuple(_contract(manifest)))
     inside = Section('Model', tuple(_inside(manifest)))
-    return Report([identity, contract, inside], [*_licence(manifest)])
+    return Report([identity, contract, inside], [*_licence(manifest), *_unread(manifest)])
 
 
 def describe_model(model: WorldModel, deadline: float, seconds: float = 1.0) -> Report:
@@ -191,6 +193,22 @@ def _licence(manifest: Manifest) -> Iterator[Finding]:
         yield Finding(Grade.WARNING, 'model.license', f'{name} forbids commercial use',
                       f'use it for what it allows, or ask its makers ({manifest.model.source}) for '
                       'another licence')
+
+
+def _unread(manifest: Manifest) -> Iterator[Finding]:
+    action, state = manifest.action, manifest.proprioception
+    if action.kind != 'joint_position':
+        return
+    read = (state.joints if isinstance(state, Proprioception) and 'position' in state.fields
+            else ())
+    unread = [action.names[i] for i in action.driven if action.names[i] not in read]
+    if unread:
+        yield Finding(
+            Grade.NOTE, 'action', f'positions of {few(unread)} are planned, and the model does not '
+            'read them: a plan begins where the controller says that they are or, where none '
+            "reports on controller_state, at the training data's mean",
+            'drive them with the controller of this package, or train with their position in '
+            'proprioception')
 
 
 def _golden(model: WorldModel) -> Iterator[tuple[str, str]]:

@@ -97,6 +97,7 @@ class Schedule:
     moving: whether a plan is followed or about to be
     course: the plan that is in force last, whose rest the next plan may start from
     meaning: of the actions
+    setpoint: what the robot was last told [A], if a controller says so in such actions
     """
 
     stamp: int
@@ -105,6 +106,7 @@ class Schedule:
     course: Course | None
     meaning: Meaning | None
     _pieces: tuple[tuple[int, Course], ...]
+    setpoint: Float | None = None
 
     def actions(self, rows: int, row_duration: float, idle: Float) -> Float:
         """
@@ -214,9 +216,10 @@ class Execution:
             report = heard.report
             pieces: list[tuple[int, Course]] = []
             followed = self._find(report.plan_id)
-            if followed is None and report.meaning == meaning:
+            setpoint = report.action if report.meaning == meaning else None
+            if followed is None and setpoint is not None:
                 # A plan that is not known here came from someone else: it goes on as it is.
-                followed = Course('', report.stamp, _TAIL, report.action[None])
+                followed = Course('', report.stamp, _TAIL, setpoint[None])
             if followed is not None and report.plan_id and not report.stopped:
                 pieces.append((stamp, followed))
             if not (report.stopped or heard.refusing):
@@ -227,7 +230,7 @@ class Execution:
                         pieces.append((max(due, stamp), course))
             courses = [course for _, course in pieces if course.id]
             return Schedule(stamp, True, bool(pieces), courses[-1] if courses else None, meaning,
-                            tuple(pieces))
+                            tuple(pieces), setpoint)
 
     def restart(self) -> None:
         """Begin anew after a pause, and perhaps at another time."""

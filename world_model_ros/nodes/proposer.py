@@ -223,11 +223,12 @@ class Proposer:
         model = encoded.model
         step = model.manifest.action.step_duration
         rows = max(math.ceil(latency / step - _SPARE_ROW), 0)
-        committed = schedule.actions(rows, step, model.graphs.idle(encoded.context))
+        committed = schedule.actions(
+            rows, step, model.graphs.idle(encoded.context, schedule.setpoint))
         return model.planner.plan(
-            encoded.context, goal.target if goal else None, committed=committed,
-            warm_start=self._warm_start(encoded, schedule.course), seed=encoded.stamp,
-            deadline=deadline)
+            encoded.context, goal.target if goal else None, setpoint=schedule.setpoint,
+            committed=committed, warm_start=self._warm_start(encoded, schedule.course),
+            seed=encoded.stamp, deadline=deadline)
 
     def _warm_start(self, encoded: Encoded, course: Course | None) -> WarmStart | None:
         """The plan in force as it continues from now on, in steps of the model."""

@@ -123,11 +123,13 @@ class Planner:
                 self._policy(context, np.empty((0, len(self._sequences.lower)), np.float32))
 
     def plan(self, context: Context, goal: Float | JointTarget | None, *,
-             committed: Float | None = None, warm_start: WarmStart | None = None, seed: int,
-             deadline: float) -> Plan:
+             setpoint: Float | None = None, committed: Float | None = None,
+             warm_start: WarmStart | None = None, seed: int, deadline: float) -> Plan:
         """Plan from `context` toward `goal`, or for the largest return where it is None.
 
         goal: [*G], or where joints are to be
+        setpoint: [A], what the robot was last told, where it is known: joints that the model does
+            not read stand still there
         committed: [K, A] first rows that run whatever is planned now; they are repeated in the
             plan, inside the bounds
         warm_start: an earlier plan, moved on to now; the result never costs more than its actions
@@ -139,7 +141,7 @@ class Planner:
         with numbers that are not finite.
         """
         started = self._clock()
-        start = self._start(context, committed, warm_start)
+        start = self._start(context, setpoint, committed, warm_start)
         fixed_rows = start.first[:start.fixed]
         generator = np.random.Generator(np.random.PCG64(seed))
         search = sampler(
@@ -190,10 +192,10 @@ class Planner:
                     scoring.samples, refits, self._clock() - started,
                     WarmStart(scoring.actions, elites))
 
-    def _start(self, context: Context, committed: Float | None,
+    def _start(self, context: Context, setpoint: Float | None, committed: Float | None,
                warm_start: WarmStart | None) -> _Start:
         """The warm start, or standing still, behind the committed rows, and inside the bounds."""
-        still = self._sequences.planned(self._model.idle(context))
+        still = self._sequences.planned(self._model.idle(context, setpoint))
         first = np.tile(still, (self._sequences.rows, 1))
         elites = np.empty((0, *first.shape), np.float32)
         if warm_start is not None:
