@@ -83,6 +83,24 @@ def test_nothing_is_judged_where_the_robot_was_asked_for_nothing_or_no_picture_c
     assert found is not None and math.isnan(found[0]) and found[1] == 0 and found[2] == 0
 
 
+def test_what_was_seen_while_the_model_failed_is_judged_by_as_any_other() -> None:
+    log, failing = ActionLog(60.0), True
+    moving(log, 0.5, 100)
+
+    def imagine(state: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        if failing:
+            raise RuntimeError('interrupted')
+        return exact(state, actions)
+
+    judged = foresight(steps=1, imagine=imagine)
+    assert judged.see(0, position(0, 0.5), position(0, 0.5), log) is None
+    with pytest.raises(RuntimeError):
+        judged.see(STEP, position(STEP, 0.5), position(STEP, 0.5), log)
+    failing = False
+    found = judged.see(2 * STEP, position(2 * STEP, 0.5), position(2 * STEP, 0.5), log)
+    assert found == pytest.approx(0.0, abs=1e-6)
+
+
 def test_a_clock_that_was_set_back_is_no_surprise() -> None:
     log, judged = ActionLog(60.0), foresight()
     moving(log, 1.0, 100)

@@ -112,6 +112,7 @@ class Foresight(Generic[State]):
             self._judged = 0
         while self._history and self._history[0][0] < stamp - (self._steps + 1) * self._step:
             self._history.popleft()
+        self._history.append((stamp, state))  # also where judging raises
         errors = None
         if stamp - self._judged >= self._step:
             errors = self._errors(stamp, latent, actions)
@@ -119,7 +120,6 @@ class Foresight(Generic[State]):
                 # Pictures do not come in step with the model: keep its rhythm on the average.
                 late = stamp - self._judged - self._step
                 self._judged = stamp - late if late < self._step else stamp
-        self._history.append((stamp, state))
         return errors
 
     def _errors(self, stamp: int, latent: Float, log: ActionLog) -> Float | None:

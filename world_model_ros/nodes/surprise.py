@@ -66,7 +66,9 @@ class SurpriseMeter:
             self._model, self.scores = model, LatencyWindow(100)
             self._foresight = Foresight(
                 model.imagine, model.graphs.deviation, step_duration=action.model_step,
-                rows_per_step=action.rows_per_step, steps=self._steps, meaning=action.meaning)
+                rows_per_step=action.rows_per_step,
+                steps=min(self._steps, model.manifest.planner.horizon),  # it imagines no further
+                meaning=action.meaning)
         try:
             with self.watch.inside('judging its own expectations'):
                 errors = self._foresight.see(
