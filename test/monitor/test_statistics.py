@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from world_model_ros.monitor import Counters, LatencyWindow, Rate
+from world_model_ros.monitor import Counters, PercentileWindow, Rate
 
 
 def test_counters_show_what_never_happened_as_zero() -> None:
@@ -40,7 +40,7 @@ def test_counters_never_shrink() -> None:
 
 @given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=50), st.integers(1, 20))
 def test_a_latency_window_holds_the_newest_samples_only(samples: list[float], size: int) -> None:
-    window = LatencyWindow(size)
+    window = PercentileWindow(size)
     for sample in samples:
         window.add(sample)
     newest = samples[-size:]
@@ -50,7 +50,7 @@ def test_a_latency_window_holds_the_newest_samples_only(samples: list[float], si
 
 
 def test_a_latency_window_leaves_out_what_is_not_a_number() -> None:
-    window = LatencyWindow(4)
+    window = PercentileWindow(4)
     assert math.isnan(window.percentile(50))
     assert window.values('plan') == {'plan_p50_ms': 'n/a', 'plan_p99_ms': 'n/a'}
     for bad in (math.nan, math.inf, -math.inf):

@@ -25,7 +25,7 @@ from world_model_ros.monitor.execution import SILENCE, Course, Execution, Schedu
 from world_model_ros.monitor.health import Health, Level
 from world_model_ros.monitor.plan_turns import PlanTurns
 from world_model_ros.monitor.reachability import Reachability
-from world_model_ros.monitor.statistics import Counters, LatencyWindow, Rate
+from world_model_ros.monitor.statistics import Counters, PercentileWindow, Rate
 from world_model_ros.monitor.surprise import Foresight, Judgement, judge
 from world_model_ros.monitor.worker_watch import WorkerWatch
 
@@ -43,8 +43,8 @@ __all__ = [
     'Health',
     'JointMotion',
     'Judgement',
-    'LatencyWindow',
     'Level',
+    'PercentileWindow',
     'PlanTurns',
     'Rate',
     'Reachability',

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Counters, rates and latency percentiles in constant memory."""
+"""Counters, rates and percentiles in constant memory."""
 
 import math
 from collections import deque
@@ -52,10 +52,10 @@ class Counters:
         return {f'{prefix}{name}': str(count) for name, count in self._counts.items()}
 
 
-class LatencyWindow:
-    """Percentiles of the newest ``size`` durations in seconds.
+class PercentileWindow:
+    """Percentiles of the newest ``size`` values of one unit: durations, scores, counts.
 
-    Non-finite durations are left out: a diagnostics page must not be poisoned by one bad stamp.
+    Non-finite values are left out: a diagnostics page must not be poisoned by one bad stamp.
     """
 
     def __init__(self, size: int = 1000) -> None:
@@ -64,23 +64,23 @@ class LatencyWindow:
         self._samples = np.zeros(size)
         self._added = 0
 
-    def add(self, seconds: float) -> None:
-        """Add one duration [s], forgetting the oldest when the window is full."""
-        if math.isfinite(seconds):
-            self._samples[self._added % len(self._samples)] = seconds
+    def add(self, value: float) -> None:
+        """Add one value, forgetting the oldest when the window is full."""
+        if math.isfinite(value):
+            self._samples[self._added % len(self._samples)] = value
             self._added += 1
 
     def __len__(self) -> int:
         return min(self._added, len(self._samples))
 
     def percentile(self, percent: float) -> float:
-        """Return the ``percent`` percentile (0 to 100) [s]; NaN while the window is empty."""
+        """Return the ``percent`` percentile (0 to 100); NaN while the window is empty."""
         if not self._added:
             return math.nan
         return float(np.percentile(self._samples[: len(self)], percent))
 
     def values(self, name: str) -> dict[str, str]:
-        """Return ``{name}_p50_ms`` and ``{name}_p99_ms`` as key-values of a :class:`Health`."""
+        """Return ``{name}_p50_ms`` and ``{name}_p99_ms`` of durations in s, for a `Health`."""
         if not self._added:
             return {f'{name}_p50_ms': 'n/a', f'{name}_p99_ms': 'n/a'}
         p50, p99 = 1e3 * np.percentile(self._samples[: len(self)], (50, 99))

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from world_model_ros.control import Limits, SafetyController, Setpoint, TickMonitor
-from world_model_ros.monitor import Counters, Health, LatencyWindow, Level, Rate
+from world_model_ros.monitor import Counters, Health, Level, PercentileWindow, Rate
 from world_model_ros.nodes.convert import NANOSECONDS
 from world_model_ros.nodes.process import LEAVE_WITHIN
 
@@ -59,8 +59,8 @@ class ControllerMonitor:
         self.scheduling = scheduling
         self.proposals, self.joint_states, self.heartbeats = Rate(), Rate(), Rate()
         self.ticks = TickMonitor(period)
-        self.latency = LatencyWindow()
-        self.periods = LatencyWindow()
+        self.latency = PercentileWindow()
+        self.periods = PercentileWindow()
         self.counts = Counters(
             'callback_errors', 'clock_breaks', 'heartbeat_deadlines_missed', 'model_info_refused',
             *(f'{topic}_{reason}'

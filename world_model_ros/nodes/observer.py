@@ -44,8 +44,8 @@ from world_model_ros.monitor import (
     Counters,
     FrozenPicture,
     Health,
-    LatencyWindow,
     Level,
+    PercentileWindow,
     Rate,
     Sight,
     WorkerWatch,
@@ -156,7 +156,7 @@ class Observer:
         self._expect(model)
         self.robot = RobotStates(clock, counts, troubles)
         self._state = RobotMoment(None, None)  # that of the last observation
-        self._encode_time = LatencyWindow()
+        self._encode_time = PercentileWindow()
         self._frozen: dict[str, FrozenPicture] = {}
         self._stamp, self._clock_read, self._clock_seen = 0, 0, 0
 

@@ -40,8 +40,8 @@ from world_model_ros.monitor import (
     Course,
     Execution,
     Health,
-    LatencyWindow,
     Level,
+    PercentileWindow,
     PlanTurns,
     Rate,
     Reachability,
@@ -195,8 +195,8 @@ class Proposer:
         return True
 
     def _forget_times(self) -> None:
-        self._plan_time, self._latency = LatencyWindow(), LatencyWindow()
-        self._samples, self._iterations = LatencyWindow(), LatencyWindow()
+        self._plan_time, self._latency = PercentileWindow(), PercentileWindow()
+        self._samples, self._iterations = PercentileWindow(), PercentileWindow()
         self._execution.forget_latencies()
 
     def _latency_at(self, stamp: int) -> float:
@@ -306,5 +306,5 @@ class Proposer:
         return Health('planning', Level.OK, f'in time{followed}', values)
 
 
-def _whole(window: LatencyWindow) -> str:
+def _whole(window: PercentileWindow) -> str:
     return f'{window.percentile(50):.0f}' if len(window) else 'n/a'

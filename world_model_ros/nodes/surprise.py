@@ -31,8 +31,8 @@ from world_model_ros.monitor import (
     ActionLog,
     Foresight,
     Health,
-    LatencyWindow,
     Level,
+    PercentileWindow,
     WorkerWatch,
     judge,
 )
@@ -56,14 +56,14 @@ class SurpriseMeter:
         self._model: LoadedModel | None = None
         self._foresight: Foresight[Context] | None = None
         self.watch = WorkerWatch('surprise')
-        self.scores = LatencyWindow(100)
+        self.scores = PercentileWindow(100)
 
     def see(self, encoded: Encoded) -> None:
         """Judge with one latent."""
         model = encoded.model
         if self._foresight is None or model is not self._model:
             action = model.manifest.action
-            self._model, self.scores = model, LatencyWindow(100)
+            self._model, self.scores = model, PercentileWindow(100)
             self._foresight = Foresight(
                 model.imagine, model.graphs.deviation, step_duration=action.model_step,
                 rows_per_step=action.rows_per_step,
