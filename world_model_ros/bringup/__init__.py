@@ -11,4 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What the launch files share: a launch file cannot import from another one."""
+"""What a robot's file and a launch file say, without rclpy.
+
+A robot's file is read by `robot_file`; `parameters` judges it by what the nodes declare, `fit` by
+what a model plans. The controller, ``wmros doctor`` and ``robot.launch.py`` read it alike. The rest
+is what the launch files share with each other, the nodes and the commands: a launch file cannot be
+imported.
+"""

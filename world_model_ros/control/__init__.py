@@ -14,14 +14,16 @@
 """From proposals to setpoints that are safe whatever the proposals are.
 
 Read in this order: :mod:`~world_model_ros.control.limits` (what the robot may do),
-:mod:`~world_model_ros.control.proposal` (what is let in), :mod:`~world_model_ros.control.motion`
+:mod:`~world_model_ros.control.proposal` (what is let in; steps of a pose become twists in
+:mod:`~world_model_ros.control.pose`), :mod:`~world_model_ros.control.motion`
 (the arithmetic that keeps limits), :mod:`~world_model_ros.control.ladder` (the words),
 :mod:`~world_model_ros.control.safety` (the ladder that ties them together),
 :mod:`~world_model_ros.control.drive` (the setpoint and the robot that it moves), and what they ask:
 :mod:`~world_model_ros.control.lead`,
 :mod:`~world_model_ros.control.robot`, :mod:`~world_model_ros.control.clock`,
 :mod:`~world_model_ros.control.heartbeat`, :mod:`~world_model_ros.control.goals`,
-:mod:`~world_model_ros.control.stop`. NumPy only: no ROS, no clock is read, no thread, no file.
+:mod:`~world_model_ros.control.stop`. :mod:`~world_model_ros.control.ticks` watches whether ticks
+come when they are due. NumPy only: no ROS, no clock is read, no thread, no file.
 """
 
 from world_model_ros.control.ladder import STRETCH, Cause, Rung, Setpoint, Settings

@@ -36,6 +36,7 @@ class Rung(IntEnum):
 class Settings:
     """Timing and tolerances; durations in s.
 
+    ``period``: from one tick, and setpoint, to the next.
     ``late_after``: age of an observation from which on its plan counts as late.
     ``finish_duration``: how long the rest of a late plan is followed.
     ``joint_state_timeout``: age from which on a joint state says nothing about the robot.

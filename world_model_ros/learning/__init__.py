@@ -13,5 +13,6 @@
 # limitations under the License.
 """The only room that imports torch: data from the simulator, JEPA training and the exporter.
 
-Nothing here runs on a robot. What leaves this room is a bundle.
+No node loads any of it. What leaves this room is a bundle. `calibration` needs no torch and may run
+on the robot, beside the nodes.
 """

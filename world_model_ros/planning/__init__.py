@@ -14,7 +14,9 @@
 """Chooses actions: scores imagined futures and gives the best plan that time allows.
 
 ROS-free and torch-free. The model says what sequences are worth, `samplers` where to look next,
-`planner` runs the loop, `warm_start` carries what one plan leaves to the next.
+`planner` runs the loop, `sequences` turns what is searched into what a robot gets, `scoring` keeps
+to the time, `refinement` improves on the best, `warm_start` carries what one plan leaves to the
+next.
 """
 
 from world_model_ros.planning.planner import Plan, Planner

@@ -244,7 +244,7 @@ class Planner:
     ) -> Float:
         """Knots [P, M, A] of what the bundle's policy drives, and of others around it.
 
-        None without a policy, or where it would take half of the time.
+        No knots, P = 0, without a policy, or where it would take half of the time.
         """
         if not self._settings.policy_samples or (
                 self._policy_time >= (deadline - self._clock()) / 2):

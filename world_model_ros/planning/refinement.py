@@ -73,7 +73,7 @@ class Refinement:
     def share(self, fitting: int) -> int:
         """Sequences to set aside, of so many that there is time for: half of them at most.
 
-        None where that is not enough for a round.
+        0 where that is not enough for a round.
         """
         if self._settings is None:
             return 0
