@@ -240,10 +240,9 @@ class DemoDirector(Node):
         except Stopped:
             self.exit_code = 130
         except Exception as error:  # the border: a thread's exception would be lost
-            if not isinstance(error, RunError):
-                self.get_logger().error(f'{type(error).__name__}: {error}')
-            self.get_logger().error(str(error))
-            self._tell('failed', message=str(error))
+            text = str(error) if isinstance(error, RunError) else f'{type(error).__name__}: {error}'
+            self.get_logger().error(text)
+            self._tell('failed', message=text)
         finally:
             if self._simulation is not None:
                 self._simulation.close()  # an OpenGL context belongs to its thread
