@@ -25,7 +25,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -200,8 +200,7 @@ def _percentile(values: Sequence[float] | np.ndarray, p: float) -> float:
     return float(np.percentile(values, p))
 
 
-def main(arguments: Sequence[str] | None = None,
-         make_model: Callable[[Path, int], WorldModel] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the episodes, print a table and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('bundle', type=Path, nargs='?', default=Path('models/reach'))

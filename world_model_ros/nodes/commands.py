@@ -21,6 +21,7 @@ commands end. joint_trajectory_controller holds by itself, so it hears nothing a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -107,7 +108,7 @@ class TwistCommands:
         self.publisher.publish(to_twist(np.zeros(len(axes)), axes, self._frame, now))
 
 
-INTERFACES: dict[str, type[VelocityCommands] | type[TrajectoryCommands] | type[TwistCommands]] = {
+INTERFACES: Mapping[str, Callable[[Node, SafetyController], Commands]] = {
     'velocity': VelocityCommands, 'trajectory': TrajectoryCommands, 'twist': TwistCommands}
 
 

@@ -33,6 +33,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.exceptions import (
@@ -156,9 +157,9 @@ class ManagedNode(LifecycleNode):
         return self._attempt('clean up', self.cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        if state.state_id == _ACTIVE:
+        if state.state_id == State.PRIMARY_STATE_ACTIVE:
             self._attempt('deactivate', self.deactivate)
-        if state.state_id in (_ACTIVE, _INACTIVE):
+        if state.state_id in (State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_INACTIVE):
             return self._attempt('clean up', self.cleanup)
         return TransitionCallbackReturn.SUCCESS
 
@@ -171,9 +172,6 @@ class ManagedNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self._failure = ''
         return TransitionCallbackReturn.SUCCESS
-
-
-_UNCONFIGURED, _INACTIVE, _ACTIVE = 1, 2, 3  # lifecycle_msgs/State primary states
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
@@ -261,12 +259,14 @@ def _spin_once(node: Node, executor: Executor, timeout: float) -> None:
 
 def _walk_down(node: ManagedNode, executor: Executor) -> None:
     """Bring the node to the end of its lifecycle from wherever a person has led it."""
-    if node.lifecycle_state == _ACTIVE:
+    if node.lifecycle_state == State.PRIMARY_STATE_ACTIVE:
         node.trigger_deactivate()
         for _ in range(_LAST_ROUNDS):
             _spin_once(node, executor, _LAST_ROUND)
     # From any other state, such as finalized, there is no way on: rclpy would raise.
-    if node.lifecycle_state in (_UNCONFIGURED, _INACTIVE, _ACTIVE):
+    if node.lifecycle_state in (
+            State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE,
+            State.PRIMARY_STATE_ACTIVE):
         node.trigger_shutdown()
 
 
