@@ -209,17 +209,12 @@ class ControllerNode(ManagedNode):
         if not recorded:
             with self._on_its_own():
                 self._record.keep(self._emergency.reason, self._emergency.goals.pursued,
-                                  self._tick_meanwhile, _RECORD_PAUSE)
+                                  self._on_timer, _RECORD_PAUSE)
             if self._record.problem:
                 response.message += f', but {self._forgetful()}'
         self.get_logger().error(f'emergency stop ({response.message}): {self._emergency.reason}')
         self._show_emergency()
         return response
-
-    def _tick_meanwhile(self) -> None:
-        """Go on to brake, where one waits for a disk, and say what is new."""
-        if self._control is not None:
-            self._on_timer()
 
     def _on_reset(self, request: Reset.Request, response: Reset.Response) -> Reset.Response:
         reason = shorten(request.reason, TEXT_LENGTH)
@@ -242,7 +237,7 @@ class ControllerNode(ManagedNode):
                 response.message += f'; after a restart it will be stopped again: {left}'
             self.get_logger().warning(f'emergency stop "{was}" is reset: {reason}')
         self._show_emergency()
-        self._tick_meanwhile()  # a goal that is set at the answer meets a model that knows of it
+        self._on_timer()  # a goal that is set at the answer meets a model that knows of it
         return response
 
     def _forgetful(self) -> str:
@@ -341,7 +336,9 @@ class ControllerNode(ManagedNode):
     # Ticks
 
     def _on_timer(self) -> None:
-        control, before, began = self._trusted, self._setpoint, time.monotonic()
+        control, before, began = self._control, self._setpoint, time.monotonic()
+        if control is None:  # a service calls, or the timer's last event came after cleanup
+            return
         setpoint, now = self._decide()
         if time.monotonic() - began > UNTOLD:
             # The process was stopped meanwhile: the robot is no longer where this is to begin.

@@ -337,6 +337,8 @@ class WorldModelNode(ManagedNode):
             self._observer.sight(), purpose)
 
     def _beat(self) -> None:
+        if not self._configured:  # the timer's last event may come after cleanup
+            return
         self._attend()  # without the cameras of a model that another one has replaced since
         if self._active:
             self._outputs.beat(self._proposer.model, *self._assess())
