@@ -20,6 +20,7 @@ import contextlib
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,13 +39,16 @@ from world_model_ros.bringup.robot_file import (
     read_parameters,
     read_robot,
 )
+from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.cli import doctor
 from world_model_ros.cli.probes import free_domain
 from world_model_ros.control import LimitsError
 from world_model_ros.findings import Grade
+from world_model_ros.inference.measurements import Measurement, write_measurements
 from world_model_ros.inference.report import Report
 from world_model_ros.resources import resource
 
+FAMILIES = Path(__file__).parents[1] / 'bundle' / 'families'
 URDF = 'package://world_model_ros/description/reach_arm.urdf'
 
 
@@ -335,7 +339,31 @@ def test_threads_that_are_no_number_are_named(threads: Any) -> None:
     assert found.problem == f'threads is {threads!r}' and '0: as measured' in found.cure
 
 
+def test_what_an_encoding_was_measured_to_take_is_known(tmp_path: Path) -> None:
+    bundle, here = write_toy_bundle(tmp_path / 'toy'), {'cache': str(tmp_path)}
+    assert doctor._runtime(bundle, here, Report()) == 0.0
+    write_measurements(tmp_path, bundle.digest, [
+        Measurement(provider='cpu', precision='float32', threads=4, encode_ms=20.0),
+        Measurement(provider='cpu', precision='float32', threads=1, encode_ms=50.0)])
+    assert doctor._runtime(bundle, here, Report()) == 0.05
+
+
 def test_a_robot_that_brakes_between_two_plans_is_named() -> None:
     assert not list(judge_timing({}, {}))
     (found,) = judge_timing({'late_after': 0.15}, {'plan_rate': 5.0, 'plan_deadline': 0.1})
     assert 'will brake between plans' in found.problem and '0.38 or more' in found.cure
+    parameters = {'plan_rate': 1.5, 'plan_deadline': 0.5, 'hung_after': 2.0}
+    assert not list(judge_timing({'late_after': 1.3}, parameters))
+    (found,) = judge_timing({'late_after': 1.3}, parameters, encoding=0.16)
+    assert '1.36 s' in found.problem
+
+
+@pytest.mark.parametrize(('family', 'parameters'), [
+    ('vjepa2_ac', {'plan_rate': 1.5, 'plan_deadline': 0.5, 'hung_after': 2.0}), ('tdmpc2', {})])
+def test_a_model_whose_plans_are_over_before_the_next_ones_come_is_named(
+    family: str, parameters: dict[str, Any],
+) -> None:
+    manifest = parse_manifest(Path(), (FAMILIES / f'{family}.yaml').read_bytes())
+    bundle: Any = SimpleNamespace(manifest=manifest)
+    (found,) = judge_timing({'late_after': 2.0}, parameters, bundle)
+    assert found.about == 'planner.horizon' and 'will brake between plans' in found.problem

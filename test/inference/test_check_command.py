@@ -37,6 +37,7 @@ from world_model_ros.inference.providers import available, choose
 from world_model_ros.inference.report import Report, describe_bundle, describe_model
 
 Capture = pytest.CaptureFixture[str]
+RATE = 10.0  # Hz
 FAMILIES = Path(__file__).parents[1] / 'bundle' / 'families'
 
 
@@ -104,17 +105,26 @@ def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_fo
     tmp_path: Path,
 ) -> None:
     model = WorldModel(write_toy_bundle(tmp_path))
-    tight = describe_model(model, deadline=1e-6, seconds=0.1)
+    tight = describe_model(model, RATE, deadline=1e-6, seconds=0.1)
     assert not tight.fit
     assert 'raise plan_deadline' in '\n'.join(tight.lines())
-    assert describe_model(model, deadline=60.0, seconds=0.1).findings == []
+    assert describe_model(model, RATE, deadline=1.0, seconds=0.1).findings == []
+
+
+@pytest.mark.parametrize(('rate', 'over'), [(10.0, []), (0.7, ['planner.horizon'])])
+def test_plans_that_are_over_before_the_next_ones_come_are_named(
+    tmp_path: Path, rate: float, over: list[str],
+) -> None:
+    model = WorldModel(write_toy_bundle(tmp_path))  # plans 1.6 s
+    findings = describe_model(model, rate, deadline=0.5, seconds=0.1).findings
+    assert [finding.about for finding in findings] == over
 
 
 def test_a_slow_model_is_timed_on_a_part_of_the_batch_and_it_says_so(tmp_path: Path) -> None:
     model = WorldModel(write_toy_bundle(tmp_path))
     assert measure_speed(model, seconds=1e-6).estimated
     assert not measure_speed(model, seconds=1.0).estimated
-    report = '\n'.join(describe_model(model, deadline=60.0, seconds=1e-6).lines())
+    report = '\n'.join(describe_model(model, RATE, deadline=1.0, seconds=1e-6).lines())
     assert '64 x 16 steps about' in report
 
 
@@ -154,7 +164,7 @@ def test_another_ranking_of_the_golden_sequences_is_said(tmp_path: Path) -> None
         costs=np.concatenate([golden.costs, golden.costs[:1] * np.float32(1 - 1e-5)]))
     golden.save(tmp_path / 'golden.npz')
     model = WorldModel(write_manifest(tmp_path, toy_manifest()))
-    (finding,) = describe_model(model, deadline=60.0, seconds=0.1).findings
+    (finding,) = describe_model(model, RATE, deadline=1.0, seconds=0.1).findings
     assert 'ranked otherwise' in finding.problem
 
 

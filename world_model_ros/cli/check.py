@@ -23,7 +23,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from world_model_ros.bringup.defaults import PLAN_DEADLINE
+from world_model_ros.bringup.defaults import PLAN_DEADLINE, PLAN_RATE
 from world_model_ros.bringup.topic_names import TOPICS
 from world_model_ros.bundle import Bundle, BundleError, load_bundle
 from world_model_ros.cli import argument_types, topics
@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         bundle = load_bundle(args.bundle)
         measured = _prebuild(bundle, settings) if args.prebuild else None
         model = WorldModel(bundle, settings, _progress)
-        report = describe_model(model, args.deadline)
+        rate = min(PLAN_RATE, 1 / args.deadline)  # no more of them fit
+        report = describe_model(model, rate, args.deadline)
     except (BundleError, InferenceError, ProviderError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -51,7 +51,7 @@ from world_model_ros.cli import argument_types, diagnosis, middleware, topics
 from world_model_ros.cli.probes import ProbeError, run_probe
 from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference import RuntimeSettings
-from world_model_ros.inference.providers import available, choose
+from world_model_ros.inference.providers import available, choose, measured_encoding
 from world_model_ros.inference.report import Report, Section
 from world_model_ros.inference.sessions import INSTALL, ProviderError
 
@@ -111,12 +111,12 @@ def run(args: argparse.Namespace) -> int:
     controller, world_model = (_parameters(args, graph, name, report)
                                for name in ('controller', 'world_model'))
     bundle = _bundle(args, world_model, report)
-    _runtime(bundle, world_model, report)
+    encoding = _runtime(bundle, world_model, report)
     robot = _robot(args, controller, report)
     if bundle and robot:
         report.findings += fit.judge_limits(bundle, robot)
     if controller:
-        report.findings += fit.judge_timing(controller, world_model, bundle)
+        report.findings += fit.judge_timing(controller, world_model, bundle, encoding)
     if graph:
         _graph(args, graph, bundle, robot, controller, report)
         if robot:
@@ -208,9 +208,12 @@ def _bundle(
     return bundle
 
 
-def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> None:
-    """Add what runs the model: which provider, and whether a GPU lies idle."""
-    installed = available()
+def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> float:
+    """Add what runs the model: which provider, and whether a GPU lies idle.
+
+    Returns what an encoding takes on it [s]; 0 where `wmros check --prebuild` has not measured it.
+    """
+    installed, encoding = available(), 0.0
     rows = [('installed', ', '.join(installed))]
     try:
         cache = world_model.get('cache')
@@ -220,6 +223,7 @@ def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> 
         if bundle:
             backend = choose(bundle.digest, settings)
             rows.append(('chosen', f'{backend.provider} {backend.precision}, {backend.reason}'))
+            encoding = measured_encoding(bundle.digest, settings, backend)
     except ProviderError as error:
         report.findings.append(Finding(Grade.UNFIT, 'provider', error.problem, error.cure))
     gpus = [device for device in _NVIDIA if Path(device).exists()]
@@ -228,6 +232,7 @@ def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> 
             Grade.WARNING, gpus[0], 'this machine has an NVIDIA GPU, which nothing installed here '
             'uses', INSTALL['cuda']))
     report.sections.append(Section('Provider', tuple(rows)))
+    return encoding
 
 
 def _robot(

@@ -132,6 +132,14 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
     return Backend(provider, precision, settings.threads or 1, reason, engines)
 
 
+def measured_encoding(digest: str, settings: RuntimeSettings, backend: Backend) -> float:
+    """What an encoding takes on a backend [s]; 0 where that was not measured here."""
+    cache = cache_folder(settings)
+    way = (backend.provider, backend.precision, backend.threads)
+    return next((one.encode_ms / 1e3 for one in (read_measurements(cache, digest) if cache else ())
+                 if (one.provider, one.precision, one.threads) == way), 0.0)
+
+
 def cache_folder(settings: RuntimeSettings) -> Path | None:
     """Folder of measurements and engines; None where this user has no home."""
     if settings.cache:

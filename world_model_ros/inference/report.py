@@ -37,6 +37,7 @@ from world_model_ros.findings import Finding, Grade
 from world_model_ros.inference.measure import Speed, measure_speed
 from world_model_ros.inference.model import WorldModel
 from world_model_ros.inference.proof import golden_start
+from world_model_ros.inference.succession import judge_length
 from world_model_ros.payload import few
 
 _TITLE, _INDENT = 14, 2
@@ -105,10 +106,13 @@ def describe_bundle(bundle: Bundle) -> Report:
     return Report([identity, contract, inside], [*_licence(manifest), *_unread(manifest)])
 
 
-def describe_model(model: WorldModel, deadline: float, seconds: float = 1.0) -> Report:
+def describe_model(
+    model: WorldModel, rate: float, deadline: float, seconds: float = 1.0,
+) -> Report:
     """The same, and what runs here: graphs, golden vectors and speed.
 
-    `deadline` is what the planner has for one plan [s]; the speed is measured for about `seconds`.
+    `rate` is how many plans are made [Hz], and `deadline` what the planner has for one [s]; the
+    speed is measured for about `seconds`.
     """
     report = describe_bundle(model.bundle)
     speed = measure_speed(model, seconds)
@@ -119,7 +123,9 @@ def describe_model(model: WorldModel, deadline: float, seconds: float = 1.0) -> 
                 tuple(_golden(model))),
         Section('Here', (*model.backend.describe().items(), ('speed', _speed_text(model, speed)))),
     ]
-    report.findings += [*_ranking(model), *_speed(speed, deadline)]
+    report.findings += [
+        *_ranking(model), *_speed(speed, deadline),
+        *judge_length(model.manifest, rate, deadline, speed.encode_ms / 1e3)]
     return report
 
 

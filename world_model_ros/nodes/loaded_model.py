@@ -248,10 +248,10 @@ def load_fit(
     model = LoadedModel(path, parameters.runtime(), tell, give_way)
     try:
         parameters.check(model.rows * model.manifest.action.step_duration)
-        deadline = parameters.real('plan_deadline')
-        report = describe_model(model.graphs, deadline, _SPEED_TEST)
+        times = parameters.real('plan_rate'), parameters.real('plan_deadline')
+        report = describe_model(model.graphs, *times, _SPEED_TEST)
         if not report.fit:  # perhaps the machine was busy just now
-            report = describe_model(model.graphs, deadline, _SPEED_SECOND_TEST)
+            report = describe_model(model.graphs, *times, _SPEED_SECOND_TEST)
         for line in report.lines():
             tell(line)
         for finding in report.findings:
