@@ -16,12 +16,12 @@
     ros2 launch world_model_ros replay.launch.py \
         bag:=my_bag bundle:=my_bundle parameters:=my_robot.yaml
 
-The nodes of ``robot.launch.py`` by the bag's clock, fed with what the robot saw: cameras, joint
-states, pose and goal. What the bag says of plans and commands is not played, so that only one model
-speaks. All of it is in the namespace ``replay``: no real robot near by hears of it, unless it lives
-by ``/clock``. It is a dry run: the controller judges each plan and follows none, since no drive
-listens to it. It is over when the bag is. It needs the packages ros2bag and
-rosbag2_storage_default_plugins.
+The nodes of ``robot.launch.py`` by the bag's clock, fed with what the robot saw and did: cameras,
+joint states, pose, goal and the state of its controller. What the bag says of plans and commands is
+not played, so that only one model speaks. All of it is in the namespace ``replay``: no real robot
+near by hears of it, unless it lives by ``/clock``. It is a dry run: the controller judges each plan
+and follows none, since no drive listens to it. It is over when the bag is. It needs the packages
+ros2bag and rosbag2_storage_default_plugins.
 """
 
 from pathlib import Path
@@ -35,10 +35,11 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 
 from launch import Action, LaunchContext, LaunchDescription
-from world_model_ros.bringup.launch_arguments import REPLAY, declare, replay_of
+from world_model_ros.bringup.launch_arguments import REPLAY, declare, recorded_topics, replay_of
 from world_model_ros.bundle import load_manifest
 from world_model_ros.resources import resource
 
@@ -53,7 +54,9 @@ def generate_launch_description() -> LaunchDescription:
 def _start(context: LaunchContext) -> list[Action]:
     given = {name: LaunchConfiguration(name).perform(context) for name in REPLAY}
     image = load_manifest(Path(given['bundle'])).image
-    replay = replay_of(given, (image.cameras if image is not None else None) or ())
+    replay = replay_of(
+        given, (image.cameras if image is not None else None) or (),
+        recorded_topics(Path(given['bag'])), get_logger(Path(__file__).name).warning)
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(resource('launch/robot.launch.py'))),
         launch_arguments={

@@ -22,11 +22,14 @@ import pytest
 from world_model_ros.bringup.launch_arguments import (
     REPLAY,
     ROBOT,
+    recorded_topics,
     refuse_in_gazebo,
     replay_of,
     robot_remappings,
     robot_settings,
 )
+
+RECORDED = ('/controller/state',)
 
 
 def given(**values: str) -> dict[str, str]:
@@ -132,18 +135,23 @@ def replayed(**values: str) -> dict[str, str]:
 
 
 def test_a_bag_is_played_under_its_own_names_with_what_belongs_to_each_camera() -> None:
-    replay = replay_of(replayed(image='/left/front/image_rect', goal_image='/left/goal_image'), ())
+    replay = replay_of(
+        replayed(image='/left/front/image_rect', goal_image='/left/goal_image'), (), RECORDED,
+        pytest.fail)
     assert replay.robot == {
         'image': 'left/front/image_rect', 'cameras': '', 'joint_states': 'joint_states',
-        'pose': 'pose', 'goal_image': 'left/goal_image'}
-    assert replay.played == {f'/{name}': name for name in (
-        'joint_states', 'pose', 'left/goal_image', 'left/goal_image/compressed',
-        'left/front/image_rect', 'left/front/image_rect/compressed', 'left/front/camera_info')}
+        'pose': 'pose', 'goal_image': 'left/goal_image',
+        'controller_state': 'recorded/controller/state'}
+    assert replay.played == {'/controller/state': 'recorded/controller/state', **{
+        f'/{name}': name for name in (
+            'joint_states', 'pose', 'left/goal_image', 'left/goal_image/compressed',
+            'left/front/image_rect', 'left/front/image_rect/compressed', 'left/front/camera_info')}}
 
 
 def test_each_camera_of_a_model_is_played_with_its_goals_wherever_the_bag_has_it() -> None:
     replay = replay_of(
-        replayed(cameras='shelf:=/top/color', goal_image='left/goal_image'), ('shelf', 'wrist'))
+        replayed(cameras='shelf:=/top/color', goal_image='left/goal_image'), ('shelf', 'wrist'),
+        RECORDED, pytest.fail)
     assert replay.robot['cameras'] == 'shelf:=top/color wrist:=wrist/image_raw'
     nodes = robot_remappings(given(**replay.robot))['world_model']
     assert nodes['shelf/image_raw'] == 'top/color'
@@ -164,4 +172,40 @@ def test_a_camera_that_the_model_does_not_have_is_refused(
     names: tuple[str, ...], text: str,
 ) -> None:
     with pytest.raises(ValueError, match=text):
-        replay_of(replayed(cameras='front:=/front'), names)
+        replay_of(replayed(cameras='front:=/front'), names, RECORDED, pytest.fail)
+
+
+def test_the_model_hears_what_the_robot_of_the_bag_did_and_not_what_the_replays_own_controller_does(
+) -> None:
+    replay = replay_of(
+        replayed(controller_state='left/controller/state'), (), ['/left/controller/state'],
+        pytest.fail)
+    heard = replay.robot['controller_state']
+    assert replay.played['/left/controller/state'] == heard
+    nodes = robot_remappings(given(**replay.robot))
+    assert nodes['world_model']['controller_state'] == heard != 'controller/state'
+
+
+def test_a_bag_without_the_state_of_the_controller_is_played_with_a_warning() -> None:
+    warnings: list[str] = []
+    replay = replay_of(replayed(), (), [], warnings.append)
+    assert 'controller_state' not in replay.robot
+    assert '/controller/state' not in replay.played
+    (warning,) = warnings
+    assert warning.startswith('the bag has no /controller/state: ')
+
+
+def test_a_bag_has_the_topics_of_which_something_was_recorded(tmp_path: Path) -> None:
+    (tmp_path / 'metadata.yaml').write_text(json.dumps({'rosbag2_bagfile_information': {
+        'topics_with_message_count': [
+            {'topic_metadata': {'name': name}, 'message_count': count}
+            for name, count in (('/joint_states', 7), ('/controller/state', 0))]}}))
+    assert recorded_topics(tmp_path) == {'/joint_states'}
+
+
+@pytest.mark.parametrize('content', [None, '', 'bag', 'rosbag2_bagfile_information: {', '[1]'])
+def test_a_folder_that_is_no_bag_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / 'metadata.yaml').write_text(content)
+    with pytest.raises(ValueError, match=r'bag:=.* has no metadata\.yaml that can be read'):
+        recorded_topics(tmp_path)

@@ -13,6 +13,9 @@
 # limitations under the License.
 """A bag instead of a robot: replay.launch.py plans from what was recorded, and ends with the bag.
 
+The robot of the bag moves, though the replay's own controller follows nothing: what it did is
+played, so that the model is as little surprised as on that day.
+
 Needs launch_testing, which comes with a ROS 2 distribution, and `rosbags`, which writes the bag.
 Where there is no rosbag2, the bag is played by test/launch/player, which publishes what lies in it.
 """
@@ -59,13 +62,13 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray, Header
 from toy_bundle import JOINTS, toy_image, write_toy_bundle
 
 from launch import LaunchDescription
-from world_model_interfaces.msg import ActionProposal, ControllerState, Latent
+from world_model_interfaces.msg import ActionProposal, ControllerState, Latent, Surprise
 from world_model_ros.cli.probes import free_domain
 from world_model_ros.demo import graph
 from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_stamp
@@ -75,6 +78,7 @@ LAUNCH_FILE = Path(__file__).parents[2] / 'launch' / 'replay.launch.py'
 BEGIN, DURATION, RATE = 1_700_000_000 * 10**9, 6.0, 20.0  # ns, s, Hz
 END = BEGIN + round(DURATION * 1e9)
 DELAY = 8.0  # s
+SPEED = (0.3, -0.1)  # rad/s
 FIELD = 2 * math.atan(16 / 32)  # rad: what the middle of a picture of 64 pixels shows at f = 32
 
 
@@ -105,13 +109,15 @@ CASES = {
 
 
 def write_bag(folder: Path, case: Case) -> None:
-    """Record a robot that stands at 0.4 and 0.2 rad, and is to go where 0 and 0 are."""
+    """Record a robot that moves from 0.4 and 0.8 rad on, and is to go where 0 and 0 are."""
     def qos(durability: QosDurability) -> list[Qos]:
         never = QosTime(2147483647, 4294967295)
         return [Qos(QosHistory.KEEP_LAST, 5, QosReliability.RELIABLE, durability, never, never,
                     QosLiveliness.AUTOMATIC, never, False)]
 
-    store = get_typestore(Stores.LATEST)
+    store, state = get_typestore(Stores.LATEST), 'world_model_interfaces/msg/ControllerState'
+    definition = (LAUNCH_FILE.parents[1] / f'{state}.msg').read_text()
+    store.register(get_types_from_msg(definition, state))
     latched, volatile = qos(QosDurability.TRANSIENT_LOCAL), qos(QosDurability.VOLATILE)
     is_wide = case.names is not None
     with Writer(folder, version=9) as writer:
@@ -132,15 +138,23 @@ def write_bag(folder: Path, case: Case) -> None:
             stamp = BEGIN + round(step * 1e9 / RATE)
             write('/joint_states', stamp, JointState(
                 header=Header(stamp=to_stamp(stamp)), name=list(JOINTS),
-                position=[0.4 + 1e-4 * (step % 2), 0.2], velocity=[0.0, 0.0]))
+                position=positions(stamp), velocity=SPEED))
+            write('/controller/state', stamp, ControllerState(
+                header=Header(stamp=to_stamp(stamp)), rung=ControllerState.TRACK,
+                plan_id='of that day', observation_stamp=to_stamp(stamp - 10**8),
+                names=list(JOINTS), position=positions(stamp), velocity=SPEED))
             for topic in case.pictures:
-                flicker = 0.01 * (step % 2)
                 if is_wide:
                     above = topic.removesuffix('/compressed').rpartition('/')[0]
                     write(f'{above}/camera_info', stamp, camera_info(stamp, topic))
-                write(topic, stamp, picture(topic, stamp, [0.4 + flicker, 0.2 + flicker], is_wide))
+                write(topic, stamp, picture(topic, stamp, positions(stamp), is_wide))
             # Recorded commands of another day are not to be played.
             write('/velocity_controller/commands', stamp, Float64MultiArray(data=[9.0, 9.0]))
+
+
+def positions(stamp: int) -> list[float]:
+    """Where the joints were at a time [ns]; in rad."""
+    return (np.array([0.4, 0.8]) + (stamp - BEGIN) / 1e9 * np.array(SPEED)).tolist()
 
 
 def picture(
@@ -224,6 +238,7 @@ class TestReplay(unittest.TestCase):
         states: list[ControllerState] = []
         commands: list[Float64MultiArray] = []
         latents: list[Latent] = []
+        surprises: list[Surprise] = []
         sentinel: list[Image] = []
         node.create_subscription(
             ActionProposal, '/replay/world_model/proposal', proposals.append, COMMAND)
@@ -233,6 +248,8 @@ class TestReplay(unittest.TestCase):
             Float64MultiArray, '/velocity_controller/commands', commands.append, 10)
         node.create_subscription(
             Latent, '/replay/world_model/latent', latents.append, qos_profile_sensor_data)
+        node.create_subscription(
+            Surprise, '/replay/world_model/surprise', surprises.append, qos_profile_sensor_data)
         node.create_subscription(
             Image, f'/replay{camera}', sentinel.append, qos_profile_sensor_data)
         deadline = time.monotonic() + 90.0
@@ -248,15 +265,21 @@ class TestReplay(unittest.TestCase):
         # Each joint is seen where its camera shows it, in what the model was trained on.
         for latent in latents:
             np.testing.assert_allclose(
-                from_tensor(latent.tensor)[:2], [0.4, 0.2], atol=0.03)
-        # From 0.4 and 0.2 rad to 0 and 0: both joints are to go back. (The first rows are what
-        # the controller is doing meanwhile: it stands.)
+                from_tensor(latent.tensor)[:2], positions(to_nanoseconds(latent.header.stamp)),
+                atol=0.03)
+        # The robot did what it was told. (One that had stood would be off by 0.03 rad a step.)
+        self.assertGreater(len(surprises), 5)
+        for surprise in surprises:
+            self.assertLess(np.nanmax(surprise.error), 0.02)
+        # To 0 and 0 from above: both joints are to go back. (The first rows are what the
+        # controller is doing meanwhile.)
         steps, joints = proposals[-1].values.shape
         actions = np.reshape(proposals[-1].values.data, (steps, joints))
         self.assertTrue(np.all(actions.sum(axis=0) < -0.1), actions)
         # The controller judges the plans. It follows none: there is no drive that listens.
         self.assertGreater(states[-1].accepted + states[-1].refused, 0)
-        self.assertEqual({state.rung for state in states}, {ControllerState.HOLD})
+        following = {ControllerState.TRACK, ControllerState.FINISH}
+        self.assertFalse(following & {state.rung for state in states})
         self.assertEqual(commands, [])  # the recorded ones included
         proc_info.assertWaitForShutdown(process='bag', timeout=30)
 

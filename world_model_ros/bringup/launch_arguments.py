@@ -20,10 +20,12 @@ Plain data, read by ``launch/`` and by the reference pages: these are written, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import yaml
 
 from world_model_ros.bringup.parameters import judge_parameters
 from world_model_ros.bringup.robot_file import (
@@ -78,6 +80,8 @@ ROBOT = {
     'joint_states': Argument(TOPICS['joint_states'], 'Joint states of the robot.'),
     'pose': Argument(TOPICS['pose'], "The link's pose, for models that read one."),
     'goal_image': Argument('goal_image', 'What the camera shall see.'),
+    'controller_state': Argument(
+        'controller/state', 'Where world_model hears what the robot was told to do.'),
     'commands': Argument(
         'velocity_controller/commands', 'Where velocities go, with command_interface: velocity.'),
     'joint_trajectory': Argument(
@@ -130,6 +134,9 @@ REPLAY = {
     'goal_image': Argument(
         '/goal_image', 'Goals in the bag; without any, publish one. Those of cameras with names '
         'are at NAME/goal_image beside it.'),
+    'controller_state': Argument(
+        '/controller/state', 'What the robot was told to do, in the bag: without it, plans and '
+        'surprise are those of a robot that stood still.'),
     'rate': Argument('1.0', 'How many times as fast as it was.'),
     'delay': Argument('5.0', 'Time for the nodes to load the model before the bag begins [s].'),
 }
@@ -156,8 +163,8 @@ def robot_remappings(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
             **commands},
         'world_model': {
             'image': given['image'], 'image/compressed': f'{given["image"]}/compressed',
-            **cameras, **{name: given[name] for name in ('joint_states', 'pose', 'goal_image')},
-            'controller_state': 'controller/state'},
+            **cameras, **{name: given[name] for name in (
+                'joint_states', 'pose', 'goal_image', 'controller_state')}},
     }
 
 
@@ -218,11 +225,29 @@ class Replay:
     played: Mapping[str, str]
 
 
-def replay_of(given: Mapping[str, str], names: Sequence[str]) -> Replay:
+def recorded_topics(bag: Path) -> set[str]:
+    """Topics of which a bag has messages. Raises ``ValueError`` if ``bag`` is no bag's folder."""
+    try:
+        content = yaml.safe_load((bag / 'metadata.yaml').read_text(encoding='utf-8'))
+        topics = content['rosbag2_bagfile_information']['topics_with_message_count']
+        return {topic['topic_metadata']['name'] for topic in topics if topic['message_count']}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError) as error:
+        raise ValueError(
+            f'bag:={bag} has no metadata.yaml that can be read ({type(error).__name__}: {error}): '
+            'give the folder that ros2 bag record made; "ros2 bag reindex" repairs one') from error
+
+
+def replay_of(
+    given: Mapping[str, str], names: Sequence[str], recorded: Container[str],
+    warn: Callable[[str], object],
+) -> Replay:
     """Return the wiring for values of the arguments ``REPLAY`` and the cameras that a model names.
 
     Topics keep their names, in the namespace: what is beside or below a camera's topic stays there,
-    and the node reads from the name of a topic whether its pictures are rectified.
+    and the node reads from the name of a topic whether its pictures are rectified. Only the
+    controller's state gets another, as the replay has a controller of its own.
+
+    `recorded` are the bag's topics. `warn` is told if what the robot did is not among them.
 
     Raises ``ValueError`` for cameras that the model does not have, or that are not "NAME:=TOPIC".
     """
@@ -241,10 +266,18 @@ def replay_of(given: Mapping[str, str], names: Sequence[str]) -> Replay:
     for topic in at.values() if names else (given['image'],):
         for companion in (topic, f'{topic}/compressed', info_topic(topic)):
             played[_absolute(companion)] = _relative(companion)
+    done = {}
+    if (told := _absolute(given['controller_state'])) in recorded:
+        done['controller_state'] = played[told] = f'recorded{told}'
+    else:
+        warn(f'the bag has no {told}: world_model takes it that the robot stood still, so plans '
+             'and surprise are not those of that day. Record what the controller publishes there, '
+             'or give controller_state:=TOPIC')
     return Replay(
         {'image': _relative(given['image']),
          'cameras': ' '.join(f'{name}:={_relative(topic)}' for name, topic in at.items()),
-         **{name: _relative(given[name]) for name in ('joint_states', 'pose', 'goal_image')}},
+         **{name: _relative(given[name]) for name in ('joint_states', 'pose', 'goal_image')},
+         **done},
         played)
 
 
