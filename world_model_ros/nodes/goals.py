@@ -275,8 +275,17 @@ class Goals:
         """
         Turn a request, if there is one, into a goal.
 
+        The goal before is dropped where a camera shows another picture than it was encoded for: its
+        distance would mean nothing any more.
+
         :param seen: what the model's cameras, by their names, show now; none where it has none
         """
+        if (goal := self.current) is not None:
+            try:
+                for camera in seen.keys() & goal.pictures.keys():
+                    _check_size(camera, goal.pictures[camera], seen[camera])
+            except ImageError as error:
+                self.abandon(goal, f'goal dropped: {error}')
         request = self._requests.poll()
         if request is None:
             return
@@ -390,12 +399,16 @@ def _other_cameras(model: LoadedModel) -> str:
 def _taken_by(camera: str, message: ImageMessage, seen: Picture) -> Picture:
     """A goal picture as if the camera had taken it; raises ImageError if it cannot have."""
     picture = Shot(message, seen.optics).develop(camera)
-    (height, width), (high, wide) = picture.pixels.shape[:2], seen.pixels.shape[:2]
+    _check_size(camera, picture, seen)
+    return picture
+
+
+def _check_size(camera: str, goal: Picture, seen: Picture) -> None:
+    (height, width), (high, wide) = goal.pixels.shape[:2], seen.pixels.shape[:2]
     if (height, width) != (high, wide):
         of = f' of {called(camera)}' if camera else ''
         raise ImageError(f'goal picture{of} is {width}x{height}, the camera {wide}x{high}: use a '
                          'picture that this camera took')
-    return picture
 
 
 def _joint_target(wish: JointState, model: LoadedModel) -> JointTarget:
