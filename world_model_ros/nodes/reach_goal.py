@@ -27,6 +27,7 @@ spinning at full speed.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,9 @@ from world_model_ros.nodes.goals import PASSED, GoalRequest, Goals, Progress, Ro
 from world_model_ros.nodes.loaded_model import LoadedModel
 
 _PERIOD = 0.05  # s between feedback messages and looks at cancel requests
+# The node's clock may run ahead of the steady one by this much from one look to the next: further,
+# it has jumped, as from 0 to its first /clock.
+_JUMP = 1.0  # s
 _SETTLED = 0.3  # s of observations within tolerance until a goal counts as reached, not as passed
 
 
@@ -52,13 +56,21 @@ class _Reach:
     """A goal in progress: what became of it so far."""
 
     handle: ServerGoalHandle
-    started: float  # s of the node's clock
+    looked: tuple[float, float]  # s, by the node's clock and by the steady one
+    elapsed: float = 0.0  # s of the node's clock, without its jumps
     route: Route | None = None
     left: int = 0  # sub-goals before the goal
     refusal: str = ''
     distance: float = math.nan
     within_since: int | None = None  # stamp of the first observation within tolerance [ns]
     over: bool = False  # ended, perhaps before anyone has judged the goal
+
+    def look(self, now: float, steady: float) -> None:
+        """Count the time since the last look, unless the clock has jumped since."""
+        step, real = now - self.looked[0], steady - self.looked[1]
+        if 0.0 <= step <= real + _JUMP:
+            self.elapsed += step
+        self.looked = now, steady
 
     def misfit(self, model: LoadedModel) -> str:
         """Why the distances of the request mean nothing to the model that runs now, or ''."""
@@ -124,7 +136,7 @@ class ReachGoalServer:
 
     def _begin(self, handle: ServerGoalHandle) -> None:
         self.end(GoalStatus.STATUS_ABORTED, 'a newer goal came by reach_goal')
-        reach = self._reach = _Reach(handle, self._now())
+        reach = self._reach = _Reach(handle, (self._now(), time.monotonic()))
         request: ReachGoal.Goal = handle.request
         try:
             if reason := self._goals.closed:
@@ -160,9 +172,7 @@ class ReachGoalServer:
         reach = self._reach
         if reach is None:
             return
-        if self._now() < reach.started:  # the clock was set back: time begins anew
-            reach.started = self._now()
-        elapsed = self._now() - reach.started
+        reach.look(self._now(), time.monotonic())
         progress = None if reach.route is None else self._goals.progress_on(reach.route)
         if progress is not None:
             reach.left, reach.distance = progress.left, progress.distance
@@ -177,7 +187,7 @@ class ReachGoalServer:
             self.end(GoalStatus.STATUS_ABORTED, misfit)
         elif progress is not None and reach.has_settled(progress):
             self.end(GoalStatus.STATUS_SUCCEEDED, 'within tolerance of the goal')
-        elif 0.0 < request.time_limit < elapsed:
+        elif 0.0 < request.time_limit < reach.elapsed:
             where = (f'distance {reach.distance:.3g}' if reach.route
                      else self._pictures.awaited() or 'no image came')
             where += f', {reach.left} sub-goals before the goal' if reach.left else ''
@@ -185,7 +195,7 @@ class ReachGoalServer:
         else:
             reach.handle.publish_feedback(
                 ReachGoal.Feedback(
-                    distance=reach.distance, elapsed=elapsed, sub_goals_left=reach.left))
+                    distance=reach.distance, elapsed=reach.elapsed, sub_goals_left=reach.left))
 
     def _deliver(self, handle: ServerGoalHandle) -> ReachGoal.Result:
         status, result = self._results.pop(bytes(handle.goal_id.uuid))
