@@ -29,10 +29,14 @@ from toy_bundle import toy_golden, toy_manifest, write_toy_bundle
 from world_model_ros.bundle import load_bundle, write_manifest
 from world_model_ros.cli.main import main
 from world_model_ros.findings import Finding, Grade
-from world_model_ros.inference import RuntimeSettings, WorldModel
+from world_model_ros.inference import RuntimeSettings, WorldModel, measurements
 from world_model_ros.inference.first_latent import time_to_first_latent
 from world_model_ros.inference.measure import measure_all, measure_speed
-from world_model_ros.inference.measurements import read_measurements
+from world_model_ros.inference.measurements import (
+    Measurement,
+    read_measurements,
+    write_measurements,
+)
 from world_model_ros.inference.providers import available, choose
 from world_model_ros.inference.report import Report, describe_bundle, describe_model
 
@@ -198,6 +202,21 @@ def test_prebuild_measures_what_is_installed_and_auto_follows(
     assert 'opening cpu float32' in said.err
     # What the next process runs on is what was chosen.
     assert WorldModel(bundle, RuntimeSettings(cache=cache)).backend.provider == fastest.provider
+
+
+def test_a_model_that_is_slower_since_the_machine_changed_is_fit_with_a_warning(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle, cache = write_toy_bundle(tmp_path / 'bundle'), tmp_path / 'cache'
+    with monkeypatch.context() as context:
+        context.setattr(measurements, 'machine', lambda: {'graphics cards': 'NVIDIA H200'})
+        write_measurements(cache, bundle.digest, [Measurement(
+            provider='cuda', precision='float32', threads=1, plan_ms=1.0)])
+    assert main(['check', str(tmp_path / 'bundle'), '--cache', str(cache), '--deadline', '5']) == 0
+    said = capsys.readouterr().out
+    assert 'warning: provider: cuda float32 was measured to be the fastest' in said
+    assert 'graphics cards was NVIDIA H200 and is none' in said
+    assert 'Verdict: fit, with' in said
 
 
 def test_what_fails_the_golden_vectors_is_measured_as_out_of_the_question(tmp_path: Path) -> None:

@@ -232,6 +232,44 @@ def test_measurements_of_other_bundles_machines_and_versions_do_not_count(
         assert not read_measurements(tmp_path, DIGEST)
 
 
+def test_a_fall_back_to_the_cpu_is_warned_of_with_what_has_changed_since_the_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = measurements.machine()
+    then = {**here, 'graphics cards': 'NVIDIA H200', 'tensorrt': '9.9'}
+    long_ago = {**then, 'processor': 'PDP-11'}
+    for machine, best in ((long_ago, 'cuda'), (then, 'tensorrt')):
+        monkeypatch.setattr(measurements, 'machine', lambda machine=machine: machine)
+        write_measurements(tmp_path, DIGEST, [measured('cpu', 10.0), measured(best, 1.0)])
+    monkeypatch.setattr(measurements, 'machine', lambda: here)
+    chosen = choose(DIGEST, RuntimeSettings(cache=tmp_path))
+    assert chosen.provider == 'cpu'
+    changes = 'graphics cards was NVIDIA H200 and is none; tensorrt was 9.9 and is none'
+    assert changes in chosen.describe()['chosen']
+    assert chosen.warning is not None
+    text = str(chosen.warning)
+    assert 'warning: provider: tensorrt float32 was measured to be the fastest' in text
+    assert changes in text
+    assert 'runs on cpu float32' in text
+    assert 'wmros check --prebuild' in text
+    write_measurements(tmp_path, DIGEST, [measured('cpu', 10.0)])
+    assert choose(DIGEST, RuntimeSettings(cache=tmp_path)).warning is None
+
+
+@pytest.mark.parametrize(('threads', 'is_warned'), [(0, True), (1, False)])
+def test_a_change_after_which_the_same_is_chosen_is_not_warned_of(
+    threads: int, is_warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = {**measurements.machine(), 'usable cores': '64'}
+    with monkeypatch.context() as context:
+        context.setattr(measurements, 'machine', lambda: more)
+        write_measurements(tmp_path, DIGEST, [
+            measured('cpu', 10.0), measured('cpu', 6.0, threads=2)])
+    chosen = choose(DIGEST, RuntimeSettings('cpu', threads=threads, cache=tmp_path))
+    assert chosen.threads == 1
+    assert (chosen.warning is not None) == is_warned
+
+
 @settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=80) | st.text(max_size=80).map(str.encode) | st.lists(
     st.fixed_dictionaries({}, optional={

@@ -15,7 +15,8 @@
 
 One small file for each bundle and each combination of machine and runtime versions, under
 ``measurements/`` of the cache folder: a new processor or a new onnxruntime starts from nothing.
-A file that cannot be read counts as no measurement.
+What was measured before tells what has changed since. A file that cannot be read counts as no
+measurement.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from functools import cache as once
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'openvino', 'tensorrt')
 _Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -59,15 +60,34 @@ class Measurement(BaseModel):
         return f'{self.provider} {self.precision}{threads}'
 
 
-_LIST = TypeAdapter(tuple[Measurement, ...])
+class Measured(BaseModel):
+    """What was measured of one bundle, and the `machine` that it was measured on."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+    machine: dict[str, str]
+    ways: tuple[Measurement, ...]
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What is not as it was."""
+        here = machine()
+        return tuple(
+            f'{key} was {self.machine.get(key) or "none"} and is {here.get(key) or "none"}'
+            for key in sorted({*self.machine, *here}) if self.machine.get(key) != here.get(key))
 
 
 def read_measurements(cache: Path, digest: str) -> tuple[Measurement, ...]:
     """What is known of the bundle with this digest here and now; empty if nothing is."""
-    try:
-        return _LIST.validate_json(_file(cache, digest).read_bytes())
-    except (OSError, ValidationError):
-        return ()
+    measured = _read(_file(cache, digest))
+    return measured.ways if measured else ()
+
+
+def read_outdated(cache: Path, digest: str) -> Measured | None:
+    """What is known of the bundle from where and when the least was otherwise than here and now."""
+    found = map(_read, sorted((cache / 'measurements').glob(f'{digest[:16]}-*.json')))
+    others = [measured for measured in found if measured and measured.changes]
+    return min(others, key=lambda measured: len(measured.changes), default=None)
 
 
 def write_measurements(cache: Path, digest: str, measured: Sequence[Measurement]) -> Path:
@@ -77,14 +97,15 @@ def write_measurements(cache: Path, digest: str, measured: Sequence[Measurement]
     # Whoever reads meanwhile sees the old file or the new one.
     handle, draft = tempfile.mkstemp(dir=file.parent)
     with os.fdopen(handle, 'wb') as stream:
-        stream.write(_LIST.dump_json(tuple(measured), indent=1))
+        content = Measured(machine=machine(), ways=tuple(measured))
+        stream.write(content.model_dump_json(indent=1).encode())
     os.replace(draft, file)
     return file
 
 
 @once
 def machine() -> dict[str, str]:
-    """What the time of a run depends on: processor, cores, graphics cards, versions."""
+    """What the time of a run depends on: processor, usable cores, graphics cards, versions."""
     versions = {}
     for package in _PACKAGES:
         try:
@@ -93,8 +114,8 @@ def machine() -> dict[str, str]:
             continue
     cards = [line for file in sorted(Path('/proc/driver/nvidia/gpus').glob('*/information'))
              for line in file.read_text().splitlines() if line.startswith('Model')]
-    return {'processor': _processor(), 'cores': str(len(os.sched_getaffinity(0))),
-            'cards': ', '.join(' '.join(card.split()[1:]) for card in cards), **versions}
+    return {'processor': _processor(), 'usable cores': str(len(os.sched_getaffinity(0))),
+            'graphics cards': ', '.join(' '.join(card.split()[1:]) for card in cards), **versions}
 
 
 def _processor() -> str:
@@ -104,6 +125,13 @@ def _processor() -> str:
         lines = []
     names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
     return names[0] if names else platform.machine()
+
+
+def _read(file: Path) -> Measured | None:
+    try:
+        return Measured.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _file(cache: Path, digest: str) -> Path:

@@ -26,13 +26,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import onnxruntime  # type: ignore[import-untyped]
 
-from world_model_ros.inference.measurements import Measurement, read_measurements
+from world_model_ros.findings import Finding, Grade
+from world_model_ros.inference.measurements import (
+    Measured,
+    Measurement,
+    read_measurements,
+    read_outdated,
+)
 from world_model_ros.inference.sessions import (
     INSTALL,
     ORT_NAMES,
@@ -98,7 +105,8 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
     """What a bundle's graphs are to run on; `digest` is the bundle's.
 
     What the settings leave open is taken from the measurement of this bundle on this machine with
-    these versions; without one it is the CPU, float32 and one thread. Raises ProviderError for a
+    these versions; without one it is the CPU, float32 and one thread, with a warning where that is
+    not what an outdated measurement says. Raises ProviderError for a
     provider that is not installed or a precision that it does not have here.
     """
     installed = available()
@@ -109,12 +117,9 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
     engines = cache / 'engines' / digest[:16] if cache else None
     undecided = 'auto' in (settings.provider, settings.precision) or settings.threads == 0
     measured = read_measurements(cache, digest) if cache and undecided else ()
-    fits = [one for one in measured if not one.refused and one.provider in installed
-            and settings.provider in ('auto', one.provider)
-            and settings.precision in ('auto', one.precision)
-            and settings.threads in (0, one.threads)]
+    fits = [one for one in _fitting(measured, settings) if one.provider in installed]
     if fits:
-        best = min(fits, key=lambda one: one.plan_ms)
+        best = _fastest(fits)
         return Backend(best.provider, best.precision, best.threads, _because(best, fits), engines)
     provider = 'cpu' if settings.provider == 'auto' else settings.provider
     precision = 'float32' if settings.precision == 'auto' else settings.precision
@@ -127,9 +132,11 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
     elif len(installed) == 1:
         reason = 'the only one installed'
     else:
-        reason = (f'no measurement of this bundle here yet; "wmros check --prebuild" lets auto '
-                  f'choose among {", ".join(installed)}')
-    return Backend(provider, precision, settings.threads or 1, reason, engines)
+        reason = (f'no measurement of this bundle in {cache or "a home folder"} yet; "wmros check '
+                  f'--prebuild" lets auto choose among {", ".join(installed)}')
+    backend = Backend(provider, precision, settings.threads or 1, reason, engines)
+    outdated = read_outdated(cache, digest) if cache and undecided and not measured else None
+    return _outdated(backend, outdated, settings) if outdated else backend
 
 
 def measured_encoding(digest: str, settings: RuntimeSettings, backend: Backend) -> float:
@@ -149,6 +156,35 @@ def cache_folder(settings: RuntimeSettings) -> Path | None:
         return (Path(home) if home else Path.home() / '.cache') / 'world_model_ros'
     except RuntimeError:  # no HOME and no such user: a bare container
         return None
+
+
+def _fitting(ways: Iterable[Measurement], settings: RuntimeSettings) -> list[Measurement]:
+    return [one for one in ways if not one.refused
+            and settings.provider in ('auto', one.provider)
+            and settings.precision in ('auto', one.precision)
+            and settings.threads in (0, one.threads)]
+
+
+def _fastest(ways: Iterable[Measurement]) -> Measurement:
+    return min(ways, key=lambda one: one.plan_ms)
+
+
+def _outdated(backend: Backend, outdated: Measured, settings: RuntimeSettings) -> Backend:
+    """Say that the backend would be another one if the machine were as it was."""
+    fits = _fitting(outdated.ways, settings)
+    if not fits:
+        return backend
+    best, changes = _fastest(fits), '; '.join(outdated.changes)
+    now = Measurement(
+        provider=backend.provider, precision=backend.precision, threads=backend.threads)
+    if now.label == best.label:
+        return backend
+    return replace(
+        backend, reason=f'{best.label} was measured on this bundle, but does not count any more: '
+        f'{changes}', warning=Finding(
+            Grade.WARNING, 'provider', f'{best.label} was measured to be the fastest for this '
+            f'bundle, but runs on {now.label}, since the measurement does not count any more: '
+            f'{changes}', 'undo the change, or run "wmros check --prebuild" on this bundle again'))
 
 
 def _because(best: Measurement, fits: list[Measurement]) -> str:

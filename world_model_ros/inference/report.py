@@ -123,8 +123,9 @@ def describe_model(
                 tuple(_golden(model))),
         Section('Here', (*model.backend.describe().items(), ('speed', _speed_text(model, speed)))),
     ]
+    warning = model.backend.warning
     report.findings += [
-        *_ranking(model), *_speed(speed, deadline),
+        *([warning] if warning else []), *_ranking(model), *_speed(speed, deadline),
         *judge_length(model.manifest, rate, deadline, speed.encode_ms / 1e3)]
     return report
 

@@ -42,6 +42,8 @@ import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnxruntime import OrtValue
 
+from world_model_ros.findings import Finding
+
 Provider = Literal['tensorrt', 'cuda', 'openvino', 'cpu']
 Precision = Literal['float32', 'float16', 'bfloat16']
 Progress = Callable[[str], None]
@@ -113,6 +115,7 @@ class Backend:
     threads: int
     reason: str
     engines: Path | None  # folder of compiled engines; None: nowhere to keep them
+    warning: Finding | None = None  # where it was chosen for want of something better
 
     def describe(self) -> dict[str, str]:
         """Facts for logs and diagnostics."""
