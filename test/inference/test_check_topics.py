@@ -28,6 +28,7 @@ import pytest
 from dds import Graph
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage
+from small_models import KINDS, write_small_bundle
 
 from world_model_ros.bundle import ImageContract, Manifest, load_bundle
 from world_model_ros.bundle.load import parse_manifest
@@ -113,8 +114,8 @@ LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
                     'colour camera'),
     'grey camera': (last('image', encoding='mono8'), Grade.WARNING, 'grey', 'colour camera'),
     'small picture': (last('image', width=80, height=60), Grade.WARNING, 'enlarged', 'resolution'),
-    'slow camera': (lambda f: f['image'].update(rate=5.0), Grade.WARNING, '5.0 Hz where the model '
-                    'asks for 10.0', 'raise the rate'),
+    'slow camera': (lambda f: f['image'].update(stamps=f['image']['stamps'][::2]),
+                    Grade.WARNING, '5.0 Hz where the model asks for 10.0', 'raise the rate'),
     'joint missing': (last('joint_states', names=['shoulder', 'wrist']), Grade.UNFIT,
                       'lacks "elbow", which the model reads; it has "shoulder", "wrist"',
                       'proprioception.joints'),
@@ -158,11 +159,34 @@ def test_a_rate_that_leaves_gaps_in_what_a_model_looks_back_on_is_named(
     image = ImageContract.model_validate({
         **REACH.image.model_dump(), 'frames': 16})  # type: ignore[union-attr]
     found = heard()
-    found['image']['rate'] = rate
+    found['image']['stamps'] = stamps_at(rate)
     findings = topics.judge(REACH.model_copy(update={'image': image}), found)
-    assert [it.problem for it in findings] == [
+    assert [it.problem for it in findings if it.about == '/image'] == [
         f'{rate:.1f} Hz where the model asks for 10.0, one for each of its steps: it knows {known} '
         'of the 16 observations that it looks back on'] * (known < 16)
+
+
+def test_a_simulation_that_is_slower_than_the_clock_on_the_wall_is_not_too_rare() -> None:
+    found = heard()
+    for name in ('image', 'joint_states'):
+        found[name].update(rate=3.0, arrivals=[k / 3 for k in range(20)])
+    assert topics.judge(REACH, found) == []
+
+
+@pytest.mark.parametrize(('rate', 'forgets'), [(7.0, False), (0.6, False), (0.4, True)])
+def test_a_camera_between_whose_pictures_a_recurrent_model_forgets_is_named(
+    tmp_path: Path, rate: float, forgets: bool,
+) -> None:
+    manifest = write_small_bundle(tmp_path, KINDS['recurrent']).manifest
+    found = heard()
+    found['image']['stamps'] = stamps_at(rate)
+    del found['joint_states']
+    (finding,) = (it for it in topics.judge(manifest, found) if ' Hz where' in it.problem)
+    assert finding.problem.endswith('its memory begins anew with each observation') is forgets
+
+
+def stamps_at(rate: float) -> list[int]:
+    return [10**18 + round(k / rate * 1e9) for k in range(20)]
 
 
 def joints(*names: str) -> dict[str, Any]:
@@ -206,6 +230,14 @@ def test_a_model_of_poses_asks_for_the_pose_in_its_frame(tmp_path: Path) -> None
     found['pose']['last'] = {'frame_id': 'map'}
     (lack,) = [one for one in topics.judge(manifest, found) if one.grade is Grade.UNFIT]
     assert 'given in "map", the model wants panda_hand in panda_link0' in lack.problem
+
+
+def test_poses_that_are_apart_from_the_pictures_are_named_as_joint_states_are() -> None:
+    found = heard()
+    apart = [stamp + 5 * 10**7 for stamp in found['image']['stamps']]
+    found['pose'] = {**found['joint_states'], 'stamps': apart}
+    (finding,) = topics._pairs(found)
+    assert 'the nearest pose is 50 ms away' in finding.problem and 'poses more' in finding.cure
 
 
 def two_cameras(fields: list[dict[str, float]] | None = None) -> Manifest:

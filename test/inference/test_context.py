@@ -209,15 +209,31 @@ def test_recurrent_states_keep_the_models_rhythm_whatever_the_cameras_is(
             assert abs(context.states['memory'][0] - 10 * index / rate) <= 1.0
 
 
-def test_a_recurrent_model_forgets_after_a_horizon_without_pictures(recurrent: WorldModel) -> None:
+def test_a_recurrent_model_forgets_after_two_seconds_without_pictures(
+    recurrent: WorldModel,
+) -> None:
     buffer = ContextBuffer(recurrent.manifest, recurrent)
     buffer.add(0, latent(1), None, executed)
     later = buffer.add(100 * MS, latent(1), None, executed)
-    assert np.abs(later.states['memory']).max() > 0
-    gone = buffer.add(700 * MS, latent(1), None, executed)
+    assert np.abs(later.states['memory']).max() > 0 and buffer.memory == 0.1
+    gone = buffer.add(2200 * MS, latent(1), None, executed)
     np.testing.assert_array_equal(gone.states['memory'], np.zeros(3))
-    idle = buffer.add(800 * MS, latent(1), None, nothing)
+    assert buffer.memory == 0.0
+    idle = buffer.add(2300 * MS, latent(1), None, nothing)
     assert np.abs(idle.states['memory']).max() > 0
+
+
+def test_recurrent_states_go_on_where_a_slow_camera_leaves_more_steps_than_a_plan_has(
+    recurrent: WorldModel,
+) -> None:
+    reference, seen = Reference(KINDS['recurrent']), latent(1) / 10
+    buffer = ContextBuffer(recurrent.manifest, recurrent)
+    buffer.add(0, seen, None, executed)
+    context = buffer.add(1000 * MS, seen, None, executed)  # ten steps, a plan has four
+    rows = executed(0, 1000 * MS, 10)
+    _, memory = reference.rollout([seen], np.empty((0, 2)), None, rows, np.zeros(3))
+    np.testing.assert_allclose(context.states['memory'], memory, atol=1e-5)
+    assert buffer.memory == 1.0
 
 
 def test_a_context_is_ready_to_imagine_from(window: WorldModel) -> None:

@@ -31,9 +31,10 @@ from world_model_ros.bringup.dds import FAST_DDS_TRANSPORTS, TRANSPORTS
 from world_model_ros.bringup.defaults import MAX_AGE, MAX_CAMERA_SKEW, MAX_SKEW
 from world_model_ros.bringup.topic_names import TOPICS, camera_of, kind_of, name_of
 from world_model_ros.bundle import Manifest, PoseProprioception
+from world_model_ros.bundle.graphs import RecurrentPredictor
 from world_model_ros.cli.probes import ProbeError, run_probe
 from world_model_ros.findings import Finding, Grade
-from world_model_ros.inference.context import known_at
+from world_model_ros.inference.context import known_at, unseen_steps
 from world_model_ros.observation import (
     BEND,
     ENCODINGS,
@@ -331,14 +332,20 @@ _JUDGES: dict[str, Callable[[Manifest, Mapping[str, Any]], Iterator[Finding]]] =
 
 
 def _rate(manifest: Manifest, one: Mapping[str, Any]) -> Iterator[Finding]:
-    rate, step = one['rate'], manifest.action.model_step
-    if not rate:
+    # By the stamps, since the model lives by ROS time, which may run at another pace.
+    stamps, step = sorted(set(one['stamps'])), manifest.action.model_step
+    if len(stamps) < 2:
         return  # one message has none
+    rate = 1e9 / statistics.median(later - earlier for earlier, later in pairwise(stamps))
     wanted = max(manifest.history, manifest.image.frames if manifest.image else 1)
     known = known_at(rate, wanted, step)
     if rate < 0.9 / step or known < wanted:
-        lost = (f': it knows {known} of the {wanted} observations that it looks back on'
-                if known < wanted else '')
+        lost = ''
+        if known < wanted:
+            lost = f': it knows {known} of the {wanted} observations that it looks back on'
+        elif (isinstance(manifest.graphs.predictor, RecurrentPredictor)
+                and 1 / rate > unseen_steps(manifest) * step):
+            lost = ': its memory begins anew with each observation'
         yield Finding(Grade.WARNING, one['topic'], f'{rate:.1f} Hz where the model asks for '
                       f'{1 / step:.1f}, one for each of its steps{lost}', 'raise the rate at the '
                       'publisher, or look for lost messages (ros2 topic hz at its machine)')
@@ -382,17 +389,18 @@ def _losses(heard: Mapping[str, Any], name: str) -> Iterator[Finding]:
 
 
 def _pairs(heard: Mapping[str, Any]) -> Iterator[Finding]:
-    """How far what belongs together is apart: pictures and joint states, and several cameras'."""
+    """How far what belongs together is apart: a picture, the robot, and other cameras."""
     cameras = [name for name in heard if kind_of(name) == 'image']
     if not cameras:
         return
     first = heard[cameras[0]]
-    joints = heard['joint_states']['stamps'] if 'joint_states' in heard else []
-    if (skew := _skew(first['stamps'], joints)) > MAX_SKEW:
-        yield Finding(Grade.WARNING, 'stamps', f'the nearest joint state is {skew * 1e3:.0f} ms '
-                      'away from a picture',
-                      'publish joint states more often, or raise max_skew '
-                      f'({MAX_SKEW * 1e3:.0f} ms)')
+    for name, what in (('joint_states', 'joint state'), ('pose', 'pose')):
+        stamps = heard[name]['stamps'] if name in heard else []
+        if (skew := _skew(first['stamps'], stamps)) > MAX_SKEW:
+            yield Finding(Grade.WARNING, 'stamps', f'the nearest {what} is {skew * 1e3:.0f} ms '
+                          'away from a picture',
+                          f'publish {what}s more often, or raise max_skew '
+                          f'({MAX_SKEW * 1e3:.0f} ms)')
     for name in cameras[1:]:
         if (skew := _skew(first['stamps'], heard[name]['stamps'])) > MAX_CAMERA_SKEW:
             yield Finding(

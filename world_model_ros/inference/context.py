@@ -33,6 +33,10 @@ from world_model_ros.bundle.graphs import RecurrentPredictor
 
 Float = NDArray[np.float32]
 Item = TypeVar('Item')
+
+# s without an observation over which recurrent states go on, by actions alone: a camera at 1 Hz
+# that loses a picture. A plan's length they go on in any case, as its search has them do.
+_UNSEEN = 2.0
 # Stamps [ns] of the beginning and end, and a count: the mean action in each of so many equal parts
 # of that time [count, A] in physical units, or None where nothing is known.
 ExecutedRows = Callable[[int, int, int], Float | None]
@@ -185,15 +189,22 @@ class Advancing(Protocol):
         """Move a context on by actions [k * rows_per_step, A] without an observation."""
 
 
+def unseen_steps(manifest: Manifest) -> int:
+    """Model steps without an observation over which recurrent states go on: more, and they end."""
+    return max(manifest.planner.horizon, round(_UNSEEN / manifest.action.model_step))
+
+
 class ContextBuffer:
     """Makes a context of each observation from those before it. One thread; no clock of its own.
 
     length: latents of the last context, at most the model's history; 0 where there is none
+    memory: how far the last context's recurrent states go back [s]; None where there are none
     """
 
     def __init__(self, manifest: Manifest, model: Advancing) -> None:
         """`model` moves recurrent states on."""
         self.length = 0
+        self.memory: float | None = None
         self._manifest, self._model = manifest, model
         self._rows = manifest.action.rows_per_step
         self._step = round(manifest.action.model_step * 1e9)
@@ -203,7 +214,7 @@ class ContextBuffer:
         # The newest observation up to which recurrent states have come, the model's own time of
         # these (whole steps since the first, so that its rhythm is kept), and their context.
         self._anchor: tuple[int, int, Context] | None = None
-        self._newest = 0
+        self._first = self._newest = 0
 
     def add(
         self, stamp: int, latent: Float, proprioception: Float | None, executed: ExecutedRows,
@@ -223,7 +234,7 @@ class ContextBuffer:
         """Forget everything: another robot, another episode, a pause."""
         self._history.clear()
         self._anchor = None
-        self.length = 0
+        self.length, self.memory = 0, None
 
     def _look_back(self, stamp: int, first: Context, executed: ExecutedRows) -> Context:
         """Put the observations before this one in front of it, as far back as they are known."""
@@ -250,23 +261,30 @@ class ContextBuffer:
             self._anchor = None
         self._newest = stamp
         if self._anchor is None:
-            self._anchor = (stamp, stamp, first)
-            return first
+            return self._begin(stamp, first)
         then, due, before = self._anchor
         steps = round((stamp - due) / self._step)
-        if steps > self._manifest.planner.horizon:
-            self._anchor = (stamp, stamp, first)  # too long ago to tell
-            return first
+        if steps > unseen_steps(self._manifest):
+            return self._begin(stamp, first)  # too long ago to tell
+        self.memory = (stamp - self._first) / 1e9
         if steps == 0:
             return _with_states(first, before.states)
         rows = executed(then, stamp, steps * self._rows)
         if rows is None:
             state = None if before.proprioception is None else before.proprioception[-1]
             rows = np.tile(idle_row(self._manifest, state), (steps * self._rows, 1))
-        context = _with_states(first, self._model.advance(before, rows).states)
+        most = self._manifest.planner.horizon * self._rows
+        for begin in range(0, len(rows), most):
+            before = self._model.advance(before, rows[begin:begin + most])
+        context = _with_states(first, before.states)
         if stamp >= due + steps * self._step - self._step // 4:
             self._anchor = (stamp, due + steps * self._step, context)
         return context
+
+    def _begin(self, stamp: int, first: Context) -> Context:
+        """Let recurrent states begin with this observation."""
+        self._anchor, self._first, self.memory = (stamp, stamp, first), stamp, 0.0
+        return first
 
 
 def _with_states(context: Context, states: Mapping[str, Any]) -> Context:

@@ -123,8 +123,10 @@ class Eye:
 
     @property
     def context(self) -> str:
-        """How many of the observations that the model looks back on it knows now."""
-        return f'{self._contexts.length} of {self.model.manifest.history}'
+        """How much of what the model looks back on it knows now."""
+        known = f'{self._contexts.length} of {self.model.manifest.history}'
+        memory = self._contexts.memory
+        return known if memory is None else f'{known}, memory of {memory:.1f} s'
 
     def forget(self) -> None:
         """Begin anew: there was a pause."""
