@@ -16,7 +16,8 @@
 What every node process of this package does: join DDS, spin, report, and leave cleanly.
 
 ``ManagedNode`` is the lifecycle base class: transitions that raise are reported instead of
-swallowed (rclpy #1673), and health goes to ``/diagnostics`` once a second in every state.
+swallowed (rclpy #1673), and health goes to ``/diagnostics`` once a second in every state, as does
+that it is being configured.
 ``run_node`` is the ``main`` of each executable.
 """
 
@@ -28,7 +29,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import rclpy
@@ -134,12 +137,15 @@ class ManagedNode(LifecycleNode):
         lifecycle = Health(
             'lifecycle', Level.ERROR if problem else Level.OK, problem or self.lifecycle_label,
             {'state': self.lifecycle_label, 'callback_errors': str(self._callback_errors)})
-        reports = [lifecycle, *self.health()]
+        self._publish(lifecycle, *self.health())
+
+    def _publish(self, *reports: Health) -> None:
         self._diagnostics.publish(
             to_diagnostic_array(self.get_clock().now().to_msg(), self, reports))
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._attempt('configure', self.configure)
+        with self._telling_of_configure():
+            return self._attempt('configure', self.configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         outcome = self._attempt('activate', self.activate)
@@ -162,6 +168,25 @@ class ManagedNode(LifecycleNode):
         if state.state_id in (State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_INACTIVE):
             return self._attempt('clean up', self.cleanup)
         return TransitionCallbackReturn.SUCCESS
+
+    @contextmanager
+    def _telling_of_configure(self) -> Iterator[None]:
+        """Publish once a second that it goes on: engines take minutes, and no timer runs then."""
+        began, over = monotonic(), threading.Event()
+
+        def tell() -> None:
+            while not over.wait(DIAGNOSTICS_PERIOD):
+                self._publish(Health(
+                    'lifecycle', Level.OK, f'configuring for {monotonic() - began:.0f} s',
+                    {'state': 'configuring'}))
+
+        teller = threading.Thread(target=tell, name='configuring')
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
 
     def _attempt(self, verb: str, transition: Callable[[], None]) -> TransitionCallbackReturn:
         try:
