@@ -385,6 +385,27 @@ def test_one_action_for_each_model_step_is_planned_with_knots_at_the_steps(tmp_p
     assert np.ptp(steps[:, 0], axis=0).min() > 0
 
 
+@pytest.mark.parametrize('decided', [1, 2, 3, 4, 5])
+def test_one_action_for_each_model_step_is_planned_behind_what_is_committed_as_well(
+    tmp_path: Path, decided: int,
+) -> None:
+    kind = KINDS['markov rollout, joints integrated']
+
+    def repeated(manifest: dict[str, Any]) -> None:
+        first = [step * kind.rows for step in range(HORIZON)]
+        manifest['planner'].update(knots=first, interpolation='hold', refinement={
+            'rounds': 1, 'knots': first})
+
+    model = WorldModel(write_small_bundle(tmp_path, kind, repeated))
+    context, goal = golden_start(model.bundle)
+    committed = Reference(kind).actions(1, seed=3)[0, :decided]
+    plan = Planner(model, model.manifest.planner).plan(
+        context, goal, committed=committed, seed=0, deadline=NEVER)
+    np.testing.assert_array_equal(plan.actions[:decided], committed)
+    changed = decided + 1 + np.flatnonzero(np.diff(plan.actions[decided:], axis=0).any(1))
+    assert len(changed) and not (changed % kind.rows).any()
+
+
 @pytest.mark.parametrize('name', ['markov rollout', 'markov'])
 def test_a_plan_is_no_worse_than_any_elite_that_it_starts_from(tmp_path: Path, name: str) -> None:
     def kept(manifest: dict[str, Any]) -> None:

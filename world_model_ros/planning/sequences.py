@@ -55,6 +55,10 @@ class Sequences:
         self._has_dead_band = bool(self._dead_band.any())
         self.lower, self.upper = self.normalize(self._lower), self.normalize(self._upper)
         self._weights = _interpolation(settings, self.rows)
+        # Held from one model step's first row to another's, so are they behind committed rows.
+        whole = settings.interpolation == 'hold' and not any(
+            knot % action.rows_per_step for knot in settings.knots)
+        self._stride = action.rows_per_step if whole else 1
         # Knots of rows behind so many committed ones: one fit for each number of them.
         self._inverses: dict[int, Float] = {}
         # As long as a plan: NumPy's inner loop would be as short as a row.
@@ -73,7 +77,10 @@ class Sequences:
         return self.inside(np.where(np.abs(actions) < self._dead_band, np.float32(0), actions))
 
     def rows_of(self, knots: Float, committed: Float) -> Float:
-        """Rows [N, R, A] of knots [N, M, A] whose time begins behind committed rows [K, A]."""
+        """Rows [N, R, A] of knots [N, M, A] whose time begins behind committed rows [K, A].
+
+        With knots at whole model steps it begins with the step that the committed rows end in.
+        """
         return self._finished(knots, committed, self._mean_rows[len(committed):])
 
     def moved(self, actions: Float, deviations: Float, fixed: int) -> Float:
@@ -85,7 +92,7 @@ class Sequences:
         actions = np.empty((len(knots), self.rows, knots.shape[2]), np.float32)
         actions[:, :fixed] = committed
         rows = slice(fixed, None)
-        free = self._weights[:self.rows - fixed] @ knots
+        free = self._weights_behind(fixed) @ knots
         free *= self._std_rows[rows]
         free += offset
         if self._has_dead_band:
@@ -101,7 +108,7 @@ class Sequences:
         Least squares; knots past the end repeat the last.
         """
         if fixed not in self._inverses:
-            weights = self._weights[:self.rows - fixed]
+            weights = self._weights_behind(fixed)
             inverse = np.linalg.pinv(weights)
             reached = int((weights > 0).any(0).sum())
             if 0 < reached < len(inverse):
@@ -113,7 +120,12 @@ class Sequences:
 
     def acting(self, fixed: int) -> NDArray[np.intp]:
         """Indices of the knots that act before the end, where so many rows are committed."""
-        return np.flatnonzero((self._weights[:self.rows - fixed] > 0).any(0))
+        return np.flatnonzero((self._weights_behind(fixed) > 0).any(0))
+
+    def _weights_behind(self, fixed: int) -> Float:
+        """Weights [R - fixed, M] of the rows behind so many committed ones."""
+        begun = fixed % self._stride
+        return self._weights[begun:begun + self.rows - fixed]
 
     def still(self, count: int) -> Float:
         """Knots [count, M, A] that deviate by nothing."""
