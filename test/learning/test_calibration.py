@@ -27,6 +27,7 @@ from toy_bundle import STEP, VELOCITY_LIMIT, toy_image, write_toy_bundle
 
 from world_model_ros.bundle import Bundle, load_bundle
 from world_model_ros.cli.main import main
+from world_model_ros.inference import WorldModel
 from world_model_ros.learning.calibration import (
     STEPS,
     CalibrationError,
@@ -125,6 +126,27 @@ def test_the_last_look_counts_whatever_the_step_lasts(tmp_path: Path) -> None:
             lambda manifest, duration=duration: manifest['action'].update(step_duration=duration))
         counts.append(calibrate(bundle, Experience({'': images}, states, actions), plans=2).scores)
     assert counts[0] == counts[1]
+
+
+def test_a_goal_is_encoded_with_the_state_from_which_the_robot_sets_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind, looks = KINDS['markov'], STEPS + 2
+    known, encoded = Reference(kind), []
+    images, states, actions = (np.stack(arrays) for arrays in zip(*(
+        (known.images(looks, seed), known.states(looks, seed),
+         known.actions(1, looks - 1, seed)[0]) for seed in range(4)), strict=True))
+
+    def encode_goal(model: WorldModel, image: Any, state: Any) -> Any:
+        encoded.append([
+            [at for at, one in enumerate(of.reshape(-1, *it.shape)) if np.array_equal(one, it)]
+            for of, it in ((images, image), (states, state))])
+        return model.encode(image, state)
+
+    monkeypatch.setattr(WorldModel, 'encode_goal', encode_goal)
+    calibrate(write_small_bundle(tmp_path, kind), Experience({'': images}, states, actions), 20)
+    for (end,), (start,) in encoded[-20:]:  # those before prove the bundle
+        assert start < end and start // looks == end // looks
 
 
 def test_each_of_several_cameras_has_an_array_of_its_own(tmp_path: Path, bundle: Bundle) -> None:

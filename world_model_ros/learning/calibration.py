@@ -265,13 +265,15 @@ class _Life:
         """The proprioception [P] at one look."""
         return None if self.states is None else self.states[index]
 
-    def goal(self, index: int, model: WorldModel) -> Float:
-        """The goal to have the world as it was at one look, and at rest."""
-        manifest = model.manifest
-        picture = self.picture(index, manifest)
-        if picture is not None:
-            picture = FrameStack(manifest).still(picture)
-        return model.encode_goal(picture, self.state(index))
+    def goal(self, index: int, now: int, model: WorldModel) -> Float:
+        """The goal to have the world as it was at one look, and at rest, as encoded at another.
+
+        As on the robot, the state that is encoded with a picture is the one of now.
+        """
+        picture = self.picture(index, model.manifest)
+        if picture is None:
+            return model.encode_goal(None, self.state(index))
+        return model.encode_goal(FrameStack(model.manifest).still(picture), self.state(now))
 
     def _contexts(self, model: WorldModel) -> list[Context]:
         manifest = model.manifest
@@ -319,7 +321,7 @@ def _ends(model: WorldModel, planner: Planner, lives: Sequence[_Life], count: in
         last = len(life.stamps) - 1
         start = int(chance.integers(last))
         end = int(chance.integers(start, min(start + horizon, last))) + 1
-        best = planner.plan(life.contexts[start], life.goal(end, model), seed=plan,
+        best = planner.plan(life.contexts[start], life.goal(end, start, model), seed=plan,
                             deadline=time.monotonic() + deadline)
         ends.append(float(best.step_costs[-1]))
     return np.array(ends)
