@@ -137,9 +137,9 @@ class ManagedNode(LifecycleNode):
         lifecycle = Health(
             'lifecycle', Level.ERROR if problem else Level.OK, problem or self.lifecycle_label,
             {'state': self.lifecycle_label, 'callback_errors': str(self._callback_errors)})
-        self._publish(lifecycle, *self.health())
+        self._report_health(lifecycle, *self.health())
 
-    def _publish(self, *reports: Health) -> None:
+    def _report_health(self, *reports: Health) -> None:
         self._diagnostics.publish(
             to_diagnostic_array(self.get_clock().now().to_msg(), self, reports))
 
@@ -176,7 +176,7 @@ class ManagedNode(LifecycleNode):
 
         def tell() -> None:
             while not over.wait(DIAGNOSTICS_PERIOD):
-                self._publish(Health(
+                self._report_health(Health(
                     'lifecycle', Level.OK, f'configuring for {monotonic() - began:.0f} s',
                     {'state': 'configuring'}))
 
