@@ -37,6 +37,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Tensor
+from world_model_ros.control import STRETCH
 from world_model_ros.control.drive import UNTOLD
 
 Begin = Callable[..., tuple[Robot, Any]]
@@ -92,28 +93,29 @@ def test_the_arm_follows_plans_inside_limits_and_stops_smoothly_when_they_stop(
     assert_commands_are_continuous(robot)
 
 
-# Stops the process between computing a setpoint and sending it, and says for when that was [ns].
+# Stops the process once as a function is called, and writes down for when that was, or when it was.
 STOPPED_WITHIN_A_TICK = """
-import os, pathlib, signal
+import os, pathlib, signal, time
 from world_model_ros.control import SafetyController
-step = SafetyController.step
-def stopped(control, now, steady):
-    setpoint = step(control, now, steady)
+function = {function}
+def stopped(*given):
     order = pathlib.Path({order!r})
     if order.exists() and not order.read_text():
-        order.write_text(str(now))
+        order.write_text(str(given[1] if given else time.time_ns()))
         os.kill(os.getpid(), signal.SIGSTOP)
-    return setpoint
-SafetyController.step = stopped
+    return function(*given)
+{function} = stopped
 """
 
 
 @pytest.mark.parametrize('interface', ['velocity', 'trajectory'])
-def test_what_was_computed_before_the_process_was_stopped_is_not_sent_when_it_goes_on(
-    begin: Begin, tmp_path: Path, interface: str
+@pytest.mark.parametrize('function', ['SafetyController.step', 'time.monotonic_ns'])
+def test_a_tick_in_which_the_process_was_stopped_is_computed_anew_when_it_goes_on(
+    begin: Begin, tmp_path: Path, interface: str, function: str
 ) -> None:
     order = tmp_path / 'stop'
-    robot, process = begin(interface, sabotage=STOPPED_WITHIN_A_TICK.format(order=str(order)))
+    robot, process = begin(interface, sabotage=STOPPED_WITHIN_A_TICK.format(
+        function=function, order=str(order)))
     robot.graph.wait_for(
         lambda: bool(robot.states) and max(map(abs, robot.states[-1].velocity), default=0) > 0.99,
         10.0, 'full speed')
@@ -121,16 +123,19 @@ def test_what_was_computed_before_the_process_was_stopped_is_not_sent_when_it_go
     status = Path(f'/proc/{process.pid}/stat')
     robot.graph.wait_for(lambda: ') T ' in status.read_text(), 5.0, 'the process to stop')
     robot.held_at = robot.position  # by its drives, which hear no more
-    robot.graph.listen_for(3 * UNTOLD)
+    robot.graph.listen_for(5 * UNTOLD)
     process.send_signal(signal.SIGCONT)
-    unsent = int(order.read_text())
+    stopped = int(order.read_text())
 
     def stamps() -> list[int]:
         return [state.header.stamp.sec * 10**9 + state.header.stamp.nanosec
                 for state in robot.states]
 
-    robot.graph.wait_for(lambda: stamps()[-1] > unsent + 1e9 * UNTOLD, 5.0, 'it to go on')
-    assert unsent not in stamps()
+    robot.graph.wait_for(lambda: stamps()[-1] > stopped + 1e9 * UNTOLD, 5.0, 'it to go on')
+    assert stopped not in stamps()
+    first = next(state for state, stamp in zip(robot.states, stamps(), strict=True)
+                 if stamp > stopped)
+    assert np.all(np.abs(first.velocity) <= ACCELERATION * STRETCH * 0.01), first
 
 
 def test_position_limits_hold_when_every_plan_leads_through_them(begin: Begin) -> None:

@@ -58,6 +58,7 @@ _READ_RATE = 2000  # messages of a topic per second, in at most a fifth of the t
 _READ_LEAST = 20  # messages of a topic per tick
 _KEPT = 5  # ticks' worth of messages of a topic that wait to be read
 _RECORD_PAUSE = 0.01  # s between ticks while a disk takes its time to store a stop
+_SAME_MOMENT = 5_000_000  # ns at most between two looks
 _LOOK_PERIOD = 0.1  # s between looks at who else is on the topics
 _DIAGNOSTICS_SPACING = 0.1  # s: changes are reported at once, but not more often than this
 
@@ -362,8 +363,8 @@ class ControllerNode(ManagedNode):
         try:
             self._read()
             self._look_around()
-            now = self._now()
-            return control.step(now, time.monotonic_ns()), now
+            now, steady = self._moment()
+            return control.step(now, steady), now
         except Exception as error:  # whatever it is, the robot must not go on with an old velocity
             self._report(error)
             return control.brake(f'{type(error).__name__}: {error}'), now or time.time_ns()
@@ -447,6 +448,16 @@ class ControllerNode(ManagedNode):
         if self._control is None:
             raise RuntimeError('the controller is not configured')
         return self._control
+
+    def _moment(self) -> tuple[int, int]:
+        """Return what the ROS clock and the steady clock say at the same moment [ns].
+
+        A process that was stopped between two looks would take that for a jump of the ROS clock.
+        """
+        while True:
+            steady, now = time.monotonic_ns(), self._now()
+            if time.monotonic_ns() - steady < _SAME_MOMENT:
+                return now, steady
 
     def _now(self) -> int:
         now = int(self.get_clock().now().nanoseconds)
