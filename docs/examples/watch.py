@@ -16,8 +16,8 @@
     .venv/bin/python docs/examples/watch.py
 
 A line for each change of the controller's rung or cause and each complaint in /diagnostics (not for
-one that differs in a number only), and once a second what the plan is expected to lead to.
-docs/tutorial.md uses it.
+one that differs in a number only), and once a second what the plan is expected to lead to. Of two
+robots, the one in its own namespace (--ros-args -r __ns:=/left). docs/tutorial.md uses it.
 """
 
 import re
@@ -74,6 +74,9 @@ class Watch(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            namespace, _, _ = status.hardware_id.rpartition('/')
+            if namespace != self.get_namespace().rstrip('/'):
+                continue  # another robot's
             text = without_numbers(status.message) if status.level in LEVELS else ''
             if text != self._complaints.get(status.name, ''):
                 self._say(LEVELS.get(status.level, 'fine'), f'{status.name}: {status.message}')

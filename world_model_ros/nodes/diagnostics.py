@@ -27,12 +27,17 @@ from world_model_ros.monitor import Health
 
 
 def to_diagnostic_array(stamp: Time, node: Node, reports: Sequence[Health]) -> DiagnosticArray:
-    """Return one status per aspect, named ``<node>: <aspect>`` as diagnostic_updater does."""
+    """
+    Return one status per aspect, named ``<node>: <aspect>`` as diagnostic_updater does.
+
+    The node with its namespace: to viewers, what has one name is one thing.
+    """
+    path = node.get_fully_qualified_name()
     return DiagnosticArray(header=Header(stamp=stamp), status=[
         DiagnosticStatus(
             level=bytes([report.level]),
-            name=f'{node.get_name()}: {report.aspect}',
+            name=f'{path[1:]}: {report.aspect}',
             message=report.message,
-            hardware_id=node.get_fully_qualified_name(),
+            hardware_id=path,
             values=[KeyValue(key=key, value=value) for key, value in report.values.items()])
         for report in reports])
