@@ -65,6 +65,25 @@ def test_a_joint_state_from_the_future_takes_no_picture_its_own(ahead: float) ->
     assert kept == (bench.counts['joint_states_refused'] == 0)
 
 
+@pytest.mark.parametrize('behind', [0.5, 1.5, 3.0, 9.0, 20.0])
+def test_joint_states_of_a_second_driver_that_is_behind_take_nothing_from_those_of_the_first(
+    behind: float,
+) -> None:
+    bench = Bench()
+    for second in range(100, 103):
+        bench.run(second * S, (second + 1) * S)
+        bench.receive(bench.now - round(behind * S))
+        assert bench.states.at(bench.now - 200 * MS, 0.02, MODEL) is not None
+
+
+def test_what_came_before_the_clock_was_set_back_is_forgotten() -> None:
+    bench = Bench()
+    bench.run(100 * S, 102 * S)
+    bench.run(98 * S, 98 * S + 100 * MS)
+    assert bench.states.at(101 * S, 0.02, MODEL) is None
+    assert bench.states.at(bench.now, 0.02, MODEL) is not None
+
+
 def test_who_stamps_ahead_of_all_others_is_told_that_the_clocks_differ() -> None:
     bench = Bench()
     bench.now = 100 * S

@@ -42,10 +42,9 @@ def test_the_nearest_item_is_found_if_it_is_near_enough_in_whatever_order_they_c
         assert found is None
 
 
-def test_what_came_before_the_clock_was_set_back_is_forgotten() -> None:
-    buffer = buffer_of(10 * S, 7 * S)
-    assert buffer.nearest(10 * S, 5) is None
-    assert buffer.nearest(7 * S + 2, 5) == 7 * S
+def test_an_item_that_is_too_old_is_left_out_and_takes_nothing_from_the_others() -> None:
+    buffer = buffer_of(9 * S, 10 * S, 7 * S)
+    assert [buffer.nearest(stamp * S, 5) for stamp in (7, 9, 10)] == [None, 9 * S, 10 * S]
 
 
 def test_a_repeated_or_late_item_takes_nothing_from_the_others() -> None:

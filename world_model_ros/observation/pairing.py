@@ -24,8 +24,6 @@ from typing import Generic, TypeVar
 
 T = TypeVar('T')
 
-_SET_BACK = 10**9  # ns; a stamp further back than this is of another time
-
 
 class StampedBuffer(Generic[T]):
     """The items of the last ``span`` ns, ``most`` of them at most, in the order of their stamps."""
@@ -39,11 +37,9 @@ class StampedBuffer(Generic[T]):
         """
         Add an item, stamped in integer nanoseconds.
 
-        One that comes late is put where it belongs, one with a stamp that is there already takes
-        its place, and one far behind the newest means that the clock was set back.
+        One that comes late is put where it belongs, and left out if that is before all that is
+        kept; one with a stamp that is there already takes its place.
         """
-        if self._stamps and stamp < self._stamps[-1] - _SET_BACK:
-            self.clear()
         at = bisect_left(self._stamps, stamp)
         if at < len(self._stamps) and self._stamps[at] == stamp:
             self._items[at] = item
