@@ -64,6 +64,20 @@ class Stuck(process.ManagedNode):
 raise SystemExit(process.run_node(Stuck))
 """
 
+SLOW = """
+import time
+from world_model_ros.nodes.process import ManagedNode, run_node
+
+class Slow(ManagedNode):
+    def __init__(self):
+        super().__init__('slow')
+
+    def configure(self):
+        time.sleep(4.0)
+
+raise SystemExit(run_node(Slow, ['--ros-args', '-p', 'autostart:=true']))
+"""
+
 WORKER = """
 from rclpy.action import ActionServer
 from world_model_interfaces.action import ReachGoal
@@ -110,6 +124,22 @@ def test_an_exception_in_a_callback_is_shown_and_counted_and_the_process_lives(
         assert 'Traceback' in graph.output(process)
         # Shut down by a lifecycle manager, it waits for its process to be ended.
         assert graph.transition('clumsy', Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+        assert graph.end(process) == 0, graph.output(process)[-2000:]
+
+
+def test_a_node_that_takes_long_to_configure_says_so_all_the_while(tmp_path: Path) -> None:
+    with Graph(tmp_path) as graph:
+        health, told = graph.diagnostics(), []
+
+        def is_active() -> bool:
+            if (status := health('slow: lifecycle')) is not None and status not in told:
+                told.append(status)
+            return bool(told) and told[-1].message == 'active'
+
+        process = spawn(graph, tmp_path, SLOW)
+        graph.wait_for(is_active, 20, 'the active node')
+        assert len([one for one in told if one.message.startswith('configuring for ')]) >= 2
+        assert values(told[0])['state'] == 'configuring'
         assert graph.end(process) == 0, graph.output(process)[-2000:]
 
 
