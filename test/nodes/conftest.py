@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import world_model_robot
 from controller_robot import Robot, start
+from dds import Graph
 
 
 @pytest.fixture
@@ -33,3 +35,17 @@ def stack() -> Iterator[ExitStack]:
 def begin(stack: ExitStack, tmp_path: Path) -> Callable[..., tuple[Robot, Any]]:
     """Return a function that starts an active controller with a robot and a model around it."""
     return partial(start, stack, tmp_path)
+
+
+@pytest.fixture
+def robot(graph: Graph) -> Iterator[world_model_robot.Robot]:
+    """A robot in front of the world_model that a module's fixture `graph` runs."""
+    robot = world_model_robot.Robot(graph)
+    with graph.every(0.05, robot.publish):
+        yield robot
+
+
+@pytest.fixture
+def pulse(graph: Graph) -> world_model_robot.Pulse:
+    """The heartbeat of the world_model that a module's fixture `graph` runs."""
+    return world_model_robot.Pulse(graph)

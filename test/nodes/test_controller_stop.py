@@ -33,8 +33,8 @@ from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
-from test_world_model import picture
 from toy_bundle import write_toy_bundle
+from world_model_robot import picture
 
 from world_model_interfaces.msg import ActionProposal, ControllerState, Heartbeat
 from world_model_interfaces.srv import Reset, Stop
@@ -88,7 +88,7 @@ def test_a_stop_is_latched_in_every_state_of_the_lifecycle_until_a_reset(begin: 
     # Joint states have only just begun to come: until they have settled, a reset is refused.
     graph.wait_for(
         lambda: reset(robot, 'the hand is gone, says A. Person').success, 5.0, 'the reset')
-    robot.wait_for_rung(ControllerState.HOLD, 'set a goal again')
+    robot.wait_for_rung(ControllerState.HOLD, 'set the goal again')
     assert not robot.states[-1].stopped
     robot.wait_for_count('refused_old_goal')
     assert not any(any(command.data) for command in robot.velocities), 'a reset moves nothing'

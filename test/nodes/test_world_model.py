@@ -25,87 +25,22 @@ import pytest
 from action_msgs.msg import GoalStatus
 from dds import LATCHED, RELIABLE, Graph, values
 from lifecycle_msgs.msg import Transition
-from rclpy.action import ActionClient
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from toy_bundle import JOINTS, VELOCITY_LIMIT, toy_image, write_toy_bundle
+from world_model_robot import FRAME, Robot, outcome, picture, reach, running
 
 from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Forecast, Latent, ModelInfo
 from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_stamp, to_tensor
-
-FRAME = 'overhead_camera_optical_frame'
-
-
-def picture(position: Any, encoding: str = 'rgb8') -> Image:
-    pixels = toy_image(position)
-    if encoding == 'bgr8':
-        pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-    message = Image(height=32, width=32, encoding=encoding, step=96)
-    message.data = array.array('B', pixels.tobytes())
-    message.header.frame_id = FRAME
-    return message
-
-
-class Robot:
-    """A camera and joints that a test moves by hand: publishes both at 20 Hz with equal stamps."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.position = np.zeros(2)
-        self.stamps: list[int] = []
-        self.spoil_image: Any = lambda image: None
-        self.spoil_joints: Any = lambda joints: None
-        self._images = graph.publisher(Image, 'image', qos_profile_sensor_data)
-        self._joints = graph.publisher(JointState, 'joint_states', qos_profile_sensor_data)
-
-    def publish(self) -> None:
-        stamp = self.graph.now()
-        joints = JointState(name=['gripper', *reversed(JOINTS)],
-                            position=[0.1, *reversed(self.position.tolist())], velocity=[0.0] * 3)
-        image = picture(self.position)
-        for message in (joints, image):
-            message.header.stamp = to_stamp(stamp)
-        self.spoil_image(image)
-        self.spoil_joints(joints)
-        self._joints.publish(joints)
-        self._images.publish(image)
-        self.stamps.append(stamp)
 
 
 @pytest.fixture(scope='module')
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     folder = tmp_path_factory.mktemp('world_model')
     bundle = write_toy_bundle(folder / 'toy')
-    with Graph(folder) as graph:
-        process = graph.spawn('world_model', parameters={
-            'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.03})
-        graph.wait_until_active('world_model')
+    with running(folder, bundle, plan_deadline=0.03) as graph:
         yield graph
-        assert graph.end(process) == 0
-
-
-@pytest.fixture
-def robot(graph: Graph) -> Iterator[Robot]:
-    robot = Robot(graph)
-    with graph.every(0.05, robot.publish):
-        yield robot
-
-
-def reach(graph: Graph, goal: ReachGoal.Goal, feedback: list[Any] | None = None) -> Any:
-    """Send a goal and return its handle."""
-    client = ActionClient(graph.node, ReachGoal, 'world_model/reach_goal')
-    graph.wait_for(client.server_is_ready, 10, 'the action server')
-    heard = feedback if feedback is not None else []
-    future = client.send_goal_async(goal, lambda message: heard.append(message.feedback))
-    graph.wait_for(future.done, 10, 'the goal to be accepted')
-    return future.result()
-
-
-def outcome(graph: Graph, handle: Any, within: float = 10) -> Any:
-    future = handle.get_result_async()
-    graph.wait_for(future.done, within, 'the result')
-    return future.result()
 
 
 def test_latents_carry_the_stamp_of_their_image_and_the_models_digest(

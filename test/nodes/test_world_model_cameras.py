@@ -27,10 +27,8 @@ from dds import LATCHED, Graph, values
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
-from test_world_model import outcome, picture, reach
-from test_world_model_faults import Pulse
-from test_world_model_swap import load
 from toy_bundle import JOINTS, toy_image, write_toy_bundle
+from world_model_robot import Pulse, load, outcome, picture, reach, running
 
 from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent
@@ -90,12 +88,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope='module')
 def graph(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Graph]:
     folder = tmp_path_factory.mktemp('cameras')
-    with Graph(folder) as graph:
-        process = graph.spawn('world_model', parameters={
-            'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.03})
-        graph.wait_until_active('world_model')
+    with running(folder, bundle, plan_deadline=0.03) as graph:
         yield graph
-        assert graph.end(process) == 0
 
 
 @pytest.fixture

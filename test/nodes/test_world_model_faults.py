@@ -14,7 +14,6 @@
 
 """What the world model says and does when its model, its camera or its clock fails."""
 
-import array
 import signal
 import sys
 from collections.abc import Iterator
@@ -29,13 +28,12 @@ from lifecycle_msgs.msg import Transition
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
-from test_world_model import Robot, picture, reach
 from toy_bundle import write_toy_bundle
+from world_model_robot import Pulse, Robot, picture, reach, running, show, sound
 
 from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent
 from world_model_ros.nodes.convert import to_nanoseconds, to_stamp
-from world_model_ros.nodes.qos import HEARTBEAT
 
 HUNG_AFTER = 0.3
 PARAMETERS = {'autostart': True, 'hung_after': HUNG_AFTER, 'plan_deadline': 0.03}
@@ -45,50 +43,8 @@ PARAMETERS = {'autostart': True, 'hung_after': HUNG_AFTER, 'plan_deadline': 0.03
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     folder = tmp_path_factory.mktemp('world_model_faults')
     bundle = write_faulty_bundle(folder / 'toy')
-    with Graph(folder) as graph:
-        process = graph.spawn('world_model', parameters={**PARAMETERS, 'bundle': str(bundle.path)})
-        graph.wait_until_active('world_model')
+    with running(folder, bundle, **PARAMETERS) as graph:
         yield graph
-        assert graph.end(process) == 0
-
-
-@pytest.fixture
-def robot(graph: Graph) -> Iterator[Robot]:
-    robot = Robot(graph)
-    with graph.every(0.05, robot.publish):
-        yield robot
-
-
-class Pulse:
-    """What ~/heartbeat says."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.beats = graph.listen(Heartbeat, 'world_model/heartbeat', HEARTBEAT)
-
-    def wait_for(self, activity: int, text: str = '', within: float = 10) -> Heartbeat:
-        del self.beats[:-1]
-        self.graph.wait_for(
-            lambda: bool(self.beats) and self.beats[-1].activity == activity
-            and text in self.beats[-1].text, within,
-            f'activity {activity} "{text}"; it is {self.beats[-1:]}')
-        return self.beats[-1]
-
-
-@pytest.fixture
-def pulse(graph: Graph) -> Pulse:
-    return Pulse(graph)
-
-
-def show(pixels: Any) -> Any:
-    """Let the camera show this, whatever the robot does."""
-    def spoil(image: Image) -> None:
-        image.data = array.array('B', pixels.tobytes())
-    return spoil
-
-
-def sound(_: Any) -> None:
-    """Nothing is spoiled."""
 
 
 def test_the_heart_beats_twenty_times_a_second_and_tells_idle_from_planning(

@@ -27,9 +27,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from small_models import JOINTS as SMALL_JOINTS
 from small_models import KINDS, write_small_bundle
-from test_world_model import Robot, outcome, picture, reach
-from test_world_model_kinds import picture as small_picture
 from toy_bundle import JOINTS, write_toy_bundle
+from world_model_robot import Robot, outcome, picture, reach, running, small_picture
 
 from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, ControllerState, Latent
@@ -43,19 +42,8 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     folder = tmp_path_factory.mktemp('goals')
     bundle = write_toy_bundle(
         folder / 'toy', lambda manifest: manifest['goal'].update(reachable=REACHABLE))
-    with Graph(folder) as graph:
-        process = graph.spawn('world_model', parameters={
-            'autostart': True, 'bundle': str(bundle.path), 'plan_deadline': 0.03})
-        graph.wait_until_active('world_model')
+    with running(folder, bundle, plan_deadline=0.03) as graph:
         yield graph
-        assert graph.end(process) == 0
-
-
-@pytest.fixture
-def robot(graph: Graph) -> Iterator[Robot]:
-    robot = Robot(graph)
-    with graph.every(0.05, robot.publish):
-        yield robot
 
 
 def test_a_goal_that_no_plan_comes_near_is_given_up_with_the_reason(

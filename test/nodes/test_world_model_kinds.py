@@ -14,7 +14,6 @@
 
 """Every kind of model on real DDS: what each reads comes by topics, what it plans is proposed."""
 
-import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from small_models import HORIZON, JOINTS, KINDS, Kind, write_small_bundle
-from test_world_model_faults import Pulse
-from test_world_model_swap import load
+from world_model_robot import Pulse, load, running, small_picture
 
 from world_model_interfaces.msg import ActionProposal, Forecast, Heartbeat, ModelInfo, Surprise
 from world_model_ros.nodes.convert import from_tensor, to_stamp
@@ -60,7 +58,7 @@ class Station:
         pose.header.frame_id = self.frame
         pose.pose.position.x = 0.4
         pose.pose.orientation.w = 1.0
-        image = picture(round(100 + 50 * np.sin(phase)))
+        image = small_picture(round(100 + 50 * np.sin(phase)))
         for message in (joints, pose, image):
             message.header.stamp = stamp
         if self.driver:
@@ -70,22 +68,12 @@ class Station:
             self._images.publish(image)
 
 
-def picture(value: int) -> Image:
-    message = Image(height=8, width=8, encoding='rgb8', step=24)
-    message.data = array.array('B', bytes([value, 255 - value, 7]) * 64)
-    return message
-
-
 @pytest.fixture(scope='module')
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     folder = tmp_path_factory.mktemp('kinds')
     bundle = write_small_bundle(folder / 'first', KINDS['markov rollout'])
-    with Graph(folder) as graph:
-        process = graph.spawn('world_model', parameters={
-            'autostart': True, 'bundle': str(bundle.path)})
-        graph.wait_until_active('world_model')
+    with running(folder, bundle) as graph:
         yield graph
-        assert graph.end(process) == 0
 
 
 @pytest.fixture
@@ -109,7 +97,7 @@ def test_a_model_of_any_kind_is_loaded_fed_and_proposes_what_it_drives(
     answer = load(graph, bundle.path)
     assert answer.success, answer.message
     if kind.discount is None:
-        graph.publisher(Image, 'goal_image', LATCHED).publish(picture(180))
+        graph.publisher(Image, 'goal_image', LATCHED).publish(small_picture(180))
     graph.wait_for(lambda: sum(it.model_digest == bundle.digest for it in proposals) > 4, 10,
                    'proposals of this model')
     graph.wait_for(lambda: any(it.model_digest == bundle.digest for it in surprises), 10,
@@ -143,7 +131,7 @@ def test_a_pose_in_another_frame_makes_a_model_that_reads_it_blind_and_is_named(
     beat = pulse.wait_for(Heartbeat.BLIND, 'transform it')
     assert '"map"' in beat.text and '"base"' in beat.text
     station.frame = 'base'
-    graph.publisher(Image, 'goal_image', LATCHED).publish(picture(180))
+    graph.publisher(Image, 'goal_image', LATCHED).publish(small_picture(180))
     pulse.wait_for(Heartbeat.PLANNING)
 
 

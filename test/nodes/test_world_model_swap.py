@@ -27,12 +27,10 @@ from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import GetParameters
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
-from test_world_model import Robot, outcome, picture, reach
-from test_world_model_faults import Pulse, show, sound
+from world_model_robot import Pulse, Robot, load, outcome, picture, reach, running, show, sound
 
 from world_model_interfaces.action import ReachGoal
 from world_model_interfaces.msg import ActionProposal, Heartbeat, Latent, ModelInfo, Surprise
-from world_model_interfaces.srv import LoadModel
 from world_model_ros.bundle import Bundle
 from world_model_ros.nodes.convert import from_tensor, to_nanoseconds, to_tensor
 
@@ -98,12 +96,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 def graph(
     tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Bundle],
 ) -> Iterator[Graph]:
-    with Graph(tmp_path_factory.mktemp('swap')) as graph:
-        process = graph.spawn('world_model', parameters={
-            'autostart': True, 'bundle': str(bundles['one'].path), 'hung_after': 0.3})
-        graph.wait_until_active('world_model')
+    with running(tmp_path_factory.mktemp('swap'), bundles['one'], hung_after=0.3) as graph:
         yield graph
-        assert graph.end(process) == 0
 
 
 @pytest.fixture
@@ -111,16 +105,6 @@ def robot(graph: Graph) -> Iterator[Mover]:
     robot = Mover(graph)
     with graph.every(0.033, robot.publish):
         yield robot
-
-
-def load(graph: Graph, path: Path | str, shadow: bool = False, within: float = 20) -> Any:
-    """Ask for a model and return the answer."""
-    client = graph.node.create_client(LoadModel, 'world_model/load_model')
-    graph.wait_for(client.service_is_ready, 10, 'load_model')
-    future = client.call_async(LoadModel.Request(bundle=str(path), shadow=shadow))
-    graph.wait_for(future.done, within, 'the answer of load_model')
-    graph.node.destroy_client(client)
-    return future.result()
 
 
 def pursue(graph: Graph, robot: Mover, position: Any) -> None:

@@ -382,8 +382,9 @@ class SafetyController:
         self._idle = cause
 
 _OLD_GOAL = (
-    'the robot was stopped on the way to this goal: set a goal again, or deactivate and activate '
-    'the controller (no less will do for the same goal where world_model was started again)'
+    'the robot was stopped on the way to this goal: set the goal again; if world_model was '
+    'restarted since the stop and the goal is the same, deactivate and activate the controller '
+    'instead'
 )
 _WAITING = Cause('waiting', Level.OK, 'waiting for a proposal')
 _UNHEARD = Cause(
