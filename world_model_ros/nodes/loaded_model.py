@@ -26,8 +26,9 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import Image, JointState
 
-from world_model_interfaces.msg import ActionProposal, ModelInfo
+from world_model_interfaces.msg import ModelInfo
 from world_model_ros.bundle import PoseProprioception, load_bundle
+from world_model_ros.control import Kind
 from world_model_ros.findings import Grade
 from world_model_ros.inference import Context, FrameStack, RuntimeSettings, WorldModel
 from world_model_ros.inference.providers import choose
@@ -49,14 +50,6 @@ Float = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
 _SPEED_TEST, _SPEED_SECOND_TEST = 0.1, 3.0  # s of running the model as fast as it goes
-
-_KINDS = {
-    'joint_position': ActionProposal.JOINT_POSITION,
-    'joint_velocity': ActionProposal.JOINT_VELOCITY,
-    'joint_delta': ActionProposal.JOINT_DELTA,
-    'twist': ActionProposal.TWIST,
-    'pose_delta': ActionProposal.POSE_DELTA,
-}
 
 
 class LoadedModel:
@@ -97,7 +90,7 @@ class LoadedModel:
         self.verdict = ''  # what the checks of whoever loaded it came to
         action = self.manifest.action
         self.rows = self.manifest.planner.horizon * action.rows_per_step  # H, of a plan
-        self.kind = _KINDS[action.kind]
+        self.kind = Kind[action.kind.upper()]
         # What is frozen is the model's own matter: the robot is not asked for it.
         self._driven = list(action.driven)
         self.driven_names = [action.names[i] for i in self._driven]
