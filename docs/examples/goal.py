@@ -55,7 +55,8 @@ REPORT = 0.5  # s between lines
 def take(node: Node, topic: str, file: Path) -> int:
     """Write the next picture on ``topic`` to a file; 0: done, 1: not, and it has said why."""
     if not cv2.haveImageWriter(str(file)):
-        print(f'{file}: a picture needs a kind: call it {file.with_suffix(".png").name}')
+        print(f'{file}: the file name needs an image extension, such as '
+              f'{file.with_suffix(".png").name}')
         return 1
     pictures: list[Image] = []
     node.create_subscription(Image, topic, pictures.append, qos_profile_sensor_data)

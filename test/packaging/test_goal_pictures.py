@@ -29,8 +29,8 @@ GOAL = Path(__file__).parents[2] / 'docs' / 'examples' / 'goal.py'
 
 @pytest.mark.parametrize(('name', 'encoding', 'size', 'said'), [
     ('there.png', 'rgb8', 3, 'there.png: 4x2'),
-    ('there', 'rgb8', 3, 'a picture needs a kind: call it there.png'),
-    ('there.txt', 'rgb8', 3, 'a picture needs a kind: call it there.png'),
+    ('there', 'rgb8', 3, 'the file name needs an image extension, such as there.png'),
+    ('there.txt', 'rgb8', 3, 'the file name needs an image extension, such as there.png'),
     ('there.png', '32FC1', 4, 'take a topic of colour pictures')])
 def test_a_goal_is_taken_or_one_sentence_says_why_not(
     name: str, encoding: str, size: int, said: str, tmp_path: Path,

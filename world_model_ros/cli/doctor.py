@@ -250,7 +250,8 @@ def _robot(
                 'started, or give --robot-description-file'))
             return None
         report.findings.append(Finding(
-            Grade.UNFIT, 'controller', f'its parameters make no robot: {error}',
+            Grade.UNFIT, 'controller', 'its parameters do not describe a robot that can be '
+            f'driven: {error}',
             "correct the robot's YAML or what is given beside it: the controller can not be "
             'configured with these parameters'))
         return None

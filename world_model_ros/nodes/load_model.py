@@ -130,7 +130,7 @@ class LoadModelServer:
         model = job.result()
         try:
             if reason := self._host.refusal():
-                raise ValueError(f'{reason}; {model} was loaded in vain')
+                raise ValueError(f'{reason}; {model} was loaded, but is not used')
             if request.shadow:
                 self._host.set_shadow(model)
         except ValueError:

@@ -178,8 +178,9 @@ class RobotStates:
         age = (now - stamp) / NANOSECONDS
         if not -_AHEAD <= age <= _OLD:
             off = f'{age:.1f} s old' if age > 0 else f'{-age:.1f} s ahead of this node'
-            raise JointStateError(f'{what} is {off}: the clock of who publishes {topic} differs '
-                                  'from that of this node (use_sim_time set in only one of them?)')
+            raise JointStateError(f'{what} is {off}: the clock of the publisher of {topic} '
+                                  'differs from that of this node (use_sim_time set in only one of '
+                                  'them?)')
 
 
 def _check_any(message: Message, checks: Sequence[Callable[[Message], None]]) -> None:
