@@ -210,7 +210,7 @@ def test_bytes_that_are_no_message_are_counted_and_huge_messages_are_not_decoded
     after = still.counts('timing')
     assert difference(before, after, 'proposal_malformed') == quota
     assert difference(before, after, 'proposal_oversized') == huge
-    assert after['callback_errors'] == '0'
+    assert still.counts('lifecycle')['callback_errors'] == '0'
     count(border, quota + huge, 'sent = counted in diagnostics')
 
 

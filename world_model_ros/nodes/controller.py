@@ -48,7 +48,7 @@ from world_model_ros.nodes.controller_rivals import Rivals
 from world_model_ros.nodes.convert import NANOSECONDS, to_nanoseconds
 from world_model_ros.nodes.emergency_record import StopRecord, stop_file_of
 from world_model_ros.nodes.inbox import Inbox
-from world_model_ros.nodes.process import ManagedNode, run_node
+from world_model_ros.nodes.process import ManagedNode, run_node, unexpected
 from world_model_ros.nodes.qos import HEARTBEAT, JOINTS, LATCHED, PROPOSALS, SETPOINT
 from world_model_ros.nodes.realtime import run_first, settle_memory
 from world_model_ros.payload import TEXT_LENGTH, shorten
@@ -278,9 +278,8 @@ class ControllerNode(ManagedNode):
                     f'see who floods it (ros2 topic info -v {topic})')
 
     def _report(self, error: Exception) -> None:
-        self._monitor.counts.add('callback_errors')
-        self._monitor.last_error = f'{type(error).__name__}: {error}'
-        self._log_seldom('callback', f'in a callback: {self._monitor.last_error}')
+        self.note_callback_error(error)
+        self._log_seldom('callback', unexpected(error))
 
     def _log_seldom(self, what: str, text: str, level: Level = Level.WARN) -> None:
         """Log ``text``, if nothing was logged about ``what`` in the last two seconds.

@@ -62,11 +62,10 @@ class ControllerMonitor:
         self.latency = PercentileWindow()
         self.periods = PercentileWindow()
         self.counts = Counters(
-            'callback_errors', 'clock_breaks', 'heartbeat_deadlines_missed', 'model_info_refused',
+            'clock_breaks', 'heartbeat_deadlines_missed', 'model_info_refused',
             *(f'{topic}_{reason}'
               for topic in ('model_info', 'heartbeat', 'joint_states', 'proposal')
               for reason in ('oversized', 'malformed')))
-        self.last_error = ''
         self._period = period
         self._ticked: float | None = None
         self._late_at = -LATENESS_SHOWN
@@ -196,12 +195,8 @@ class ControllerMonitor:
             **self.ticks.values(), **self.periods.values('period'),
             **self.latency.values('observation_to_command'),
             'scheduling': self.scheduling,
-            'callback_errors': str(self.counts['callback_errors']),
             **{name: count for name, count in self.counts.values().items()
                if name.endswith(('_oversized', '_malformed'))}}
-        if self.last_error:
-            text = f'a callback failed: {self.last_error}; please report it'
-            return Health('timing', Level.ERROR, text, values)
         if now - self._late_at < LATENESS_SHOWN:
             return Health(
                 'timing', Level.WARN, 'setpoints come late: allow this process its real-time '

@@ -31,6 +31,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -64,6 +65,7 @@ _INIT = 0.5  # s more for the first process of a container, which no alarm ends
 # What deactivation leaves to the executor, such as results of actions: rounds, and s for each.
 _LAST_ROUNDS, _LAST_ROUND = 5, 0.02
 DIAGNOSTICS_PERIOD = 1.0  # s, the customary rate of /diagnostics
+ERROR_SHOWN = 60.0  # s that an exception nobody expected is the headline there
 
 
 class ManagedNode(LifecycleNode):
@@ -83,7 +85,8 @@ class ManagedNode(LifecycleNode):
                 description='Configure and activate at start, without a lifecycle manager.',
                 read_only=True))
         self._failure = ''
-        self._callback_errors, self._callback_error = 0, ''
+        self._callback_errors, self._callback_error = 0, ''  # how many, and the newest
+        self._callback_failed = 0.0  # when that was [s, steady]
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Steady time: a paused simulation, or a clock that jumps, does not silence a node.
         self.create_timer(DIAGNOSTICS_PERIOD, self.publish_diagnostics,
@@ -126,17 +129,24 @@ class ManagedNode(LifecycleNode):
 
         self.add_on_set_parameters_callback(check)
 
-    def note_callback_error(self, text: str) -> None:
+    def note_callback_error(self, error: Exception) -> None:
         """Count an exception that nobody expected; the newest one is shown."""
+        when = datetime.now().astimezone().isoformat(sep=' ', timespec='seconds')
         self._callback_errors += 1
-        self._callback_error = text
+        self._callback_failed = monotonic()
+        self._callback_error = f'{unexpected(error)} (at {when}); please report it'
 
     def publish_diagnostics(self) -> None:
         """Publish health now; also called once a second."""
-        problem = self._failure or self._callback_error
+        problem, values = self._failure, {
+            'state': self.lifecycle_label, 'callback_errors': str(self._callback_errors)}
+        if self._callback_errors:
+            values['last_callback_error'] = self._callback_error
+            if monotonic() - self._callback_failed < ERROR_SHOWN:
+                problem = problem or self._callback_error
         lifecycle = Health(
             'lifecycle', Level.ERROR if problem else Level.OK, problem or self.lifecycle_label,
-            {'state': self.lifecycle_label, 'callback_errors': str(self._callback_errors)})
+            values)
         self._report_health(lifecycle, *self.health())
 
     def _report_health(self, *reports: Health) -> None:
@@ -295,11 +305,16 @@ def _walk_down(node: ManagedNode, executor: Executor) -> None:
         node.trigger_shutdown()
 
 
+def unexpected(error: Exception) -> str:
+    """Return what a person is told of an exception that nobody expected."""
+    return f'unexpected {type(error).__name__} in a callback: {error}'
+
+
 def _report(node: Node, error: Exception) -> None:
-    text = f'unexpected {type(error).__name__} in a callback: {error}'
-    node.get_logger().error(f'{text}\n{traceback.format_exc()}', throttle_duration_sec=2.0)
+    node.get_logger().error(
+        f'{unexpected(error)}\n{traceback.format_exc()}', throttle_duration_sec=2.0)
     if isinstance(node, ManagedNode):
-        node.note_callback_error(text)
+        node.note_callback_error(error)
 
 
 def _autostart(node: ManagedNode) -> None:
