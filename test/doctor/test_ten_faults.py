@@ -159,7 +159,7 @@ def test_limits_far_below_what_the_model_plans_and_a_drive_that_pulls_back_are_n
         screen, 'joint_limits.elbow.max_velocity: the model plans up to 1.5 per second')
     assert 'limited to 0.3 (20 %)' in found and 'raise the limit' in found
     assert f'/{topic}  nobody -> /joint_trajectory_controller' in screen
-    drive = planted(screen, '/joint_trajectory_controller: begins each trajectory where it')
+    drive = planted(screen, '/joint_trajectory_controller: starts each new trajectory at')
     assert 'interpolate_from_desired_state: true' in drive
 
 

@@ -32,6 +32,8 @@ from world_model_ros.findings import Finding, Grade
 from world_model_ros.observation import called
 
 Graph = Mapping[str, Any]
+Drives = Mapping[str, Mapping[str, Any]]
+"""What subscribes to commands: types and parameters by node."""
 ARGUMENTS = {'velocity': 'commands', 'trajectory': 'joint_trajectory', 'twist': 'cmd_vel'}
 """By command interface: the argument of `robot.launch.py` that says where commands go."""
 
@@ -98,6 +100,20 @@ def judge_drive(graph: Graph, robot: Robot, wanted: Collection[str]) -> Iterator
     `wanted` are topics as they were given where a controller that does not run yet will send them.
     """
     there = {topic: ends for topic, ends in graph['commands'].items() if ends['asked'] in wanted}
+    yield from _listeners(there, robot)
+    for topic, ends in graph['commands'].items():
+        if not (ends['type'] or topic in there):
+            continue
+        drives = ends['subscribers']
+        yield from _without_watchdog(topic, drives, robot)
+        if robot.interface == 'velocity':
+            yield from _numbers(drives, robot.joints)
+        elif robot.interface == 'trajectory':
+            yield from _restarting(drives)
+
+
+def _listeners(there: Graph, robot: Robot) -> Iterator[Finding]:
+    """Yield why nobody hears what will be sent to the topics that are `there`."""
     kind = COMMANDS[robot.interface]
     place = ('here --command-topic TOPIC, to robot.launch.py '
              f'{ARGUMENTS[robot.interface]}:=TOPIC')
@@ -119,37 +135,40 @@ def judge_drive(graph: Graph, robot: Robot, wanted: Collection[str]) -> Iterator
             + (f'; or use command_interface: {fitting[0]}' if fitting else '')
             + (_SWITCH if robot.interface == 'twist'
                and any(_BARE in types for types in others.values()) else ''))
-    for topic, ends in graph['commands'].items():
-        if not (ends['type'] or topic in there):
-            continue
-        # What a controller of ros2_control subscribes to is below its own name.
-        drive, _, name = topic.rpartition('/')
-        if robot.interface == 'velocity' and name == 'commands' and drive in ends['subscribers']:
-            yield Finding(
-                Grade.WARNING, drive, 'does not stop by itself: if the controller of this package '
-                'or its machine dies, it repeats the last velocity for ever (ros2_controllers #95)',
-                'use command_interface: trajectory, each of which ends at rest, or a drive that '
-                'stops when commands stay away (docs/reliability.md)')
-        if robot.interface == 'twist' and ends['subscribers']:
-            yield Finding(
-                Grade.WARNING, ' and '.join(ends['subscribers']), 'may not stop by itself: if the '
-                'controller of this package or its machine dies, nobody sends zeros, and a base '
-                'without a watchdog, such as a TurtleBot3, drives on',
-                'lift the wheels off the ground, kill the controller while they turn and see them '
-                'stop; if they do not, put a watchdog between (docs/reliability.md)')
-        if robot.interface == 'velocity':
-            yield from _numbers(ends['subscribers'], robot.joints)
-        for node, one in ends['subscribers'].items():
-            asked = [one['parameters'][name] for name in _GOES_ON if name in one['parameters']]
-            if robot.interface == 'trajectory' and asked and not any(asked):
-                yield Finding(
-                    Grade.WARNING, node, 'begins each trajectory where it measures the joints, not '
-                    'where it had told them to be: every message pulls the arm back by what it '
-                    'lags behind', "set interpolate_from_desired_state: true in that controller's "
-                    'parameters (open_loop_control: true before ros2_controllers 5)')
 
 
-def _numbers(drives: Mapping[str, Mapping[str, Any]], joints: Sequence[str]) -> Iterator[Finding]:
+def _without_watchdog(topic: str, drives: Drives, robot: Robot) -> Iterator[Finding]:
+    """Yield which drives go on when nobody commands them any more, or may."""
+    # What a controller of ros2_control subscribes to is below its own name.
+    drive, _, name = topic.rpartition('/')
+    if robot.interface == 'velocity' and name == 'commands' and drive in drives:
+        yield Finding(
+            Grade.WARNING, drive, 'does not stop by itself: if the controller of this package '
+            'or its machine dies, it repeats the last velocity for ever (ros2_controllers #95)',
+            'use command_interface: trajectory, each of which ends at rest, or a drive that '
+            'stops when commands stay away (docs/reliability.md)')
+    if robot.interface == 'twist' and drives:
+        yield Finding(
+            Grade.WARNING, ' and '.join(drives), 'may not stop by itself: if the '
+            'controller of this package or its machine dies, nobody sends zeros, and a base '
+            'without a watchdog, such as a TurtleBot3, drives on',
+            'lift the wheels off the ground, kill the controller while they turn and see them '
+            'stop; if they do not, put a watchdog between (docs/reliability.md)')
+
+
+def _restarting(drives: Drives) -> Iterator[Finding]:
+    """Yield which drives start a trajectory where the robot is, not where it was told to be."""
+    for node, one in drives.items():
+        asked = [one['parameters'][name] for name in _GOES_ON if name in one['parameters']]
+        if asked and not any(asked):
+            yield Finding(
+                Grade.WARNING, node, 'starts each new trajectory at the measured joint positions '
+                'instead of the commanded ones, so every message pulls the lagging arm back',
+                "set interpolate_from_desired_state: true in that controller's "
+                'parameters (open_loop_control: true before ros2_controllers 5)')
+
+
+def _numbers(drives: Drives, joints: Sequence[str]) -> Iterator[Finding]:
     """Yield which drives take other numbers than velocities of these joints in this order."""
     told = {node: one['parameters'] for node, one in drives.items()
             if COMMANDS['velocity'] in one['types']}
