@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from world_model_ros.bundle import Manifest
@@ -35,6 +36,8 @@ def judge_length(
     manifest: Manifest, rate: float, deadline: float, encoding: float,
 ) -> Iterator[Finding]:
     """Yield whether plans are over before the next ones come; numbers as in `next_plan_after`."""
+    if math.isinf(deadline):  # of an export: who plans with it is not known
+        return
     length = manifest.planner.horizon * manifest.action.model_step
     needed = next_plan_after(rate, deadline, encoding)
     if length <= needed:
