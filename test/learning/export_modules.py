@@ -173,3 +173,69 @@ class OneFramePredictor(MarkovPredictor):
 class Misnamed(nn.Module):
     def forward(self, z: Tensor, a: Tensor) -> Tensor:
         return z + a.sum(-1, keepdim=True)
+
+
+class TwoPictures(Encoder):
+    """Sees a clip of two pictures, of which the older counts less."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        older, newer = image.unbind(-4)
+        return super().forward(newer) + 0.3 * super().forward(older)
+
+
+class AllFramesPredictor(WindowPredictor):
+    def forward(self, context: Tensor, actions: Tensor) -> Tensor:
+        return context + torch.tanh(self.gru(torch.cat([context, actions], -1)))
+
+
+class FullWindowPredictor(WindowPredictor):
+    """Needs its three latents from the first."""
+
+    def forward(self, context: Tensor, actions: Tensor) -> Tensor:
+        older, old, newest = context.unbind(1)
+        return super().forward(newest[:, None], actions[:, -1:]) + 0.1 * (older - old)
+
+
+class OneStepPredictor(MarkovPredictor):
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        return super().forward(latent, action)[:, None]
+
+
+class NarrowPredictor(MarkovPredictor):
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        return super().forward(latent, action)[:, :4]
+
+
+class NamingPredictor(MarkovPredictor):
+    def forward(self, latent: Tensor, action: Tensor) -> dict[str, Tensor]:
+        return {'next_latent': super().forward(latent, action)}
+
+
+class OneStepRollout(MarkovRollout):
+    def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
+        return super().forward(latent, actions[:, :1])
+
+
+class ForgetfulPredictor(RecurrentPredictor):
+    def forward(self, latent: Tensor, action: Tensor, state_memory: Tensor) -> Tensor:
+        return super().forward(latent, action, state_memory)[0]
+
+
+class UnshapedMemoryPredictor(RecurrentPredictor):
+    states: ClassVar = {'memory': 5}
+
+
+class UnnamedMemoryPredictor(RecurrentPredictor):
+    states: ClassVar = ['memory']
+
+
+class PartsPredictor(MarkovPredictor):
+    parts: ClassVar = {'visual': (0, 4), 'joints': (4, 6)}
+
+
+class ListedPartsPredictor(MarkovPredictor):
+    parts: ClassVar = ['visual', 'joints']
+
+
+class WidePartsPredictor(MarkovPredictor):
+    parts: ClassVar = {'visual': (0, 64)}

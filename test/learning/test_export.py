@@ -72,8 +72,11 @@ def robot_file(
 
 def module_source(
     robot: Path, predictor: str, statistics: Path | None = None, encoder: str = 'Encoder',
+    goal_encoder: str = '',
 ) -> ModelSource:
-    request = Request(encoder=f'export_modules:{encoder}', predictor=f'export_modules:{predictor}')
+    request = Request(
+        encoder=f'export_modules:{encoder}', predictor=f'export_modules:{predictor}',
+        goal_encoder=f'export_modules:{goal_encoder}' if goal_encoder else None)
     return build('module', request, read_robot(robot, statistics))
 
 
@@ -86,6 +89,7 @@ TWO_CAMERAS = {**ROBOT['image'], 'cameras': ['shelf', 'wrist'], 'fields_of_view'
     ('Encoder', 'WindowStatesPredictor',
      {'proprioception': {**PROPRIOCEPTION, 'rule': 'integrate_joints'}}),
     ('TwoCameras', 'RecurrentPredictor', {'image': TWO_CAMERAS}),
+    ('TwoPictures', 'MarkovPredictor', {'image': {**ROBOT['image'], 'frames': 2}}),
 ])
 def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
     tmp_path: Path, encoder: str, predictor: str, change: dict[str, Any],
@@ -128,6 +132,33 @@ def test_a_context_of_one_latent_is_told_to_be_markov(tmp_path: Path) -> None:
         module_source(robot_file(tmp_path), 'OneFramePredictor')
 
 
+@pytest.mark.parametrize(('predictor', 'said'), [
+    ('AllFramesPredictor', r'predictor: gives \(2, 2, 6\), it must give next_latent \(2, 6\): '
+                           'return the last frame alone'),
+    ('FullWindowPredictor', 'predictor: fails on .* 1 to 3 latents, fewer at first: pad inside'),
+    ('OneStepPredictor', r'gives \(2, 1, 6\), it must give next_latent \(2, 6\): return the last'),
+    ('NarrowPredictor', r'gives \(2, 4\), it must give next_latent \(2, 6\)$'),
+    ('NamingPredictor', r'gives dict, it must give next_latent \(2, 6\)$'),
+    ('OneStepRollout', r'rollout: gives \(2, 1, 6\), it must give latents \(2, 3, 6\)$'),
+    ('ForgetfulPredictor', r'must give next_latent \(2, 6\), next_memory \(2, 5\)$'),
+    ('UnshapedMemoryPredictor', r'self\.states is .* write self\.states = {"memory": \(size,\)}'),
+    ('UnnamedMemoryPredictor', r'self\.states is .* write self\.states = {"memory": \(size,\)}'),
+    ('ListedPartsPredictor', r'self\.parts is .* ranges of 0 to 6'),
+    ('WidePartsPredictor', r'self\.parts is .* ranges of 0 to 6'),
+])
+def test_what_a_predictor_gives_and_says_of_itself_is_held_against_the_latent(
+    tmp_path: Path, predictor: str, said: str
+) -> None:
+    with pytest.raises(ExportError, match=said):
+        module_source(robot_file(tmp_path), predictor)
+
+
+def test_a_goal_that_is_not_the_first_part_of_the_latent_is_refused(tmp_path: Path) -> None:
+    said = r'gives \(2, 6\), it must give goal \(2, 4\): return the part visual of the latent'
+    with pytest.raises(ExportError, match=said):
+        module_source(robot_file(tmp_path), 'PartsPredictor', goal_encoder='Encoder')
+
+
 def test_a_picture_for_an_encoder_that_takes_none_is_refused(tmp_path: Path) -> None:
     path = robot_file(tmp_path, change={'proprioception': {**PROPRIOCEPTION, 'rule': 'none'}})
     with pytest.raises(ExportError, match='forward takes no image: leave the section'):
@@ -138,6 +169,57 @@ def test_cameras_of_a_model_that_sees_with_one_are_refused(tmp_path: Path) -> No
     source = module_source(robot_file(tmp_path), 'MarkovPredictor')
     path = robot_file(tmp_path, change={'image': {**ROBOT['image'], 'cameras': ['a', 'b']}})
     with pytest.raises(ExportError, match=r'image\.cameras: this model sees with one camera'):
+        manifest_sections(source, read_robot(path, None))
+
+
+def test_clips_of_a_model_that_sees_one_picture_are_refused(tmp_path: Path) -> None:
+    source = replace(module_source(robot_file(tmp_path), 'MarkovPredictor'),
+                     image={'width': 24, 'height': 16})  # as that of the other families
+    path = robot_file(tmp_path, change={'image': {**ROBOT['image'], 'frames': 2}})
+    with pytest.raises(ExportError, match=r'image\.frames is 2 .* with this model it is 1'):
+        manifest_sections(source, read_robot(path, None))
+
+
+@pytest.mark.parametrize('frames', [0, '2', 2.0, None])
+def test_a_number_of_frames_that_is_none_is_refused(tmp_path: Path, frames: object) -> None:
+    path = robot_file(tmp_path, change={'image': {**ROBOT['image'], 'frames': frames}})
+    with pytest.raises(ExportError, match=r'image\.frames is .*: give the number of pictures'):
+        module_source(path, 'MarkovPredictor')
+
+
+@pytest.mark.parametrize(('family', 'said'), [
+    ('module', 'your encoder takes uint8 and normalises itself: leave it out'),
+    ('vjepa2', 'the published weights fix it: leave it out')])
+def test_pixels_are_normalised_by_the_robot_file_only_where_the_model_leaves_it_open(
+    tmp_path: Path, family: str, said: str
+) -> None:
+    path = robot_file(tmp_path, change={'image': {**ROBOT['image'], 'normalization': 'in_graph'}})
+    with pytest.raises(ExportError, match=said):
+        build(family, Request(), read_robot(path, None))
+
+
+@pytest.mark.parametrize('normalization', [
+    'in_graph', {'mean': [0.5] * 3}, {'mean': [0.5] * 3, 'std': [0.5] * 2},
+    {'mean': [123.7, 116.3, 103.5], 'std': [58.4, 57.1, 57.4]},  # of bytes
+    {'mean': [0.5] * 3, 'std': [0.5, 0.0, 0.5]},
+    {'mean': [0.5] * 3, 'std': [0.5] * 3, 'layout': 'nchw'}])
+def test_a_normalisation_of_pixels_that_is_no_fraction_of_brightness_is_refused(
+    tmp_path: Path, normalization: object
+) -> None:
+    path = robot_file(
+        tmp_path, change={'image': {**ROBOT['image'], 'normalization': normalization}})
+    with pytest.raises(ExportError, match='give three fractions of full brightness each'):
+        _ = read_robot(path, None).pixels
+
+
+@pytest.mark.parametrize('without', ['', 'goal.reached'])
+def test_a_return_of_modules_that_have_no_reward_is_refused_at_once(
+    tmp_path: Path, without: str
+) -> None:
+    path = robot_file(
+        tmp_path, without, {'cost': {'objective': 'return', 'discount': 0.99}})
+    source = module_source(path, 'MarkovPredictor')
+    with pytest.raises(ExportError, match='only tdmpc2 has: leave cost out, or give the terms'):
         manifest_sections(source, read_robot(path, None))
 
 
@@ -436,7 +518,16 @@ def test_statistics_given_twice_or_of_numbers_that_never_change_are_refused(
     with pytest.raises(ExportError, match='give it once'):
         manifest_sections(module_source(robot, 'MarkovPredictor'), read_robot(robot, path))
     np.savez(path, action=np.ones((9, 2)))
-    with pytest.raises(ExportError, match='never change'):
+    with pytest.raises(ExportError, match=r'npz, action: columns \[0, 1\] never change: freeze'):
+        read_robot(robot, path)
+
+
+def test_statistics_are_made_of_what_the_robot_file_describes(tmp_path: Path) -> None:
+    path = tmp_path / 'stats.npz'
+    np.savez(path, action=np.random.default_rng(0).normal(size=(9, 2)), proprio=np.ones((9, 4)))
+    assert list(read_robot(robot_file(tmp_path), path).statistics) == ['action']
+    robot = robot_file(tmp_path, change={'proprioception': PROPRIOCEPTION})
+    with pytest.raises(ExportError, match=r'proprioception: columns .* by hand, with std: 1'):
         read_robot(robot, path)
 
 

@@ -120,9 +120,12 @@ def assert_same_choice(actual: Float, expected: Float, spread: float = 1e-3) -> 
     assert np.ptp(expected) > spread * np.abs(expected).max()
 
 
-def pixels(images: NDArray[np.uint8]) -> Tensor:
+IMAGENET = {'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]}
+
+
+def pixels(images: NDArray[np.uint8], normal: dict[str, list[float]] = IMAGENET) -> Tensor:
     """Pictures [n, h, w, 3] as training preprocesses them, [n, 3, h, w]."""
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    mean, std = torch.tensor(normal['mean']), torch.tensor(normal['std'])
     return ((torch.from_numpy(images) / 255.0 - mean) / std).permute(0, 3, 1, 2)
 
 
@@ -154,6 +157,42 @@ def test_a_joint_embedding_model_of_18_million_weights_chooses_as_its_own_planne
         embedded = model.encode({'pixels': seen[0]})['emb'][0].numpy()
     assert relative_error(latents, embedded) <= 1e-5
     assert_same_choice(scored.costs, expected)
+
+
+@stable_worldmodel
+@pytest.mark.parametrize('family', ['pldm', 'dino-wm', 'tdmpc2'])
+def test_pixels_are_normalised_as_the_robot_file_says_or_the_report_says_what_is_assumed(
+    tmp_path: Path, family: str
+) -> None:
+    config, kind, state = {
+        'pldm': (family_checkpoints.joint_embedding('pldm'), 'pldm', {}),
+        'dino-wm': (family_checkpoints.dino_wm(patches=4, depth=1), 'prejepa', STATE),
+        'tdmpc2': (family_checkpoints.tdmpc2({'pixels': 256}), 'tdmpc2', {}),
+    }[family]
+    checkpoint = family_checkpoints.write(tmp_path / family, config)
+    normal = {'mean': [0.5, 0.4, 0.3], 'std': [1.0, 0.5, 0.25]}
+    path = robot_file(tmp_path, proprioception=state, image={'normalization': normal})
+    source = build(family, Request(checkpoint=checkpoint), read_robot(path, None))
+    assert not source.note
+    images = np.random.default_rng(0).integers(0, 256, (1, *source.graphs['encoder'].inputs[
+        'image'].shape[1:]), np.uint8)
+    seen = pixels(images, normal)
+    model = load_stable_worldmodel(checkpoint, kind, trust=False).eval()
+    with torch.no_grad():
+        for name in {'encoder', 'goal_encoder'} & set(source.graphs):
+            graph = source.graphs[name]
+            inputs = [torch.from_numpy(images), torch.zeros(1, 4)][:len(graph.inputs)]
+            latent = graph.module.eval()(*inputs)
+            if family == 'tdmpc2':
+                expected = model.encode({'pixels': seen})
+            elif family == 'pldm':
+                expected = model.encode({'pixels': seen[:, None]})['emb'][:, 0]
+            else:
+                expected = model.encode({'pixels': seen[:, None]}, emb_keys=[])['emb'][:, 0]
+            assert relative_error(latent[..., :expected.shape[-1]].numpy(), expected.numpy()) < 1e-5
+    assumed = build(family, Request(checkpoint=checkpoint), read_robot(robot_file(
+        tmp_path, proprioception=state), None))
+    assert "ImageNet's mean and std, since the robot file does not say" in assumed.note
 
 
 @stable_worldmodel
@@ -196,10 +235,10 @@ def test_dino_wm_looks_back_as_far_as_the_package_plans_with(tmp_path: Path) -> 
     config = family_checkpoints.dino_wm(patches=4, depth=1)
     checkpoint = family_checkpoints.write(tmp_path / 'dino', {**config, 'history_size': 2})
     model = load_stable_worldmodel(checkpoint, 'prejepa', trust=False).eval()
-    assert dino_wm.build(model, 'dino').entries['predictor']['length'] == 2
+    assert dino_wm.build(model, 'dino', Pixels()).entries['predictor']['length'] == 2
     model.history_size = 4
     with pytest.raises(ExportError, match='history_size is 4, and the predictor takes 3'):
-        dino_wm.build(model, 'dino')
+        dino_wm.build(model, 'dino', Pixels())
 
 
 @stable_worldmodel

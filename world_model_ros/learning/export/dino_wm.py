@@ -26,7 +26,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from world_model_ros.learning.export.graphs import ExportError, GraphSource
+from world_model_ros.learning.export.graphs import (
+    ExportError,
+    GraphSource,
+    example_context,
+    example_pictures,
+)
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
@@ -36,9 +41,9 @@ PLANNER: dict[str, Any] = {'samples': 300, 'iterations': 30, 'elites': 30}
 class Encoder(nn.Module):
     """Picture uint8 `[B, H, W, 3]` (and state `[B, P]`) to tokens `[B, patches, D]`."""
 
-    def __init__(self, model: Any, states: dict[str, int]) -> None:
+    def __init__(self, model: Any, states: dict[str, int], pixels: Pixels) -> None:
         super().__init__()
-        self.pixels = Pixels()
+        self.pixels = pixels
         self.model: Any = model
         self.states = states
 
@@ -54,9 +59,9 @@ class Encoder(nn.Module):
 class GoalEncoder(nn.Module):
     """Goal picture uint8 `[B, H, W, 3]` to the tokens' visual part `[B, patches, V]`."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, pixels: Pixels) -> None:
         super().__init__()
-        self.encoder = Encoder(model, {})
+        self.encoder = Encoder(model, {}, pixels)
 
     def forward(self, image: Tensor) -> Tensor:
         goal: Tensor = self.encoder(image)
@@ -80,7 +85,7 @@ class Predictor(nn.Module):
             [predicted[..., :self.start], predicted[..., self.start + self.width:]], dim=-1)
 
 
-def build(model: Any, name: str) -> ModelSource:
+def build(model: Any, name: str, pixels: Pixels) -> ModelSource:
     """Graphs of a DINO-WM; raises ExportError if the model lacks its parts."""
     try:
         encoders = dict(model.extra_encoders.items())
@@ -114,16 +119,15 @@ def build(model: Any, name: str) -> ModelSource:
         start += widths[key]
 
     generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (2, side, side, 3), generator=generator, dtype=torch.uint8)
+    image = example_pictures((side, side, 3), generator)
     inputs = {'image': image}
     if states:
         inputs['proprioception'] = torch.randn(2, sum(states.values()), generator=generator)
-    encoder = Encoder(model, states).eval()
+    encoder = Encoder(model, states, pixels).eval()
     with torch.no_grad():
         latent = encoder(*inputs.values())
     frames = min(2, window)
-    context = latent[:, None].repeat(1, frames, 1, 1)
-    context = context + 0.1 * torch.randn(context.shape, generator=generator)
+    context = example_context(latent, frames, generator)
     actions = torch.randn(2, frames, int(action.in_chans), generator=generator)
     distance = {'source': 'visual', 'metric': 'squared_l2', 'reduction': 'mean'}
     return ModelSource(
@@ -134,7 +138,7 @@ def build(model: Any, name: str) -> ModelSource:
         latent={'shape': [patches, latent_width], 'parts': parts},
         graphs={
             'encoder': GraphSource(encoder, inputs, ['latent']),
-            'goal_encoder': GraphSource(GoalEncoder(model), {'image': image}, ['goal']),
+            'goal_encoder': GraphSource(GoalEncoder(model, pixels), {'image': image}, ['goal']),
             'predictor': GraphSource(
                 Predictor(model, action_start, widths['action']),
                 {'context': context, 'actions': actions}, ['next_latent'],

@@ -23,10 +23,17 @@ from typing import TypeVar
 from world_model_ros.learning.export import dino_wm, joint_embedding, module, tdmpc2, vjepa2
 from world_model_ros.learning.export.checkpoint import load_stable_worldmodel
 from world_model_ros.learning.export.graphs import ExportError
+from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.robot import HORIZON, Robot
 from world_model_ros.learning.export.source import ModelSource, with_state_for_encoder
 
 T = TypeVar('T')
+
+_NORMALIZED_AS_TRAINED = ('lewm', 'pldm', 'dino-wm', 'tdmpc2')
+"""Families whose pixels are normalised by what the user chose for the training."""
+_ASSUMED_PIXELS = (
+    "pixels: normalised with ImageNet's mean and std, since the robot file does not say: if the "
+    'training had others, write them into image.normalization')
 
 
 @dataclass(frozen=True)
@@ -43,26 +50,34 @@ class Request:
 
 def build(family: str, request: Request, robot: Robot) -> ModelSource:
     """Read a model of one of `FAMILIES`; raises ExportError."""
-    return with_state_for_encoder(FAMILIES[family](request, robot))
+    if 'normalization' in robot.sections.get('image', {}) and family not in _NORMALIZED_AS_TRAINED:
+        raise ExportError('image.normalization: '
+                          + ('your encoder takes uint8 and normalises itself' if family == 'module'
+                             else 'the published weights fix it') + ': leave it out')
+    source = with_state_for_encoder(FAMILIES[family](request, robot))
+    if family in _NORMALIZED_AS_TRAINED and source.image is not None and not robot.pixels:
+        source = replace(source, note=_ASSUMED_PIXELS)
+    return source
 
 
 def _joint_embedding(kind: str) -> Callable[[Request, Robot], ModelSource]:
     def read(request: Request, robot: Robot) -> ModelSource:
         path = _needed(request.checkpoint, '--checkpoint')
         model = load_stable_worldmodel(path, kind, request.trust)
-        return joint_embedding.build(model, path.name)
+        return joint_embedding.build(model, path.name, _pixels(robot))
     return read
 
 
 def _dino_wm(request: Request, robot: Robot) -> ModelSource:
     path = _needed(request.checkpoint, '--checkpoint')
-    return dino_wm.build(load_stable_worldmodel(path, 'prejepa', request.trust), path.name)
+    model = load_stable_worldmodel(path, 'prejepa', request.trust)
+    return dino_wm.build(model, path.name, _pixels(robot))
 
 
 def _tdmpc2(request: Request, robot: Robot) -> ModelSource:
     path = _needed(request.checkpoint, '--checkpoint')
     model = load_stable_worldmodel(path, 'tdmpc2', request.trust)
-    return tdmpc2.build(model, path.name, robot.horizon)
+    return tdmpc2.build(model, path.name, _pixels(robot), robot.horizon)
 
 
 def _vjepa2(request: Request, robot: Robot) -> ModelSource:
@@ -87,6 +102,10 @@ def _module(request: Request, robot: Robot) -> ModelSource:
         request.goal_encoder, request.checkpoint, request.trust,
         horizon=robot.horizon or HORIZON, image=robot.picture, step_size=robot.step_size,
         proprioception=robot.state_size)
+
+
+def _pixels(robot: Robot) -> Pixels:
+    return Pixels(**(robot.pixels or {}))
 
 
 def _needed(value: T | None, option: str) -> T:

@@ -63,6 +63,17 @@ class GraphSource:
     frames: Mapping[str, int] = field(default_factory=dict)
 
 
+def example_pictures(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Two observations by which an encoder is traced: noise, uint8 `[2, *shape]`."""
+    return torch.randint(0, 256, (2, *shape), generator=generator, dtype=torch.uint8)
+
+
+def example_context(latent: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    """Contexts `[B, frames, *S]` about latents `[B, *S]`: each frame is one, a little disturbed."""
+    shape = (len(latent), frames, *latent.shape[1:])
+    return latent[:, None] + 0.1 * torch.randn(shape, generator=generator)
+
+
 @dataclass(frozen=True)
 class Parity:
     """What the comparison of one graph with torch found."""

@@ -24,7 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from world_model_ros.learning.export.graphs import ExportError, GraphSource
+from world_model_ros.learning.export.graphs import (
+    ExportError,
+    GraphSource,
+    example_context,
+    example_pictures,
+)
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
@@ -34,9 +39,9 @@ PLANNER: dict[str, Any] = {'horizon': 5, 'samples': 300, 'iterations': 30, 'elit
 class Encoder(nn.Module):
     """Picture uint8 `[B, H, W, 3]` to latent `[B, D]`."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, pixels: Pixels) -> None:
         super().__init__()
-        self.pixels = Pixels()
+        self.pixels = pixels
         self.model: Any = model
 
     def forward(self, image: Tensor) -> Tensor:
@@ -58,7 +63,7 @@ class Predictor(nn.Module):
         return projected
 
 
-def build(model: Any, name: str) -> ModelSource:
+def build(model: Any, name: str, pixels: Pixels) -> ModelSource:
     """Graphs of a LeWM or PLDM; raises ExportError if the model lacks their parts."""
     try:
         window = int(model.predictor.num_frames)
@@ -69,11 +74,12 @@ def build(model: Any, name: str) -> ModelSource:
         raise ExportError(f'{name}: {error}: the model is not built as in stable-worldmodel 0.1.1; '
                           'export it with "wmros export module"') from error
     generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (2, side, side, 3), generator=generator, dtype=torch.uint8)
+    image = example_pictures((side, side, 3), generator)
+    encoder = Encoder(model, pixels).eval()
     with torch.no_grad():
-        latent = Encoder(model).eval()(image)
+        latent = encoder(image)
     frames = min(2, window)
-    context = latent[:, None] + 0.1 * torch.randn(2, frames, width, generator=generator)
+    context = example_context(latent, frames, generator)
     actions = torch.randn(2, frames, step_size, generator=generator)
     distance = {'source': 'all', 'metric': 'squared_l2', 'reduction': 'sum'}
     return ModelSource(
@@ -82,7 +88,7 @@ def build(model: Any, name: str) -> ModelSource:
         proprioception=0, rule='none', step_size=step_size,
         latent={'shape': [width], 'parts': {'all': {'start': 0, 'stop': width}}},
         graphs={
-            'encoder': GraphSource(Encoder(model), {'image': image}, ['latent']),
+            'encoder': GraphSource(encoder, {'image': image}, ['latent']),
             'predictor': GraphSource(
                 Predictor(model), {'context': context, 'actions': actions}, ['next_latent'],
                 frames={'context': window, 'actions': window}),

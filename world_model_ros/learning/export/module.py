@@ -23,7 +23,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,12 @@ import torch
 from torch import Tensor, nn
 
 from world_model_ros.learning.export.checkpoint import load_state, read_tensors
-from world_model_ros.learning.export.graphs import ExportError, GraphSource
+from world_model_ros.learning.export.graphs import (
+    ExportError,
+    GraphSource,
+    example_context,
+    example_pictures,
+)
 from world_model_ros.learning.export.source import ModelSource
 
 # Arguments of a predictor's or rollout's forward: graph, kind.
@@ -45,6 +50,8 @@ _DYNAMICS: dict[tuple[str, ...], tuple[str, str]] = {
     ('context', 'past_actions', 'actions'): ('rollout', 'window'),
     ('context', 'past_actions', 'actions', 'states'): ('rollout', 'window'),
 }
+_FEWER = ('. context holds 1 to {} latents, fewer at first: pad inside forward, or write a '
+          'rollout, forward(self, context, past_actions, actions), which always gets a full window')
 
 
 def build_from_paths(
@@ -53,9 +60,9 @@ def build_from_paths(
 ) -> ModelSource:
     """Make, fill and describe modules given by import path; raises ExportError.
 
-    `image`: width, height and perhaps cameras that the robot file gives; `step_size`: numbers in
-    one model step; `proprioception`: numbers in the robot file's state, 0 for none. `checkpoint`
-    holds `state_dict()`s by the names encoder, predictor and goal_encoder.
+    `image`: width, height and perhaps cameras and frames that the robot file gives; `step_size`:
+    numbers in one model step; `proprioception`: numbers in the robot file's state, 0 for none.
+    `checkpoint` holds `state_dict()`s by the names encoder, predictor and goal_encoder.
     """
     modules = {'encoder': make(encoder), 'predictor': make(predictor)}
     if goal_encoder:
@@ -111,13 +118,17 @@ def describe(
     graph, source, entry, rule = _dynamics(
         predictor.eval(), latent, horizon, step_size, proprioception)
     asked = 'none' if rule == 'none' and not proprioception else 'ask'
-    parts = getattr(predictor, 'parts', None) or {'all': (0, latent.shape[-1])}
+    parts = _parts(predictor, latent.shape[-1])
     graphs = {'encoder': encoder}
     entries: dict[str, dict[str, Any]] = {graph: entry}
     source_part = next(iter(parts))
     if goal_encoder is not None:
         wanted = _encoder_inputs(goal_encoder.eval(), 'goal_encoder', image, proprioception)
         graphs['goal_encoder'] = GraphSource(goal_encoder, wanted, ['goal'])
+        start, stop = parts[source_part]
+        _check_outputs('goal_encoder', goal_encoder, wanted,
+                       {'goal': (*latent.shape[:-1], stop - start)},
+                       f': return the part {source_part} of the latent')
         entries['goal_encoder'] = {'parts': [source_part],
                                    'proprioception': 'proprioception' in wanted}
     graphs[graph] = source
@@ -126,7 +137,7 @@ def describe(
         identity={'source': origin}, image=image, proprioception=proprioception, rule=asked,
         step_size=step_size,
         latent={'shape': list(latent.shape[1:]),
-                'parts': {name: {'start': int(start), 'stop': int(stop)}
+                'parts': {name: {'start': start, 'stop': stop}
                           for name, (start, stop) in parts.items()}},
         graphs=graphs, entries=entries,
         cost={'objective': 'goal', 'terms': [{**distance, 'steps': 'last', 'weight': 1.0}]},
@@ -139,8 +150,8 @@ def _encoder_inputs(
     names = _arguments(module)
     if not names or not set(names) <= {'image', 'proprioception'}:
         raise ExportError(f'{name}: forward takes {names}: name its arguments image (uint8 '
-                          '[B, H, W, 3], or [B, cameras, H, W, 3]), proprioception (float32 '
-                          '[B, P], normalised), or both')
+                          '[B, H, W, 3], with cameras or frames [B, cameras, frames, H, W, 3]), '
+                          'proprioception (float32 [B, P], normalised), or both')
     if image is not None and 'image' not in names:
         raise ExportError(f'{name}: forward takes no image: leave the section image out of the '
                           'robot file, or give forward one more argument, image')
@@ -153,9 +164,9 @@ def _encoder_inputs(
                                   'image: {width: ..., height: ..., crop: center_square, '
                                   'interpolation: area}')
             cameras = (len(image['cameras']),) if 'cameras' in image else ()
-            found['image'] = torch.randint(
-                0, 256, (2, *cameras, int(image['height']), int(image['width']), 3),
-                generator=generator, dtype=torch.uint8)
+            frames = (image['frames'],) if image.get('frames', 1) > 1 else ()
+            found['image'] = example_pictures(
+                (*cameras, *frames, image['height'], image['width'], 3), generator)
         else:
             if not proprioception:
                 raise ExportError(f'{name}: takes proprioception: describe it in the robot file '
@@ -165,17 +176,69 @@ def _encoder_inputs(
 
 
 def _latent(encoder: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-    with torch.no_grad():
-        try:
-            latent = encoder(*inputs.values())
-        except Exception as error:
-            shapes = {key: tuple(value.shape) for key, value in inputs.items()}
-            raise ExportError(f'encoder: fails on {shapes}: {error}') from error
+    latent = _call('encoder', encoder, inputs)
     if not isinstance(latent, Tensor) or latent.ndim < 2 or latent.ndim > 4 or len(latent) != 2:
         what = tuple(latent.shape) if isinstance(latent, Tensor) else type(latent).__name__
         raise ExportError(f'encoder: gives {what} for 2 observations: it must give one tensor '
                           '[B, D], [B, tokens, D] or [B, rows, columns, D]')
     return latent
+
+
+@torch.no_grad()
+def _call(name: str, module: nn.Module, inputs: Mapping[str, Tensor], cure: str = '') -> Any:
+    try:
+        return module(*inputs.values())
+    except Exception as error:
+        shapes = {key: tuple(value.shape) for key, value in inputs.items()}
+        raise ExportError(f'{name}: fails on {shapes}: {error}{cure}') from error
+
+
+def _check_outputs(
+    name: str, module: nn.Module, inputs: Mapping[str, Tensor],
+    wanted: Mapping[str, tuple[int, ...]], cure: str = '', failing: str = '',
+) -> None:
+    """Call a module and hold what it gives against shapes by name; raises ExportError.
+
+    What to do about it is said by `cure`, and by `failing` where the call itself fails.
+    """
+    given = _call(name, module, inputs, failing)
+    outputs = given if isinstance(given, tuple | list) and len(wanted) > 1 else [given]
+    found = [tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+             for output in outputs]
+    if found != list(wanted.values()):
+        said = ', '.join(str(one) for one in found)
+        right = ', '.join(f'{output} {shape}' for output, shape in wanted.items())
+        latent = next(iter(wanted.values()))
+        if isinstance(found[0], tuple) and (*found[0][:1], *found[0][2:]) == latent:
+            cure = ': return the last frame alone'
+        raise ExportError(f'{name}: gives {said}, it must give {right}{cure}')
+
+
+def _parts(predictor: nn.Module, width: int) -> dict[str, tuple[int, int]]:
+    """Ranges of the latent's last axis by name; raises ExportError."""
+    parts = getattr(predictor, 'parts', None) or {'all': (0, width)}
+    try:
+        ranges = {str(name): (int(start), int(stop)) for name, (start, stop) in parts.items()}
+    except (AttributeError, TypeError, ValueError):
+        ranges = {}
+    if not ranges or not all(0 <= start < stop <= width for start, stop in ranges.values()):
+        raise ExportError(f'predictor: self.parts is {parts!r}: give ranges of 0 to {width}, the '
+                          f"latent's last axis, by name, {{'visual': (0, {width})}} say")
+    return ranges
+
+
+def _state_shapes(module: nn.Module, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of a recurrent predictor's states, without the batch axis; raises ExportError."""
+    given = getattr(module, 'states', {})
+    try:
+        shapes = {name: tuple(int(size) for size in shape) for name, shape in given.items()}
+    except (AttributeError, TypeError, ValueError):
+        shapes = {}
+    if set(shapes) != set(names) or not all(size > 0 for size in sum(shapes.values(), ())):
+        said = ', '.join(f'"{name}": (size,)' for name in names)
+        raise ExportError(f'predictor: self.states is {given!r}: write self.states = {{{said}}}, '
+                          'the shapes of the states that forward takes, without the batch axis')
+    return shapes
 
 
 def _dynamics(
@@ -208,7 +271,7 @@ def _dynamics(
 
     context = window if graph == 'rollout' else min(2, window)
     before = window - 1 if kind == 'window' and graph == 'rollout' else 0
-    frames = latent[:, None] + 0.1 * random(context, *latent.shape[1:])
+    frames = example_context(latent, context, generator)
     examples = {
         'latent': latent, 'action': random(step_size), 'context': frames,
         'past_actions': random(max(1, before), step_size),
@@ -220,14 +283,14 @@ def _dynamics(
     inputs = {name: examples[name] for name in plain}
     entry: dict[str, Any] = {'kind': kind}
     outputs = ['latents' if graph == 'rollout' else 'next_latent']
+    wanted = {outputs[0]: (2, horizon, *latent.shape[1:]) if graph == 'rollout'
+              else tuple(latent.shape)}
     if states:
-        shapes = dict(getattr(module, 'states', {}))
-        if sorted(shapes) != sorted(states):
-            raise ExportError(f'predictor: takes the states {sorted(states)}: say their shapes, '
-                              'self.states = {"NAME": (size,), ...}')
+        shapes = _state_shapes(module, states)
         entry = {'kind': 'recurrent', 'states': {name: list(shapes[name]) for name in states}}
         inputs |= {f'state.{name}': random(*shapes[name]) for name in states}
         outputs += [f'next.{name}' for name in states]
+        wanted |= {f'next_{name}': (2, *shapes[name]) for name in states}
     elif kind == 'growing':
         entry |= {'length': window, 'history': 1}
     elif kind == 'window':
@@ -238,6 +301,10 @@ def _dynamics(
     if rule == 'ask' and not proprioception:
         raise ExportError("predictor: takes the robot's state: describe it in the robot file "
                           '(proprioception: rule, joints, fields, normalization)')
+    _check_outputs(graph, module, inputs, wanted, failing=_FEWER.format(window) if dynamic else '')
+    if dynamic:
+        first = {name: value[:, :1] for name, value in inputs.items()}
+        _check_outputs(graph, module, first, wanted, failing=_FEWER.format(window))
     return graph, GraphSource(module, inputs, outputs, frames=dynamic), entry, rule
 
 

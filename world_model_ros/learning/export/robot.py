@@ -21,7 +21,7 @@ the arm elsewhere, and one checkpoint in public has gone out with actions 55 tim
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     'model': ('name', 'version', 'license', 'source'),
     'action': ('kind', 'names', 'units', 'frame', 'lower', 'upper', 'normalization',
                'step_duration', 'rows_per_step', 'frozen', 'dead_band'),
-    'image': ('width', 'height', 'crop', 'interpolation', 'cameras', 'fields_of_view'),
+    'image': ('width', 'height', 'crop', 'interpolation', 'cameras', 'frames', 'normalization',
+              'fields_of_view'),
     'proprioception': ('rule', 'joints', 'fields', 'normalization', 'frame', 'link', 'gripper'),
     'cost': ('objective', 'terms', 'discount'),
     'goal': ('source', 'metric', 'reduction', 'reached'),
@@ -59,7 +60,8 @@ _HINTS = {
     'action.upper': '[1.0, 1.0]',
     'action.step_duration': '0.1     # seconds between two actions of the training data',
     'image.crop': 'center_square     # or none, as the training data were made',
-    'image.interpolation': 'area     # area | bilinear | bicubic, as the training data were made',
+    'image.interpolation': 'area     # trained with torchvision or PIL (antialias): area; with '
+                           'F.interpolate or OpenCV: bilinear; or bicubic',
     'proprioception.rule': 'hold     # none | predicted | hold | integrate_joints',
     'proprioception.joints': '[joint_1, joint_2]   # in the order of the training data',
     'proprioception.fields': "[position, velocity]   # all joints' first, then all their second",
@@ -90,7 +92,10 @@ class Robot:
 
     @property
     def picture(self) -> dict[str, Any] | None:
-        """Width, height and cameras, if the file gives them (for models that leave them open)."""
+        """Width, height, cameras and frames that the file gives (for models that leave them open).
+
+        None where it gives no size; raises ExportError.
+        """
         image = self.sections.get('image', {})
         if 'width' not in image and 'height' not in image:
             return None
@@ -101,7 +106,33 @@ class Robot:
         if cameras and not isinstance(image['cameras'], list):
             raise ExportError(f'{self.path}: image.cameras is {image["cameras"]!r}: give a list of '
                               'names, [shelf, wrist] say')
-        return {**size, **cameras}
+        frames = image.get('frames', 1)
+        if not isinstance(frames, int) or frames < 1:
+            raise ExportError(f'{self.path}: image.frames is {frames!r}: give the number of '
+                              'pictures in one observation, 1 or more')
+        return {**size, **cameras, 'frames': frames}
+
+    @property
+    def pixels(self) -> dict[str, Any] | None:
+        """Mean and std of each channel, as `Pixels` takes them, if the file gives them.
+
+        Raises ExportError.
+        """
+        given = self.sections.get('image', {}).get('normalization')
+        if given is None:
+            return None
+        try:
+            found = {key: tuple(float(number) for number in given[key]) for key in ('mean', 'std')}
+        except (TypeError, KeyError, ValueError):
+            found = {}
+        if (not found or len(given) != 2 or any(len(values) != 3 for values in found.values())
+                or not all(0 <= value <= 1 for value in found['mean'])
+                or not all(0 < value <= 1 for value in found['std'])):
+            raise ExportError(
+                f'{self.path}: image.normalization is {given!r}: give three fractions of full '
+                'brightness each, {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]} say, for red, '
+                'green and blue')
+        return found
 
     @property
     def step_size(self) -> int:
@@ -151,7 +182,8 @@ def read_robot(path: Path | None, statistics: Path | None) -> Robot:
     if not isinstance(horizon, int) or horizon < 1:
         raise ExportError(f'{path}: planner.horizon is {horizon!r}: give a number of model steps, '
                           '1 or more')
-    return Robot(path, sections, _read_statistics(statistics) if statistics else {})
+    wanted = {'action', *sections}
+    return Robot(path, sections, _read_statistics(statistics, wanted) if statistics else {})
 
 
 def manifest_sections(source: ModelSource, robot: Robot) -> dict[str, Any]:
@@ -167,6 +199,8 @@ def manifest_sections(source: ModelSource, robot: Robot) -> dict[str, Any]:
                 raise ExportError(f'{name}.normalization is in the robot file and in '
                                   '--action-stats: give it once')
             given[name].setdefault('normalization', robot.statistics[name])
+    given['image'].pop('normalization', None)  # in the graph, if this model takes one
+    _check_objective(source, given['cost'])
     pose = source.rule == 'integrate_pose' or given['proprioception'].get('rule') == \
         'integrate_pose'
     _ask_for_missing(source, given, robot.path, pose)
@@ -176,12 +210,12 @@ def manifest_sections(source: ModelSource, robot: Robot) -> dict[str, Any]:
         'action': action,
     }
     if source.image is not None:
-        _check_fixed('image', source.image, given['image'])
+        fixed = {'frames': 1, **source.image}
+        _check_fixed('image', fixed, given['image'])
         if 'cameras' in given['image'] and 'cameras' not in source.image:
             raise ExportError('image.cameras: this model sees with one camera, which needs no '
                               'name: leave it out')
-        manifest['image'] = {'color': 'rgb', 'frames': 1, 'normalization': 'in_graph',
-                             **source.image, **given['image']}
+        manifest['image'] = {'color': 'rgb', 'normalization': 'in_graph', **fixed, **given['image']}
     if source.proprioception:
         manifest['proprioception'] = _proprioception(source, given['proprioception'], pose)
     manifest['latent'] = dict(source.latent)
@@ -271,6 +305,15 @@ def _action(source: ModelSource, given: Mapping[str, Any]) -> dict[str, Any]:
     return action
 
 
+def _check_objective(source: ModelSource, given: Mapping[str, Any]) -> None:
+    objective = source.cost['objective']
+    if given.get('objective', objective) != objective:
+        why = ('return takes graphs of reward and value, which only tdmpc2 has: leave cost out, or '
+               'give the terms of a goal' if objective == 'goal' else
+               'the model plans for its return: leave it out')
+        raise ExportError(f'cost.objective is {given["objective"]!r} in the robot file; {why}')
+
+
 def _check_fixed(section: str, fixed: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     for key, value in fixed.items():
         if given.get(key, value) != value:
@@ -348,8 +391,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return data
 
 
-def _read_statistics(path: Path) -> dict[str, dict[str, Any]]:
-    """Mean and standard deviation by section, from a file that has them or from data.
+def _read_statistics(path: Path, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Mean and standard deviation of wanted sections, from a file that has them or from data.
 
     YAML or JSON: `action: {mean: […], std: […]}` (`stats.json` of LeRobot has that form). NumPy's
     `.npz` or `.npy`, HDF5 or CSV: recorded actions, one a row, of which they are computed as
@@ -359,10 +402,11 @@ def _read_statistics(path: Path) -> dict[str, dict[str, Any]]:
         raise ExportError(f'{path}: no such file')
     if path.suffix in ('.yaml', '.yml', '.json'):
         data = _read_json(path) if path.suffix == '.json' else _read_mapping(path)
-        found = {section: _numbers(path, data[name])
-                 for section, names in _NAMES.items() for name in names if name in data}
+        found = {section: _numbers(path, data[name]) for section, names in _NAMES.items()
+                 for name in names if name in data and section in wanted}
     else:
-        found = {section: _fit(path, rows) for section, rows in _read_rows(path).items()}
+        found = {section: _fit(path, section, rows) for section, rows in _read_rows(path).items()
+                 if section in wanted}
     if 'action' not in found:
         raise ExportError(f'{path}: has no statistics of actions: give action: {{mean: [...], '
                           'std: [...]}}, or a data set with an array "action"')
@@ -411,15 +455,18 @@ def _read_rows(path: Path) -> dict[str, NDArray[np.float64]]:
     raise ExportError(f'{path}: statistics come from .yaml, .json, .npz, .npy, .h5 or .csv')
 
 
-def _fit(path: Path, rows: NDArray[np.float64]) -> dict[str, Any]:
+def _fit(path: Path, section: str, rows: NDArray[np.float64]) -> dict[str, Any]:
     rows = np.asarray(rows, np.float64)
     rows = rows.reshape(-1, rows.shape[-1] if rows.ndim > 1 else 1)
     rows = rows[~np.isnan(rows).any(axis=1)]
     if len(rows) < 2:
-        raise ExportError(f'{path}: {len(rows)} rows without NaN give no standard deviation')
+        raise ExportError(f'{path}, {section}: {len(rows)} rows without NaN give no standard '
+                          'deviation')
     mean, std = rows.mean(0), rows.std(0)
     if (std < 1e-8).any():
         constant = np.flatnonzero(std < 1e-8).tolist()
-        raise ExportError(f'{path}: columns {constant} never change: freeze those numbers '
-                          '(action.frozen) and give their mean and std by hand')
+        cure = ('freeze those numbers (action.frozen) and give action.normalization by hand'
+                if section == 'action' else
+                'give proprioception.normalization by hand, with std: 1 for them')
+        raise ExportError(f'{path}, {section}: columns {constant} never change: {cure}')
     return {'mean': mean.tolist(), 'std': std.tolist()}

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from world_model_ros.learning.export.graphs import ExportError, GraphSource
+from world_model_ros.learning.export.graphs import ExportError, GraphSource, example_pictures
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
@@ -38,9 +38,9 @@ PLANNER: dict[str, Any] = {
 class Encoder(nn.Module):
     """Picture uint8 `[B, H, W, 3]` and/or state `[B, P]` to SimNorm latent `[B, D]`."""
 
-    def __init__(self, model: Any, states: dict[str, int]) -> None:
+    def __init__(self, model: Any, states: dict[str, int], pixels: Pixels) -> None:
         super().__init__()
-        self.pixels = Pixels()
+        self.pixels = pixels
         self.model: Any = model
         self.states = states
 
@@ -58,7 +58,7 @@ class Encoder(nn.Module):
 class StateEncoder(nn.Module):
     """State `[B, P]` to latent `[B, D]`, for models without pictures."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -142,7 +142,7 @@ class Value(nn.Module):
         return value
 
 
-def build(model: Any, name: str, horizon: int | None) -> ModelSource:
+def build(model: Any, name: str, pixels: Pixels, horizon: int | None) -> ModelSource:
     """Graphs of a TD-MPC2; the horizon is the one that it was trained with, unless given."""
     try:
         settings: Any = model.cfg
@@ -160,13 +160,12 @@ def build(model: Any, name: str, horizon: int | None) -> ModelSource:
     generator = torch.Generator().manual_seed(0)
     inputs: dict[str, Tensor] = {}
     if pictures:
-        inputs['image'] = torch.randint(
-            0, 256, (2, side, side, 3), generator=generator, dtype=torch.uint8)
+        inputs['image'] = example_pictures((side, side, 3), generator)
     if states:
         inputs['proprioception'] = torch.randn(2, sum(states.values()), generator=generator)
-    encoder: nn.Module = Encoder(model, states)
+    encoder: nn.Module = Encoder(model, states, pixels)
     if not pictures:
-        encoder = StateEncoder(Encoder(model, states))
+        encoder = StateEncoder(encoder)
     encoder = encoder.eval()
     with torch.no_grad():
         latent = encoder(*inputs.values())

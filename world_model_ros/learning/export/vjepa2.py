@@ -35,7 +35,12 @@ from torch.nn import functional
 
 from world_model_ros.bundle.action import CARTESIAN_UNITS
 from world_model_ros.learning.export.checkpoint import load_state, read_tensors, state_of
-from world_model_ros.learning.export.graphs import ExportError, GraphSource
+from world_model_ros.learning.export.graphs import (
+    ExportError,
+    GraphSource,
+    example_context,
+    example_pictures,
+)
 from world_model_ros.learning.export.pixels import Pixels
 from world_model_ros.learning.export.source import ModelSource
 
@@ -110,7 +115,7 @@ def encoder_source(encoder: nn.Module) -> tuple[GraphSource, int, Tensor]:
     config: Any = encoder.config
     side = int(config.crop_size)
     module = Encoder(encoder, int(config.tubelet_size), channels_first=False).eval()
-    image = _pictures(side)
+    image = example_pictures((side, side, 3), torch.Generator().manual_seed(0))
     with torch.no_grad():
         latent = module(image)
     return GraphSource(module, {'image': image}, ['latent']), side, latent
@@ -156,13 +161,12 @@ def build_ac(repo: Path, checkpoint: Path, trust: bool) -> ModelSource:
     # The mask is block-causal, so a part of it is the mask of fewer frames.
     dreamer.attn_mask = dreamer.attn_mask[:FRAMES * (tokens + 2), :FRAMES * (tokens + 2)].clone()
 
-    image = _pictures(side)
+    generator = torch.Generator().manual_seed(0)
+    image = example_pictures((side, side, 3), generator)
     encoder = Encoder(seer, 2, channels_first=True).eval()
     with torch.no_grad():
         latent = encoder(image)
-    generator = torch.Generator().manual_seed(0)
-    context = latent[:, None].repeat(1, 2, 1, 1)
-    context = context + 0.1 * torch.randn(context.shape, generator=generator)
+    context = example_context(latent, 2, generator)
     actions = 0.05 * torch.randn(2, 2, len(_CARTESIAN), generator=generator)
     states = torch.rand(2, 2, len(_CARTESIAN), generator=generator)
     frames = dict.fromkeys(('context', 'actions', 'states'), FRAMES)
@@ -256,8 +260,3 @@ def _no_stochastic_depth(x: Tensor, drop_prob: float = 0.0, training: bool = Fal
 
 def _depth(state: dict[str, Tensor]) -> int:
     return 1 + max(int(key.split('.')[1]) for key in state if 'blocks.' in key)
-
-
-def _pictures(side: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (2, side, side, 3), generator=generator, dtype=torch.uint8)
