@@ -101,7 +101,7 @@ class ControlClock:
 _STANDING = Cause(
     'clock_stands', Level.WARN,
     'the ROS clock stands: the simulation is paused, or use_sim_time is set and nobody publishes '
-    '/clock',
+    f'/clock, or not every {STANDING:g} s of real time',
 )
 _RESUMED = Break(
     Cause(
