@@ -45,6 +45,12 @@ VELOCITY_LIMIT = 1.5
 # Joint positions in radians from -RANGE to RANGE become brightness from 0 to 255.
 RANGE = 3.0
 _ACTION_STD = 1.5
+SAMPLERS: dict[str, dict[str, Any]] = {
+    'cem': {'sampler': 'cem'},
+    'icem': {'sampler': 'icem', 'noise_exponent': 1.0, 'decay': 1.3, 'kept_elites': 3},
+    'mppi': {'sampler': 'mppi', 'temperature': 0.05},
+}
+"""What chooses each sampler among planner settings, by its name."""
 
 Float = NDArray[np.float32]
 

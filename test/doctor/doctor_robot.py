@@ -73,3 +73,9 @@ class Robot:
                 name: value for name, value in limits.items() if value is not None}},
             '/**/world_model': {'ros__parameters': world_model}}))
         return file
+
+
+def findings(screen: str, marks: str = '✗!') -> list[str]:
+    """What is wrong by a screen, each with its cure in one line."""
+    parts = screen.split('\n\n')[1:-1]
+    return [' '.join(part.split()) for part in parts if part.startswith(tuple(marks))]

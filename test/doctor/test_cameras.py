@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doctor_robot import Robot
-from test_ten_faults import findings
+from doctor_robot import Robot, findings
 from toy_bundle import write_toy_bundle
 
 from world_model_interfaces.srv import LoadModel

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import pytest
 from dds import LATCHED
-from doctor_robot import BUFFERS, Robot
+from doctor_robot import BUFFERS, Robot, findings
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -29,12 +29,6 @@ from toy_bundle import JOINTS
 from world_model_ros.cli import middleware
 
 Doctor = Callable[..., tuple[int, str]]
-
-
-def findings(screen: str, marks: str = '✗!') -> list[str]:
-    """What is wrong by a screen, each with its cure in one line."""
-    parts = screen.split('\n\n')[1:-1]
-    return [' '.join(part.split()) for part in parts if part.startswith(tuple(marks))]
 
 
 def planted(screen: str, words: str) -> str:

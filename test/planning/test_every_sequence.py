@@ -24,8 +24,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_samplers import SAMPLERS
-from toy_bundle import HORIZON, VELOCITY_LIMIT, write_toy_bundle
+from toy_bundle import HORIZON, SAMPLERS, VELOCITY_LIMIT, write_toy_bundle
 
 from world_model_ros.bundle import PlannerSettings
 from world_model_ros.inference import Context, Scores, WorldModel, golden_start

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_bundle import toy_manifest
+from toy_bundle import SAMPLERS, toy_manifest
 
 from world_model_ros.bundle import PlannerSettings
 from world_model_ros.planning.samplers import PathIntegral, Sampler, coloured, sampler
@@ -30,11 +30,6 @@ from world_model_ros.planning.samplers import PathIntegral, Sampler, coloured, s
 Array = np.ndarray[Any, Any]
 LOWER, UPPER = np.array([-1.0, -0.5], np.float32), np.array([0.8, 1.0], np.float32)
 TARGET = np.array([[0.5, -0.4], [0.2, 0.9], [-0.7, 0.0], [-0.9, 0.3]], np.float32)
-SAMPLERS: dict[str, dict[str, Any]] = {
-    'cem': {'sampler': 'cem'},
-    'icem': {'sampler': 'icem', 'noise_exponent': 1.0, 'decay': 1.3, 'kept_elites': 3},
-    'mppi': {'sampler': 'mppi', 'temperature': 0.05},
-}
 
 
 def with_settings(name: str, **changes: Any) -> PlannerSettings:
