@@ -90,7 +90,9 @@ class ImageContract(Section):
     crop: Literal['center_square', 'none']
     """The largest centred square is cut out, or nothing is cut and the image is stretched."""
     interpolation: Literal['area', 'bilinear', 'bicubic']
-    """Filter of the resize (OpenCV's INTER_AREA, INTER_LINEAR, INTER_CUBIC)."""
+    """Filter of the resize (OpenCV's INTER_AREA, INTER_LINEAR, INTER_CUBIC). Trained on pictures
+    that torchvision or PIL shrank, which smooth (antialias): area; with torch's `F.interpolate` or
+    OpenCV's default: bilinear."""
     color: Literal['rgb', 'bgr']
     """Order of the channels."""
     frames: Annotated[PositiveInt, Field(le=64)]

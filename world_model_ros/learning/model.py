@@ -26,7 +26,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Sizes:
-    """Dimensions of the model; `image` is the side of the square picture in pixels."""
+    """Dimensions of the model.
+
+    image: side of the square picture [pixels]
+    goal: numbers of its embedding, G
+    joints: numbers of an action
+    hidden: units of each hidden layer of the predictor
+    """
 
     image: int = 96
     goal: int = 8

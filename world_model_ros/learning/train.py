@@ -37,7 +37,11 @@ from world_model_ros.learning.model import Sizes, WorldModel
 
 @dataclass(frozen=True)
 class Refinement:
-    """A stage in which the encoder stands still and the predictor learns from embedded pictures."""
+    """A stage in which the encoder stands still and the predictor learns from embedded pictures.
+
+    steps: of the optimiser, with `windows` windows of `horizon` actions in each
+    learning_rate: the highest of its schedule
+    """
 
     steps: int
     windows: int
@@ -47,7 +51,14 @@ class Refinement:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Every number that shapes a training run."""
+    """Every number that shapes a training run.
+
+    steps: of the optimiser, with `windows` windows of `horizon` actions in each
+    pairs: of neighbouring pictures that are looked at in each window
+    learning_rate: the highest of its schedule
+    weight_...: factors of the losses beside the prediction's, but for AdamW's weight_decay
+    brightness: largest change of a picture's brightness, as a fraction of it
+    """
 
     steps: int = 2500
     windows: int = 32
