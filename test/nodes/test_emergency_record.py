@@ -15,13 +15,15 @@
 """An emergency stop on disk: it is there before the stop is answered, whatever the disk is like."""
 
 import os
+import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from dds import Graph
 
-from world_model_ros.nodes.emergency_record import StopRecord
+from world_model_ros.nodes.emergency_record import StopRecord, stop_file_of
 
 
 def keep(record: StopRecord, reason: str, goals: Sequence[str] = ()) -> int:
@@ -32,7 +34,7 @@ def keep(record: StopRecord, reason: str, goals: Sequence[str] = ()) -> int:
 
 
 def test_a_stop_is_read_back_with_its_reason_and_time_until_it_is_deleted(tmp_path: Path) -> None:
-    file = tmp_path / 'ros' / 'world_model_ros' / 'domain_0.left.controller.stop'
+    file = tmp_path / 'ros' / 'world_model_ros' / 'hall.domain_0.left.controller.stop'
     record = StopRecord(file)
     assert record.read() is None and record.delete() == ''
     long = 'Rauch "überall" \\ 煙' * 400
@@ -98,3 +100,19 @@ def test_a_slow_disk_holds_up_neither_the_ticks_nor_the_answer_and_a_reset_wins(
     for writer in writers:
         writer.join(5.0)
     assert record.read() is None and not list(tmp_path.iterdir())
+
+
+def test_machines_that_share_a_home_do_not_reset_each_others_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Graph(tmp_path) as graph:
+        def record_on(machine: str) -> StopRecord:
+            monkeypatch.setattr(socket, 'gethostname', lambda: machine)
+            return StopRecord(stop_file_of(graph.node))
+
+        keep(record_on('left'), 'smoke')
+        right = record_on('right')
+        assert right.read() is None and right.delete() == ''
+        left = record_on('left')
+        assert left.read() is not None
+        assert left.delete() == '' and left.read() is None

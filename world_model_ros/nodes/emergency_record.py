@@ -16,13 +16,15 @@
 The emergency stop on disk, so that a controller that dies and comes back is still stopped.
 
 The file is there as long as the stop is latched, in the folder that ROS keeps its own files in
-(``$ROS_HOME``, else ``~/.ros``), one for each controller of each ROS domain.
+(``$ROS_HOME``, else ``~/.ros``), one for each controller of each ROS domain and machine: machines
+may share a home, and who resets one robot must not free another.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -42,8 +44,9 @@ def stop_file_of(node: Node) -> Path:
     folder = Path(home) if home else Path.home() / '.ros'
     # Names in ROS have no dots.
     name = node.get_fully_qualified_name().strip('/').replace('/', '.')
-    domain = node.context.get_domain_id()
-    return folder.expanduser() / 'world_model_ros' / f'domain_{domain}.{name}.stop'
+    # Not /etc/machine-id: images share it, and without a disk of its own it is new at each boot.
+    domain, host = node.context.get_domain_id(), socket.gethostname()
+    return folder.expanduser() / 'world_model_ros' / f'{host}.domain_{domain}.{name}.stop'
 
 
 @dataclass(frozen=True)
