@@ -193,7 +193,7 @@ def test_recurrent_states_hold_every_whole_step_since_the_first_observation(
         np.testing.assert_array_equal(context.latent, seen)
 
 
-@pytest.mark.parametrize('rate', [8.0, 12.0, 15.0, 25.0])
+@pytest.mark.parametrize('rate', [0.6, 1.1, 3.0, 8.0, 12.0, 15.0, 25.0])
 def test_recurrent_states_keep_the_models_rhythm_whatever_the_cameras_is(
     recurrent: WorldModel, rate: float,
 ) -> None:
@@ -207,6 +207,7 @@ def test_recurrent_states_keep_the_models_rhythm_whatever_the_cameras_is(
         context = buffer.add(round(index / rate * 1e9), latent(1), None, executed)
         if index:
             assert abs(context.states['memory'][0] - 10 * index / rate) <= 1.0
+            assert buffer.memory == pytest.approx(index / rate)
 
 
 def test_a_recurrent_model_forgets_after_two_seconds_without_pictures(
