@@ -83,12 +83,23 @@ def deaf(graph: Graph) -> None:
     graph['diagnostics'][1]['values']['image_age_s'] = 'n/a'
 
 
+def configuring(graph: Graph) -> None:
+    graph['clocks'].append('/simulator')
+    of('/controller', parameters={'use_sim_time': True})(graph)
+    of('/world_model', state=None, parameters={})(graph)
+    graph['diagnostics'][1] = {
+        'node': '/world_model', 'name': 'world_model: lifecycle', 'level': 0,
+        'message': 'configuring for 95 s', 'values': {'state': 'configuring'}}
+
+
 FAULTS: dict[str, tuple[Callable[[Graph], None], Grade, str, str]] = {
     'missing': (lambda g: g['nodes'].pop('/world_model'), Grade.NOTE, 'is not running',
                 f'start it: {START} nodes:=world_model'),
     'none there': (nothing_runs, Grade.NOTE, 'are not running', f'start them: {START}'),
     'twice': (of('/controller', copies=2), Grade.UNFIT, '2 nodes have this name', 'namespace'),
     'mute': (of('/controller', state=None), Grade.UNFIT, 'does not answer', 'start it again'),
+    'configuring': (configuring, Grade.WARNING, 'is configuring for 95 s and answers afterwards',
+                    'wait: '),
     'unconfigured': (of('/world_model', state='unconfigured'), Grade.WARNING, 'is unconfigured',
                      'ros2 lifecycle set /world_model configure'),
     'inactive': (of('/world_model', state='inactive'), Grade.WARNING, 'is inactive',

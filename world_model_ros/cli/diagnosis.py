@@ -220,7 +220,8 @@ def describe_nodes(graph: Graph) -> list[tuple[str, str]]:
             rows.append((path, 'not running'))
             continue
         clock = '/clock' if one['parameters'].get('use_sim_time') else 'system clock'
-        rows.append((path, f'{one["state"] or "does not answer"}, {clock}'))
+        rows.append((path, f'{one["state"] or _configuring(graph, path) or "does not answer"}, '
+                           f'{clock}'))
     return rows
 
 
@@ -251,7 +252,11 @@ def _nodes(graph: Graph, start: str) -> Iterator[Finding]:
             yield Finding(Grade.UNFIT, path, f'{one["copies"]} nodes have this name',
                           'end all but one (an old launch still runs?), or give each robot a '
                           'namespace')
-        if one['state'] is None:
+        if one['state'] is None and (configuring := _configuring(graph, path)):
+            yield Finding(Grade.WARNING, path, f'is {configuring} and answers afterwards',
+                          'wait: an engine is built for minutes, once ("wmros check --prebuild" '
+                          'does that before); its output tells how far it is')
+        elif one['state'] is None:
             yield Finding(Grade.UNFIT, path, 'does not answer',
                           'see its output; end it and start it again')
         elif one['state'] != 'active':
@@ -259,6 +264,12 @@ def _nodes(graph: Graph, start: str) -> Iterator[Finding]:
             yield Finding(Grade.WARNING, path, f'is {one["state"]}',
                           f'ros2 lifecycle set {path} {step}; if that fails, its output and '
                           '/diagnostics say why')
+
+
+def _configuring(graph: Graph, path: str) -> str:
+    """What a node that is being configured, and so does not answer, said of that last; or ''."""
+    return next((one['message'] for one in graph['diagnostics'] if one['node'] == path
+                 and one['values'].get('state') == 'configuring'), '')
 
 
 def _deaf(graph: Graph) -> Iterator[Finding]:
@@ -280,6 +291,8 @@ def _clocks(graph: Graph) -> Iterator[Finding]:
         yield Finding(Grade.UNFIT, '/clock', f'{" and ".join(clocks)} publish it',
                       'let one simulator or bag be the clock, or use another ROS_DOMAIN_ID')
     for path, one in graph['nodes'].items():
+        if one['state'] is None:  # it does not say which clock it lives by
+            continue
         simulated = bool(one['parameters'].get('use_sim_time'))
         if clocks and not simulated:
             yield Finding(
