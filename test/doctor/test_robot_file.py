@@ -44,6 +44,7 @@ from world_model_ros.cli import doctor
 from world_model_ros.cli.probes import free_domain
 from world_model_ros.control import LimitsError
 from world_model_ros.findings import Grade
+from world_model_ros.inference import measurements
 from world_model_ros.inference.measurements import Measurement, write_measurements
 from world_model_ros.inference.report import Report
 from world_model_ros.resources import resource
@@ -346,6 +347,20 @@ def test_what_an_encoding_was_measured_to_take_is_known(tmp_path: Path) -> None:
         Measurement(provider='cpu', precision='float32', threads=4, encode_ms=20.0),
         Measurement(provider='cpu', precision='float32', threads=1, encode_ms=50.0)])
     assert doctor._runtime(bundle, here, Report()) == 0.05
+
+
+def test_a_measurement_that_does_not_count_any_more_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle, report = write_toy_bundle(tmp_path / 'toy'), Report()
+    with monkeypatch.context() as context:
+        context.setattr(measurements, 'machine', lambda: {'graphics cards': 'NVIDIA H200'})
+        write_measurements(tmp_path, bundle.digest, [
+            Measurement(provider='cuda', precision='float32', threads=1)])
+    doctor._runtime(bundle, {'cache': str(tmp_path)}, report)
+    (found,) = (one for one in report.findings if one.about == 'provider')
+    assert found.grade is Grade.WARNING
+    assert 'graphics cards was NVIDIA H200 and is none' in found.problem
 
 
 def test_a_robot_that_brakes_between_two_plans_is_named() -> None:

@@ -224,6 +224,7 @@ def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> 
             backend = choose(bundle.digest, settings)
             rows.append(('chosen', f'{backend.provider} {backend.precision}, {backend.reason}'))
             encoding = measured_encoding(bundle.digest, settings, backend)
+            report.findings += [backend.warning] if backend.warning else []
     except ProviderError as error:
         report.findings.append(Finding(Grade.UNFIT, 'provider', error.problem, error.cure))
     gpus = [device for device in _NVIDIA if Path(device).exists()]

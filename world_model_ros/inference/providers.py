@@ -183,7 +183,7 @@ def _outdated(backend: Backend, outdated: Measured, settings: RuntimeSettings) -
         backend, reason=f'{best.label} was measured on this bundle, but does not count any more: '
         f'{changes}', warning=Finding(
             Grade.WARNING, 'provider', f'{best.label} was measured to be the fastest for this '
-            f'bundle, but runs on {now.label}, since the measurement does not count any more: '
+            f'bundle, which runs on {now.label}: the measurement does not count any more, as '
             f'{changes}', 'undo the change, or run "wmros check --prebuild" on this bundle again'))
 
 
