@@ -259,7 +259,8 @@ def _refuse_unknown_limits(parameters: Parameters, known: Sequence[str]) -> None
             alike = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise RobotFileError(
                 f'{name} is no limit of anything that is driven: correct it'
-                + (f', perhaps to {alike[0]}, or remove it' if alike else ' or remove it'))
+                + (f', perhaps to {alike[0]},' if alike else '')
+                + ' or remove it (in a node that had it in use: set it to .inf)')
 
 
 def _limits(parameters: Parameters, names: Mapping[str, str]) -> JointLimits:
