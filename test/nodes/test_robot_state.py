@@ -90,4 +90,4 @@ def test_who_stamps_ahead_of_all_others_is_told_that_the_clocks_differ() -> None
     assert not bench.receive(105 * S)
     assert bench.states.at(100 * S, 0.02, MODEL) is None
     assert bench.troubles.headline.startswith('joint state is 5.0 s ahead of this node: the clock '
-                                              'of who publishes "joint_states" differs')
+                                              'of the publisher of "joint_states" differs')
