@@ -639,6 +639,42 @@ def test_how_fast_a_robot_moves_is_known_from_where_it_was() -> None:
     assert see(140, 0.8) == 0.0
 
 
+def test_how_a_robot_moved_before_it_was_lost_from_sight_does_not_say_how_it_moves() -> None:
+    state = RobotState(LIMITS, JOINTS, SETTINGS)
+
+    def see(milliseconds: int, position: float) -> tuple[float, bool]:
+        stamp = START + milliseconds * 1_000_000
+        assert state.observe(stamp, JOINTS, [position, 0.0], [], stamp) == ''
+        return float(state.velocity[0]), state.followed
+
+    for step in range(20):
+        seen = see(10 * step, 0.01 * step)
+    assert seen == (pytest.approx(1.0), True)
+    assert see(700, 0.4) == (0.0, False), 'it may have stopped long ago'
+    assert see(710, 0.4) == (0.0, True)
+    assert see(1400, 0.6) == (0.0, False)
+    assert see(1410, 0.61) == (pytest.approx(1.0), True), 'it moves on'
+
+
+def test_after_a_pause_a_robot_of_which_little_is_heard_is_sent_nothing_until_its_speed_is_known(
+) -> None:
+    robot = Driven(watchdog=0.2)
+    robot.drive()
+    before = robot.position
+    robot.control.emergency.stop('pressed meanwhile')
+    robot.now += 8 * SECOND // 10
+    robot.velocity, robot.position = np.zeros(2), before + 0.2 * robot.velocity
+    steady = robot.now - START + SECOND
+    assert not robot.control.step(robot.now, steady).due, 'it stood still, and has seen nothing'
+    for past, where in ((0.79, before), (0.06, robot.position)):
+        stamp = robot.now - round(past * SECOND)
+        assert robot.control.observe(stamp, JOINTS, where.tolist(), [], robot.now) == ''
+    robot.now += SECOND // 100
+    assert not robot.control.step(robot.now, steady + SECOND // 100).due
+    for _ in range(20):
+        assert not np.any(robot.tick().velocity)
+
+
 # Outside the limits
 
 

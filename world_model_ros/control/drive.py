@@ -262,7 +262,8 @@ class Drive:
         """
         if not self.settings.closes_position_loop:
             if self._motion is None:
-                self._motion = self._anchor(moving=True)
+                if self.limits.twist or self.robot.followed:
+                    self._motion = self._anchor(moving=True)
             elif self.standing and self._furthest():
                 self._motion = self._anchor()
         elif not self._commanding:

@@ -43,7 +43,6 @@ STILL = 0.05  # rad/s
 CONTRADICTION = 3
 MEMORY = 1.0  # s
 
-
 class RobotState:
     """The measured positions [J] of ``joints``, and what is wrong with them.
 
@@ -106,6 +105,8 @@ class RobotState:
         else:
             self.changed = measured != self.position
             self._note_jump(measured, self.position, stamp)
+            if seconds(stamp - self._stamp) > self._timeout:
+                self._history.clear()  # how it has come here, nobody saw
         self.position, self._stamp = measured, stamp
         self._remember()
         return ''
@@ -115,6 +116,11 @@ class RobotState:
         self.position = None
         self._jumps.clear()
         self._history.clear()
+
+    @property
+    def followed(self) -> bool:
+        """Whether states have come for long enough to tell how the robot moves."""
+        return len(self._history) > 1
 
     @property
     def velocity(self) -> Vector:
