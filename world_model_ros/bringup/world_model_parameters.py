@@ -66,7 +66,8 @@ WORLD_MODEL: Mapping[str, Declaration] = {
         'its slowest call takes.', 0.05, 600.0),
     'surprise_steps': Declaration(
         4, 'Model steps over which expectations are compared with what was then seen, for '
-        '~/surprise; each costs one imagined sequence per model step.', 1, 64),
+        '~/surprise, at most planner.horizon; each costs one imagined sequence per model step.', 1,
+        64),
     'provider': Declaration(
         RuntimeSettings.provider, 'What runs the graphs: auto (as measured by "wmros check '
         '--prebuild", else cpu), tensorrt, cuda, openvino or cpu.'),
