@@ -201,6 +201,11 @@ def parameters_of(interface: str = 'velocity', **changes: Any) -> dict[str, Any]
     return {name: value for name, value in given.items() if value is not None}
 
 
+def waited_of(process: int) -> float:
+    """Return how long the kernel has had a process, its main thread, wait for a processor [s]."""
+    return int(Path(f'/proc/{process}/schedstat').read_text().split()[1]) * 1e-9
+
+
 def assert_commands_are_continuous(robot: Robot) -> None:
     """Judge the command topic: no step that one tick may not take, however late it came.
 
