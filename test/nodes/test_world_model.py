@@ -98,6 +98,7 @@ def test_a_goal_picture_brings_proposals_and_forecasts_that_lead_to_it(
     assert proposal.goal_distance == pytest.approx(np.hypot(0.6, 0.4), abs=0.02)
     forecast = next(f for f in forecasts if f.plan_id == proposal.plan_id)
     assert forecast.cost[-1] < 0.1
+    assert forecast.model_digest == proposal.model_digest
     np.testing.assert_allclose(proposal.step_duration * actions.sum(0), [0.6, -0.4], atol=0.15)
 
 

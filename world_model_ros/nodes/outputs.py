@@ -97,7 +97,7 @@ class Outputs:
             cost=plan.cost, goal_distance=plan.goal_distance, samples=plan.samples,
             planning_time=plan.planning_time))
         self._forecasts.publish(Forecast(
-            header=header, plan_id=proposed.id, goal_id=proposed.goal_id,
-            step_duration=action.step_duration, model_step=action.model_step,
-            actions=to_tensor(plan.actions), latents=to_tensor(plan.latents),
-            cost=plan.step_costs.tolist()))
+            header=header, plan_id=proposed.id, model_digest=model.digest,
+            goal_id=proposed.goal_id, step_duration=action.step_duration,
+            model_step=action.model_step, actions=to_tensor(plan.actions),
+            latents=to_tensor(plan.latents), cost=plan.step_costs.tolist()))
