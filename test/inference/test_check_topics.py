@@ -98,6 +98,11 @@ def simulated(found: dict[str, Any]) -> None:
     found['image']['ages'] = [1.7e9] * 20
 
 
+def pictures_lost(found: dict[str, Any]) -> None:
+    found['joint_states']['stamps'] = often = stamps_at(20.0)
+    found['image']['stamps'] = [stamp for k, stamp in enumerate(often) if k % 4 != 2]
+
+
 LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
     'no camera': (nothing_came('image', publishers=[]), Grade.UNFIT, '/image', 'start the driver'),
     'camera elsewhere': (other_topic, Grade.UNFIT, '/image', 'robot.launch.py: image:=/cam/color/'
@@ -116,6 +121,9 @@ LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
     'small picture': (last('image', width=80, height=60), Grade.WARNING, 'enlarged', 'resolution'),
     'slow camera': (lambda f: f['image'].update(stamps=f['image']['stamps'][::2]),
                     Grade.WARNING, '5.0 Hz where the model asks for 10.0', 'raise the rate'),
+    'joint states lost': (lambda f: f['joint_states'].update(stamps=[
+        s for k, s in enumerate(f['joint_states']['stamps']) if k % 3]), Grade.WARNING,
+        '6.7 Hz where the model asks for 10.0', 'look for lost messages'),
     'joint missing': (last('joint_states', names=['shoulder', 'wrist']), Grade.UNFIT,
                       'lacks "elbow", which the model reads; it has "shoulder", "wrist"',
                       'proprioception.joints'),
@@ -128,9 +136,8 @@ LACKS: dict[str, tuple[Callable[[dict[str, Any]], None], Grade, str, str]] = {
     'simulated clock': (simulated, Grade.UNFIT, 'away from this clock', '--use-sim-time'),
     'clock ahead': (lambda f: f['image'].update(ages=[-0.3] * 20), Grade.WARNING,
                     '300 ms ahead of this clock', 'chrony'),
-    'pictures lost': (lambda f: f['image'].update(stamps=[
-        s for k, s in enumerate(f['image']['stamps']) if k % 4 != 2]), Grade.WARNING,
-        '5 of 19 pictures are missing', 'FASTDDS_BUILTIN_TRANSPORTS'),
+    'pictures lost': (pictures_lost, Grade.WARNING, '5 of 19 pictures are missing',
+                      'FASTDDS_BUILTIN_TRANSPORTS'),
     'late picture': (lambda f: f['image'].update(ages=[0.8] * 20), Grade.WARNING, '800 ms old',
                      'max_age'),
     'stamps apart': (lambda f: f['joint_states'].update(
@@ -164,6 +171,13 @@ def test_a_rate_that_leaves_gaps_in_what_a_model_looks_back_on_is_named(
     assert [it.problem for it in findings if it.about == '/image'] == [
         f'{rate:.1f} Hz where the model asks for 10.0, one for each of its steps: it knows {known} '
         'of the 16 observations that it looks back on'] * (known < 16)
+
+
+def test_stamps_that_hardly_differ_are_judged_as_any_others() -> None:
+    found = heard()
+    for name in ('image', 'joint_states'):
+        found[name]['stamps'] = [10**18 + k for k in range(20)]
+    assert topics.judge(REACH, found) == []
 
 
 def test_a_simulation_that_is_slower_than_the_clock_on_the_wall_is_not_too_rare() -> None:

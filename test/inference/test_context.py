@@ -28,7 +28,7 @@ from small_models import KINDS, Kind, Reference, write_small_bundle
 
 from world_model_ros.bundle.load import parse_manifest
 from world_model_ros.inference import Context, ContextBuffer, FrameStack, WorldModel
-from world_model_ros.inference.context import SpacedHistory, known_at
+from world_model_ros.inference.context import SpacedHistory, known_at, unseen_steps
 
 Array = np.ndarray[Any, Any]
 MS = 1_000_000
@@ -148,7 +148,7 @@ def test_no_picture_stands_in_two_places() -> None:
     for stamp in (0, 150, 300):
         history.add(stamp * MS, stamp)
     assert history.spaced() == [(300 * MS, 300)]
-    assert [known_at(rate, 4, 0.1) for rate in (5.0, 7.0, 9.0, 10.0)] == [1, 2, 4, 4]
+    assert [known_at(rate, 4, 0.1) for rate in (5.0, 7.0, 9.0, 10.0, 1e9)] == [1, 2, 4, 4, 4]
 
 
 def test_a_clock_that_is_set_back_starts_afresh(window: WorldModel) -> None:
@@ -224,6 +224,14 @@ def test_a_recurrent_model_forgets_after_two_seconds_without_pictures(
     assert np.abs(idle.states['memory']).max() > 0
 
 
+def test_what_a_fast_model_imagines_before_an_observation_is_bounded(
+    recurrent: WorldModel,
+) -> None:
+    fast = recurrent.manifest.action.model_copy(update={'step_duration': 0.002})
+    assert unseen_steps(recurrent.manifest.model_copy(update={'action': fast})) == 64
+    assert unseen_steps(recurrent.manifest) == 20
+
+
 def test_recurrent_states_go_on_where_a_slow_camera_leaves_more_steps_than_a_plan_has(
     recurrent: WorldModel,
 ) -> None:
@@ -235,6 +243,46 @@ def test_recurrent_states_go_on_where_a_slow_camera_leaves_more_steps_than_a_pla
     _, memory = reference.rollout([seen], np.empty((0, 2)), None, rows, np.zeros(3))
     np.testing.assert_allclose(context.states['memory'], memory, atol=1e-5)
     assert buffer.memory == 1.0
+
+
+@pytest.mark.parametrize('gap', [(0, 1), (4, 6), (9, 10), (0, 10)])
+def test_a_gap_in_what_was_executed_leaves_the_rest_of_a_slow_cameras_time_in_memory(
+    recurrent: WorldModel, gap: tuple[int, int],
+) -> None:
+    reference, seen = Reference(KINDS['recurrent']), latent(1) / 10
+    unknown = range(*gap)
+
+    def partly(start: int, end: int, count: int) -> Array | None:
+        asked = range(start // (100 * MS), -(-end // (100 * MS)))
+        return None if set(asked) & set(unknown) else executed(start, end, count)
+
+    buffer = ContextBuffer(recurrent.manifest, recurrent)
+    buffer.add(0, seen, None, partly)
+    context = buffer.add(1000 * MS, seen, None, partly)
+    rows = executed(0, 1000 * MS, 10)
+    # A velocity goes on where it is known what it was.
+    rows[gap[0]:gap[1]] = rows[gap[0] - 1] if gap[0] else 0.0
+    _, memory = reference.rollout([seen], np.empty((0, 2)), None, rows, np.zeros(3))
+    np.testing.assert_allclose(context.states['memory'], memory, atol=1e-5)
+
+
+def test_positions_that_a_model_does_not_read_stay_where_they_were_last_told_to_be(
+    tmp_path: Path,
+) -> None:
+    kind = replace(KINDS['recurrent'], action='joint_position')
+    manifest = write_small_bundle(tmp_path, kind).manifest
+    told: list[Array] = []
+
+    class Told:
+        def advance(self, context: Context, actions: Array) -> Context:
+            told.extend(actions)
+            return context
+
+    buffer = ContextBuffer(manifest, Told())
+    for index, known in enumerate((executed, executed, nothing, nothing)):
+        buffer.add(index * 100 * MS, latent(1), None, known)
+    (last, *gap) = told
+    np.testing.assert_array_equal(gap, [last, last])
 
 
 def test_a_context_is_ready_to_imagine_from(window: WorldModel) -> None:

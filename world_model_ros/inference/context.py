@@ -23,6 +23,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -34,9 +35,10 @@ from world_model_ros.bundle.graphs import RecurrentPredictor
 Float = NDArray[np.float32]
 Item = TypeVar('Item')
 
-# s without an observation over which recurrent states go on, by actions alone: a camera at 1 Hz
-# that loses a picture. A plan's length they go on in any case, as its search has them do.
-_UNSEEN = 2.0
+# Time [s] and model steps without an observation over which recurrent states go on, by actions
+# alone: a camera at 1 Hz that loses a picture; and every step takes its time before an observation
+# is encoded. A plan's length they go on in any case, as its search has them do.
+_UNSEEN, _UNSEEN_STEPS = 2.0, 64
 # Stamps [ns] of the beginning and end, and a count: the mean action in each of so many equal parts
 # of that time [count, A] in physical units, or None where nothing is known.
 ExecutedRows = Callable[[int, int, int], Float | None]
@@ -145,6 +147,7 @@ class SpacedHistory(Generic[Item]):
 def known_at(rate: float, count: int, step: float) -> int:
     """How many of `count` items `step` seconds apart are known where `rate` come in a second."""
     history: SpacedHistory[None] = SpacedHistory(count, step)
+    rate = min(rate, 4 / step)  # at twice the model's rate, all are known
     for index in range(math.ceil(count * step * rate) + 1):
         history.add(round(index / rate * 1e9), None)
     return len(history.spaced())
@@ -191,7 +194,8 @@ class Advancing(Protocol):
 
 def unseen_steps(manifest: Manifest) -> int:
     """Model steps without an observation over which recurrent states go on: more, and they end."""
-    return max(manifest.planner.horizon, round(_UNSEEN / manifest.action.model_step))
+    unseen = min(round(_UNSEEN / manifest.action.model_step), _UNSEEN_STEPS)
+    return max(manifest.planner.horizon, unseen)
 
 
 class ContextBuffer:
@@ -214,6 +218,7 @@ class ContextBuffer:
         # The newest observation up to which recurrent states have come, the model's own time of
         # these (whole steps since the first, so that its rhythm is kept), and their context.
         self._anchor: tuple[int, int, Context] | None = None
+        self._told: Float | None = None  # the last row known to have been executed
         self._first = self._newest = 0
 
     def add(
@@ -222,7 +227,8 @@ class ContextBuffer:
         """The context of an observation: stamp [ns], latent [*S], proprioception [P].
 
         `executed` says what the robot was asked to do between two stamps. Where it does not know,
-        the context begins after that. A stamp that is not newer than the last one starts afresh.
+        the context begins after that, and recurrent states go on with what was known last. A stamp
+        that is not newer than the last one starts afresh.
         """
         first = first_context(self._manifest, latent, proprioception)
         context = (self._recur(stamp, first, executed) if self._recurrent
@@ -233,7 +239,7 @@ class ContextBuffer:
     def clear(self) -> None:
         """Forget everything: another robot, another episode, a pause."""
         self._history.clear()
-        self._anchor = None
+        self._anchor = self._told = None
         self.length, self.memory = 0, None
 
     def _look_back(self, stamp: int, first: Context, executed: ExecutedRows) -> Context:
@@ -269,10 +275,7 @@ class ContextBuffer:
         self.memory = (stamp - self._first) / 1e9
         if steps == 0:
             return _with_states(first, before.states)
-        rows = executed(then, stamp, steps * self._rows)
-        if rows is None:
-            state = None if before.proprioception is None else before.proprioception[-1]
-            rows = np.tile(idle_row(self._manifest, state), (steps * self._rows, 1))
+        rows = self._executed(then, stamp, steps, before, executed)
         most = self._manifest.planner.horizon * self._rows
         for begin in range(0, len(rows), most):
             before = self._model.advance(before, rows[begin:begin + most])
@@ -281,6 +284,27 @@ class ContextBuffer:
         if steps > 1 or stamp >= due + steps * self._step - self._step // 4:
             self._anchor = (stamp, due + steps * self._step, context)
         return context
+
+    def _executed(
+        self, then: int, stamp: int, steps: int, before: Context, executed: ExecutedRows,
+    ) -> Float:
+        """Rows [steps * rows_per_step, A] between two stamps, each step asked for by itself.
+
+        Where nobody knows, the row before goes on; before the first that is known, the robot stays.
+        """
+        state = None if before.proprioception is None else before.proprioception[-1]
+        row = idle_row(self._manifest, state, self._told)
+        bounds = [then + (stamp - then) * step // steps for step in range(steps + 1)]
+        parts: list[Float] = []
+        for begin, end in pairwise(bounds):
+            part = executed(begin, end, self._rows)
+            if part is None:
+                part = np.tile(row, (self._rows, 1))
+            else:
+                self._told = part[-1]
+            row = part[-1]
+            parts.append(part)
+        return np.concatenate(parts)
 
     def _begin(self, stamp: int, first: Context) -> Context:
         """Let recurrent states begin with this observation."""
