@@ -353,10 +353,12 @@ def test_a_measurement_that_does_not_count_any_more_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bundle, report = write_toy_bundle(tmp_path / 'toy'), Report()
-    with monkeypatch.context() as context:
-        context.setattr(measurements, 'machine', lambda: {'graphics cards': 'NVIDIA H200'})
-        write_measurements(tmp_path, bundle.digest, [
-            Measurement(provider='cuda', precision='float32', threads=1)])
+    here = {**measurements.machine(), 'graphics cards': ''}
+    then = {**here, 'graphics cards': 'NVIDIA H200'}
+    monkeypatch.setattr(measurements, 'machine', lambda: then)
+    write_measurements(tmp_path, bundle.digest, [
+        Measurement(provider='cuda', precision='float32', threads=1)])
+    monkeypatch.setattr(measurements, 'machine', lambda: here)
     doctor._runtime(bundle, {'cache': str(tmp_path)}, report)
     (found,) = (one for one in report.findings if one.about == 'provider')
     assert found.grade is Grade.WARNING

@@ -208,10 +208,12 @@ def test_a_model_that_is_slower_since_the_machine_changed_is_fit_with_a_warning(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bundle, cache = write_toy_bundle(tmp_path / 'bundle'), tmp_path / 'cache'
-    with monkeypatch.context() as context:
-        context.setattr(measurements, 'machine', lambda: {'graphics cards': 'NVIDIA H200'})
-        write_measurements(cache, bundle.digest, [Measurement(
-            provider='cuda', precision='float32', threads=1, plan_ms=1.0)])
+    here = {**measurements.machine(), 'graphics cards': ''}
+    then = {**here, 'graphics cards': 'NVIDIA H200'}
+    monkeypatch.setattr(measurements, 'machine', lambda: then)
+    write_measurements(cache, bundle.digest, [Measurement(
+        provider='cuda', precision='float32', threads=1, plan_ms=1.0)])
+    monkeypatch.setattr(measurements, 'machine', lambda: here)
     assert main(['check', str(tmp_path / 'bundle'), '--cache', str(cache), '--deadline', '5']) == 0
     said = capsys.readouterr().out
     assert 'warning: provider: cuda float32 was measured to be the fastest' in said
