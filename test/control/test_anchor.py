@@ -656,6 +656,60 @@ def test_how_a_robot_moved_before_it_was_lost_from_sight_does_not_say_how_it_mov
     assert see(1410, 0.61) == (pytest.approx(1.0), True), 'it moves on'
 
 
+def test_nothing_is_followed_or_reset_before_it_is_known_whether_others_move_the_robot() -> None:
+    bench = Bench(LOOP)
+    bench.tick(40, see=False)
+    stopped = bench.control.emergency.stop
+    for tick in range(20):  # 0.5 rad/s, by somebody else
+        stamp = bench.now + tick * PERIOD
+        where = [-0.5 + 0.005 * tick, 0.0]
+        assert bench.control.observe(stamp, JOINTS, where, [], stamp) == ''
+        bench.control.step(stamp, stamp - START + SECOND)
+    late = stamp + 4 * SECOND // 10
+    assert bench.control.observe(late, JOINTS, [-0.2, 0.0], [], late) == ''
+    bench.now = late
+    refusal = bench.control.accept(bench.proposal([(0.5, 0.0)] * 16, age=0.05), late)
+    assert refusal is not None and 'one joint state alone' in refusal.text
+    stopped('whatever')
+    assert 'one joint state alone' in bench.control.reset('why not', late)
+
+
+@pytest.mark.parametrize('pause', [0.12, 0.14, 0.3])
+def test_after_a_pause_in_which_nothing_was_heard_a_robot_is_not_sent_the_speed_of_before(
+    pause: float,
+) -> None:
+    robot = Driven(watchdog=0.1)
+    robot.drive()
+    robot.position = robot.position + robot.velocity * 0.1
+    robot.velocity = np.zeros(2)
+    robot.control.emergency.stop('pressed meanwhile')
+    robot.now += round(pause * SECOND)
+    setpoint = robot.control.step(robot.now, robot.now - START + SECOND)
+    assert not setpoint.due or not np.any(setpoint.velocity), 'what it heard is from before'
+    for _ in range(40):
+        assert not np.any(robot.tick().velocity)
+
+
+def test_after_a_setpoint_that_was_not_sent_a_motion_begins_as_if_nothing_ever_was() -> None:
+    bench = Bench(LOOP)
+    bench.tick(30)
+    bench.accept(bench.proposal([(0.5, 0.0)] * 16, age=0.0))
+    control, now = bench.control, bench.now + PERIOD
+    first = control.step(now, now - START + SECOND)
+    assert first.due and first.within > 0.1, 'it leads: nobody knows where the drive holds the arm'
+    now += 3 * SECOND // 10
+    assert not control.step(now, now - START + SECOND).due, 'the process was stopped meanwhile'
+    control.note_unsent()
+    for _ in range(60):
+        now += PERIOD
+        assert control.observe(now, JOINTS, bench.robot.tolist(), [], now) == ''
+        control.step(now, now - START + SECOND)
+    bench.now = now
+    assert control.accept(bench.proposal([(0.5, 0.0)] * 16, age=0.0), now) is None
+    now += PERIOD
+    assert control.step(now, now - START + SECOND).within > 0.1
+
+
 def test_after_a_pause_a_robot_of_which_little_is_heard_is_sent_nothing_until_its_speed_is_known(
 ) -> None:
     robot = Driven(watchdog=0.2)

@@ -35,7 +35,7 @@ from world_model_ros.control.ladder import Cause, Settings
 from world_model_ros.control.lead import Lead, leading_time
 from world_model_ros.control.limits import Limits, Vector
 from world_model_ros.control.motion import Motion, advance, brake, follow, toward
-from world_model_ros.control.proposal import Chunk
+from world_model_ros.control.proposal import NANOSECONDS, Chunk
 from world_model_ros.control.robot import RobotState
 from world_model_ros.monitor import Level
 
@@ -124,7 +124,11 @@ class Drive:
             return None
         return self._left or (_MOVED if np.any(self.robot.velocity) else None)
 
-    def catch_up(self, late: float) -> Cause | None:
+    def note_unsent(self) -> None:
+        """Take note that a setpoint was not sent: where a drive holds the robot is not known."""
+        self._sent = None
+
+    def catch_up(self, now: int, late: float) -> Cause | None:
         """Put the setpoint where the robot is by now; return why it comes to rest, if it does.
 
         A robot that closes the loop on position has gone on along the last trajectory while this
@@ -135,6 +139,7 @@ class Drive:
         if not self.settings.closes_position_loop:
             if late > (LONGEST_GAP if self.limits.twist else UNTOLD):
                 self._motion, self._unseen = None, 0.0
+                self.robot.forget_motion(now - round(late * NANOSECONDS))
             return None
         if before is None:
             return None

@@ -43,6 +43,7 @@ STILL = 0.05  # rad/s
 CONTRADICTION = 3
 MEMORY = 1.0  # s
 
+
 class RobotState:
     """The measured positions [J] of ``joints``, and what is wrong with them.
 
@@ -116,6 +117,11 @@ class RobotState:
         self.position = None
         self._jumps.clear()
         self._history.clear()
+
+    def forget_motion(self, until: int) -> None:
+        """Drop how the robot moved until then [ns]: it no longer says how it moves."""
+        while self._history and self._history[0][0] <= until:
+            self._history.popleft()
 
     @property
     def followed(self) -> bool:

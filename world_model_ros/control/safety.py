@@ -148,7 +148,7 @@ class SafetyController:
         """
         if not reason.strip():
             return 'give a reason: who resets it, and why it is safe'
-        problem = self.robot.problem(now)
+        problem = self.robot.problem(now) or self._unfollowed()
         if problem is not None:
             return f'the robot is not seen: {problem.text}'
         if not self.standing:
@@ -258,7 +258,7 @@ class SafetyController:
             if tick.break_.forget:
                 self.robot.forget()
             self._begin_anew(now, tick.break_.cause)
-        stalled = self._drive.catch_up(tick.late)
+        stalled = self._drive.catch_up(now, tick.late)
         if stalled is not None:
             self._forget(stalled)
         rung, cause = self._climb(now)
@@ -275,6 +275,10 @@ class SafetyController:
         return Setpoint(
             position, velocity, rung, cause, self._chunk.plan_id, self._chunk.stamp, due,
             self._drive.within)
+
+    def note_unsent(self) -> None:
+        """Take note that a setpoint was computed, and not sent."""
+        self._drive.note_unsent()
 
     def brake(self, why: str) -> Setpoint:
         """Return the setpoint of a tick whose :meth:`step` failed: on the way to rest, no more."""
@@ -327,6 +331,7 @@ class SafetyController:
             or self._misfit()
             or self.pulse.failure(self._steady)
             or self._drive.moving_untold()
+            or self._unfollowed()
             or (self._rivals if self._chunk is None and self.standing else None)
         )
 
@@ -335,6 +340,10 @@ class SafetyController:
         if self.robot.position is None and self._break is not None:
             return self._break
         return self.robot.problem(now)
+
+    def _unfollowed(self) -> Cause | None:
+        """Return why it is not known how the robot moves, or None; nobody asks that of a base."""
+        return None if self.limits.twist or self.robot.followed else _UNFOLLOWED
 
     def _misfit(self) -> Cause | None:
         if self.contract is None:
@@ -381,6 +390,7 @@ class SafetyController:
         self._chunk = None
         self._idle = cause
 
+
 _OLD_GOAL = (
     'the robot was stopped on the way to this goal: set the goal again; if world_model was '
     'restarted since the stop and the goal is the same, deactivate and activate the controller '
@@ -392,6 +402,8 @@ _UNHEARD = Cause(
     "nobody listens to the commands: start the robot's controller (ros2_control), or remap the "
     'command topic to it',
 )
+_UNFOLLOWED = Cause(
+    'settling', Level.OK, 'one joint state alone does not tell how the robot moves')
 _TURNING = Cause(
     'other_frame', Level.OK,
     'the model that is announced now moves in another frame: it is followed once the robot stands',

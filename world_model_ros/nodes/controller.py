@@ -58,7 +58,7 @@ _READ_RATE = 2000  # messages of a topic per second, in at most a fifth of the t
 _READ_LEAST = 20  # messages of a topic per tick
 _KEPT = 5  # ticks' worth of messages of a topic that wait to be read
 _RECORD_PAUSE = 0.01  # s between ticks while a disk takes its time to store a stop
-_SAME_MOMENT = 5_000_000  # ns at most between two looks
+_SAME_MOMENT = 5_000_000  # ns that reading both clocks may take
 _LOOK_PERIOD = 0.1  # s between looks at who else is on the topics
 _DIAGNOSTICS_SPACING = 0.1  # s: changes are reported at once, but not more often than this
 
@@ -343,10 +343,11 @@ class ControllerNode(ManagedNode):
         if time.monotonic() - began > UNTOLD:
             # The process was stopped meanwhile: the robot is no longer where this is to begin.
             setpoint, now = self._decide()
+            control.note_unsent()
         self._setpoint = setpoint
         try:
-            self._monitor.tick(began)
             self._publish(setpoint, now)
+            self._monitor.tick(began)
             if control.breaks > self._monitor.counts['clock_breaks']:
                 self._monitor.note_break(control.last_break, time.monotonic())
             if setpoint.plan_id and (before is None or before.plan_id != setpoint.plan_id):
