@@ -342,7 +342,7 @@ def test_threads_that_are_no_number_are_named(threads: Any) -> None:
 
 def test_what_an_encoding_was_measured_to_take_is_known(tmp_path: Path) -> None:
     bundle, here = write_toy_bundle(tmp_path / 'toy'), {'cache': str(tmp_path)}
-    assert doctor._runtime(bundle, here, Report()) == 0.0
+    assert doctor._runtime(bundle, here, Report()) is None
     write_measurements(tmp_path, bundle.digest, [
         Measurement(provider='cpu', precision='float32', threads=4, encode_ms=20.0),
         Measurement(provider='cpu', precision='float32', threads=1, encode_ms=50.0)])
@@ -369,10 +369,14 @@ def test_a_robot_that_brakes_between_two_plans_is_named() -> None:
     assert not list(judge_timing({}, {}))
     (found,) = judge_timing({'late_after': 0.15}, {'plan_rate': 5.0, 'plan_deadline': 0.1})
     assert 'will brake between plans' in found.problem and '0.38 or more' in found.cure
+    assert 'at most 5 plans a second, 0.1 s for each, for an encoding not measured' in found.problem
     parameters = {'plan_rate': 1.5, 'plan_deadline': 0.5, 'hung_after': 2.0}
     assert not list(judge_timing({'late_after': 1.3}, parameters))
     (found,) = judge_timing({'late_after': 1.3}, parameters, encoding=0.16)
-    assert '1.36 s' in found.problem
+    assert '1.36 s' in found.problem and 'for an encoding 0.16 s' in found.problem
+    # No more plans come than there is time for.
+    (found,) = judge_timing({'late_after': 1.3}, {**parameters, 'plan_rate': 2.0}, encoding=0.16)
+    assert '1.35 s' in found.problem
 
 
 @pytest.mark.parametrize(('family', 'parameters'), [

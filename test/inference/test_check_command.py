@@ -112,7 +112,7 @@ def test_a_plan_that_does_not_fit_the_deadline_is_said_before_the_robot_waits_fo
     tight = describe_model(model, RATE, deadline=1e-6, seconds=0.1)
     assert not tight.fit
     assert 'raise plan_deadline' in '\n'.join(tight.lines())
-    assert describe_model(model, RATE, deadline=1.0, seconds=0.1).findings == []
+    assert describe_model(model, RATE, deadline=0.7, seconds=0.1).findings == []
 
 
 @pytest.mark.parametrize(('rate', 'over'), [(10.0, []), (0.7, ['planner.horizon'])])
@@ -122,6 +122,16 @@ def test_plans_that_are_over_before_the_next_ones_come_are_named(
     model = WorldModel(write_toy_bundle(tmp_path))  # plans 1.6 s
     findings = describe_model(model, rate, deadline=0.5, seconds=0.1).findings
     assert [finding.about for finding in findings] == over
+
+
+def test_a_plan_too_long_for_its_rate_is_judged_by_the_rate_that_there_is_time_for(
+    tmp_path: Path, capsys: Capture,
+) -> None:
+    write_toy_bundle(tmp_path)  # plans 1.6 s
+    assert main(['check', str(tmp_path), '--deadline', '0.8']) == 0
+    assert 'the next one comes up to 1.6' in capsys.readouterr().out
+    assert main(['check', str(tmp_path), '--deadline', '0.7']) == 0
+    assert 'will brake' not in capsys.readouterr().out
 
 
 def test_a_slow_model_is_timed_on_a_part_of_the_batch_and_it_says_so(tmp_path: Path) -> None:
@@ -168,7 +178,7 @@ def test_another_ranking_of_the_golden_sequences_is_said(tmp_path: Path) -> None
         costs=np.concatenate([golden.costs, golden.costs[:1] * np.float32(1 - 1e-5)]))
     golden.save(tmp_path / 'golden.npz')
     model = WorldModel(write_manifest(tmp_path, toy_manifest()))
-    (finding,) = describe_model(model, RATE, deadline=1.0, seconds=0.1).findings
+    (finding,) = describe_model(model, RATE, deadline=0.7, seconds=0.1).findings
     assert 'ranked otherwise' in finding.problem
 
 

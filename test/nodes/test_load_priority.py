@@ -17,6 +17,8 @@ import os
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from toy_bundle import write_toy_bundle
@@ -63,3 +65,18 @@ def test_a_model_gives_way_as_soon_as_that_slows_nothing_that_stays(
     settings = RuntimeSettings(provider='cpu', threads=threads, cache=tmp_path / 'cache')
     LoadedModel(bundle.path, settings, lambda _: None, lambda: done.append('give way')).close()
     assert done == order
+
+
+@pytest.mark.parametrize('shadow', [False, True])
+def test_plans_that_are_over_too_early_are_no_matter_of_a_model_that_makes_none(
+    tmp_path: Path, shadow: bool,
+) -> None:
+    numbers = {'plan_rate': 0.7, 'plan_deadline': 0.5}  # plans are 1.6 s long
+    parameters: Any = SimpleNamespace(
+        runtime=lambda: RuntimeSettings(provider='cpu', cache=tmp_path / 'cache'),
+        check=lambda ahead: None, real=numbers.__getitem__)
+    warnings: list[str] = []
+    logger: Any = SimpleNamespace(info=lambda text: None, warning=warnings.append)
+    path = write_toy_bundle(tmp_path).path
+    loaded_model.load_fit(path, parameters, logger, shadow=shadow).close()
+    assert ['will brake between plans' in warning for warning in warnings] == [True] * (not shadow)

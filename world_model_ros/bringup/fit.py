@@ -34,7 +34,7 @@ from world_model_ros.bundle import Bundle
 from world_model_ros.control import Contract, Kind
 from world_model_ros.control.proposal import mismatch
 from world_model_ros.findings import Finding, Grade
-from world_model_ros.inference.succession import judge_length, next_plan_after
+from world_model_ros.inference.succession import judge_length, next_plan_after, timing
 
 _SLACK = 1.02  # URDFs round
 _ROWS_TO_FULL_SPEED = 4.0  # rows of a plan: a robot that needs longer lags behind most of it
@@ -63,12 +63,12 @@ def judge_limits(bundle: Bundle, robot: Robot) -> Iterator[Finding]:
 
 def judge_timing(
     controller: Parameters, world_model: Parameters, bundle: Bundle | None = None,
-    encoding: float = 0.0,
+    encoding: float | None = None,
 ) -> Iterator[Finding]:
     """Yield what parameters contradict each other, or the model in, as far as it is known.
 
-    They have passed `judge_parameters`. `encoding` is what an observation takes [s]; 0 where nobody
-    has measured it.
+    They have passed `judge_parameters`. `encoding` is what an observation takes [s]; None where
+    nobody has measured it.
     """
     rate, deadline, hung_after, expected_latency = (
         real('world_model', world_model, name)
@@ -89,8 +89,7 @@ def judge_timing(
         yield Finding(
             Grade.WARNING, 'late_after', f'a plan counts as late after {late_after:g} s, and the '
             f'next one comes up to {needed:.2f} s after the observation of the last one '
-            f'(plan_rate {rate:g} Hz, plan_deadline {deadline:g} s, {encoding:.2f} s for an '
-            'encoding): the robot will brake between plans',
+            f'({timing(rate, deadline, encoding)}): the robot will brake between plans',
             f'set late_after to {needed + 0.05:.2f} or more, or plan more often')
 
 

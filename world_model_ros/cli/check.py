@@ -77,8 +77,7 @@ def run(args: argparse.Namespace) -> int:
         bundle = load_bundle(args.bundle)
         measured = _prebuild(bundle, settings) if args.prebuild else None
         model = WorldModel(bundle, settings, _progress)
-        rate = min(PLAN_RATE, 1 / args.deadline)  # no more of them fit
-        report = describe_model(model, rate, args.deadline)
+        report = describe_model(model, PLAN_RATE, args.deadline)
     except (BundleError, InferenceError, ProviderError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -208,12 +208,13 @@ def _bundle(
     return bundle
 
 
-def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> float:
+def _runtime(bundle: Bundle | None, world_model: Parameters, report: Report) -> float | None:
     """Add what runs the model: which provider, and whether a GPU lies idle.
 
-    Returns what an encoding takes on it [s]; 0 where `wmros check --prebuild` has not measured it.
+    Returns what an encoding takes on it [s]; None where `wmros check --prebuild` has not measured
+    it.
     """
-    installed, encoding = available(), 0.0
+    installed, encoding = available(), None
     rows = [('installed', ', '.join(installed))]
     try:
         cache = world_model.get('cache')

@@ -106,8 +106,8 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
 
     What the settings leave open is taken from the measurement of this bundle on this machine with
     these versions; without one it is the CPU, float32 and one thread, with a warning where that is
-    not what an outdated measurement says. Raises ProviderError for a
-    provider that is not installed or a precision that it does not have here.
+    not what an outdated measurement says. Raises ProviderError for a provider that is not installed
+    or a precision that it does not have here.
     """
     installed = available()
     if settings.provider not in ('auto', *installed):
@@ -139,12 +139,12 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
     return _outdated(backend, outdated, settings) if outdated else backend
 
 
-def measured_encoding(digest: str, settings: RuntimeSettings, backend: Backend) -> float:
-    """What an encoding takes on a backend [s]; 0 where that was not measured here."""
+def measured_encoding(digest: str, settings: RuntimeSettings, backend: Backend) -> float | None:
+    """What an encoding takes on a backend [s]; None where that was not measured here."""
     cache = cache_folder(settings)
     way = (backend.provider, backend.precision, backend.threads)
     return next((one.encode_ms / 1e3 for one in (read_measurements(cache, digest) if cache else ())
-                 if (one.provider, one.precision, one.threads) == way), 0.0)
+                 if (one.provider, one.precision, one.threads) == way), None)
 
 
 def cache_folder(settings: RuntimeSettings) -> Path | None:

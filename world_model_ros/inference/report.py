@@ -111,8 +111,8 @@ def describe_model(
 ) -> Report:
     """The same, and what runs here: graphs, golden vectors and speed.
 
-    `rate` is how many plans are made [Hz], and `deadline` what the planner has for one [s]; the
-    speed is measured for about `seconds`.
+    At most `rate` plans are made in a second, and `deadline` is what the planner has for one [s];
+    the speed is measured for about `seconds`.
     """
     report = describe_bundle(model.bundle)
     speed = measure_speed(model, seconds)

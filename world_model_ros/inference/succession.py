@@ -21,19 +21,27 @@ from collections.abc import Iterator
 from world_model_ros.bundle import Manifest
 from world_model_ros.findings import Finding, Grade
 
-_CAMERA = 0.03  # s: a picture at 30 Hz
+_OBSERVATION = 0.03  # s: from one to the next, as of a camera at 30 Hz
 
 
-def next_plan_after(rate: float, deadline: float, encoding: float) -> float:
+def next_plan_after(rate: float, deadline: float, encoding: float | None) -> float:
     """From the observation behind a plan to the arrival of the next plan, at most [s].
 
-    `rate`: plans per second; `deadline` and `encoding`: seconds for a plan and an observation.
+    `rate`: plans per second, at most; `deadline` and `encoding`: seconds for a plan and for an
+    observation, of which None, where nobody has measured it, counts as none at all.
     """
-    return 1.0 / rate + _CAMERA + encoding + deadline
+    making = deadline + (encoding or 0.0)
+    return max(1.0 / rate, making) + _OBSERVATION + making
+
+
+def timing(rate: float, deadline: float, encoding: float | None) -> str:
+    """The same numbers in words."""
+    observing = 'not measured' if encoding is None else f'{encoding:.2f} s'
+    return f'at most {rate:g} plans a second, {deadline:g} s for each, for an encoding {observing}'
 
 
 def judge_length(
-    manifest: Manifest, rate: float, deadline: float, encoding: float,
+    manifest: Manifest, rate: float, deadline: float, encoding: float | None,
 ) -> Iterator[Finding]:
     """Yield whether plans are over before the next ones come; numbers as in `next_plan_after`."""
     if math.isinf(deadline):  # of an export: who plans with it is not known
@@ -43,7 +51,7 @@ def judge_length(
     if length <= needed:
         yield Finding(
             Grade.WARNING, 'planner.horizon', f'a plan is over {length:g} s after its observation, '
-            f'and the next one comes up to {needed:.2f} s after it (plan_rate {rate:g} Hz, '
-            f'plan_deadline {deadline:g} s): the robot will brake between plans',
+            f'and the next one comes up to {needed:.2f} s after it '
+            f'({timing(rate, deadline, encoding)}): the robot will brake between plans',
             'raise planner.horizon in the bundle (wmros export) or plan_rate, or lower '
             'plan_deadline')

@@ -56,8 +56,12 @@ _NICE = 10  # a tenth of a processor where others of this process want it, too
 class ModelHost(Protocol):
     """The node that models run in; called from the executor's thread but for ``load``."""
 
-    def load(self, path: Path) -> LoadedModel:
-        """Load, check and warm; raises with the reason. Called in a thread of its own."""
+    def load(self, path: Path, shadow: bool) -> LoadedModel:
+        """
+        Load, check and warm, perhaps as a shadow; raises with the reason.
+
+        Called in a thread of its own.
+        """
 
     def swap(self, model: LoadedModel) -> Callable[[], bool]:
         """Run another model from the next picture on; returns what tells whether it does."""
@@ -123,7 +127,7 @@ class LoadModelServer:
             self._host.set_shadow(None)
             response.message = 'no shadow runs'
             return
-        job = self._job = _Job(_path(request.bundle), self._host)
+        job = self._job = _Job(_path(request.bundle), request.shadow, self._host)
         self._work.put(job.start)
         while not job.ended.wait(_NAP):
             await _Turn()
@@ -154,8 +158,8 @@ class LoadModelServer:
 class _Job:
     """Loads one bundle."""
 
-    def __init__(self, path: Path, host: ModelHost) -> None:
-        self.path, self._host = path, host
+    def __init__(self, path: Path, shadow: bool, host: ModelHost) -> None:
+        self.path, self._shadow, self._host = path, shadow, host
         self.ended, self._began = threading.Event(), threading.Event()
         self._model: LoadedModel | None = None
         self._error: Exception | None = None
@@ -175,7 +179,7 @@ class _Job:
     def _run(self) -> None:
         self._began.set()
         try:
-            self._model = self._host.load(self.path)
+            self._model = self._host.load(self.path, self._shadow)
         except Exception as error:  # raised again by `result`, in the executor's thread
             # Without the frames that it came through: they hold on to what was loaded.
             self._error = error.with_traceback(None)

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -228,10 +229,12 @@ class LoadedModel:
 
 def load_fit(
     path: Path, parameters: WorldModelParameters, logger: RcutilsLogger,
-    give_way: Callable[[], None] = lambda: None,
+    give_way: Callable[[], None] = lambda: None, *, shadow: bool,
 ) -> LoadedModel:
     """
     Load a model that is fit to run here; the same checks and words as `wmros check`.
+
+    A ``shadow`` makes no plans, and nobody waits for them.
 
     Raises BundleError, or ValueError where it is not fit. Nothing of it stays in memory then.
     """
@@ -241,7 +244,8 @@ def load_fit(
     model = LoadedModel(path, parameters.runtime(), tell, give_way)
     try:
         parameters.check(model.rows * model.manifest.action.step_duration)
-        times = parameters.real('plan_rate'), parameters.real('plan_deadline')
+        deadline = math.inf if shadow else parameters.real('plan_deadline')
+        times = parameters.real('plan_rate'), deadline
         report = describe_model(model.graphs, *times, _SPEED_TEST)
         if not report.fit:  # perhaps the machine was busy just now
             report = describe_model(model.graphs, *times, _SPEED_SECOND_TEST)

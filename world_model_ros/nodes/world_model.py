@@ -109,10 +109,11 @@ class WorldModelNode(ManagedNode):
             raise ValueError('parameter "bundle" is empty: set it to the folder of a model bundle')
         shadow: LoadedModel | None = None
         with ExitStack() as refused:
-            model = load_fit(Path(path), self._settings, self.get_logger())
+            model = load_fit(Path(path), self._settings, self.get_logger(), shadow=False)
             refused.callback(model.close)
             if shadow_path:
-                shadow = load_fit(Path(shadow_path), self._settings, self.get_logger())
+                shadow = load_fit(
+                    Path(shadow_path), self._settings, self.get_logger(), shadow=True)
                 refused.callback(shadow.close)
                 check_shadow(shadow, model)
             refused.pop_all()
@@ -243,8 +244,8 @@ class WorldModelNode(ManagedNode):
     def refusal(self) -> str:
         return '' if self._configured else 'the node is not configured: configure it first'
 
-    def load(self, path: Path) -> LoadedModel:
-        return load_fit(path, self._settings, self.get_logger(), give_way)
+    def load(self, path: Path, shadow: bool) -> LoadedModel:
+        return load_fit(path, self._settings, self.get_logger(), give_way, shadow=shadow)
 
     def swap(self, model: LoadedModel) -> Callable[[], bool]:
         """Let a model take over; one that hangs meanwhile is interrupted."""
