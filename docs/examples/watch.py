@@ -74,9 +74,6 @@ class Watch(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            namespace, _, _ = status.hardware_id.rpartition('/')
-            if namespace != self.get_namespace().rstrip('/'):
-                continue  # another robot's
             text = without_numbers(status.message) if status.level in LEVELS else ''
             if text != self._complaints.get(status.name, ''):
                 self._say(LEVELS.get(status.level, 'fine'), f'{status.name}: {status.message}')

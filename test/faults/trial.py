@@ -301,7 +301,7 @@ def _wait_until_said(cell: Cell, fault: Fault, since: int, result: Result) -> No
 
     try:
         cell.wait_for(said, 6.0, 'the text')
-    except AssertionError:
+    except InVainError:
         heard = [f'{status.name}: {status.message}' for status in cell.read_aloud(since)]
         result.late.append(f'nobody said /{message}/ of /{name}/, but {heard}')
 
