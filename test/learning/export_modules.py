@@ -48,6 +48,11 @@ def _seeded(module: nn.Module) -> nn.Module:
     return module
 
 
+def _padded(frames: Tensor) -> Tensor:
+    """As docs/export.md has it for a window of three."""
+    return torch.cat([frames[:, :1], frames[:, :1], frames], 1)[:, -3:]
+
+
 class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -196,6 +201,20 @@ class FullWindowPredictor(WindowPredictor):
         return super().forward(newest[:, None], actions[:, -1:]) + 0.1 * (older - old)
 
 
+class PaddingPredictor(FullWindowPredictor):
+    """Needs its three latents, too, and pads."""
+
+    def forward(self, context: Tensor, actions: Tensor) -> Tensor:
+        return super().forward(_padded(context), _padded(actions))
+
+
+class MiscountedPredictor(WindowPredictor):
+    """Fails on a context of any length."""
+
+    def forward(self, context: Tensor, actions: Tensor) -> Tensor:
+        return super().forward(context, actions[..., 1:])
+
+
 class OneStepPredictor(MarkovPredictor):
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         return super().forward(latent, action)[:, None]
@@ -209,6 +228,31 @@ class NarrowPredictor(MarkovPredictor):
 class NamingPredictor(MarkovPredictor):
     def forward(self, latent: Tensor, action: Tensor) -> dict[str, Tensor]:
         return {'next_latent': super().forward(latent, action)}
+
+
+class SilentPredictor(MarkovPredictor):
+    def forward(self, latent: Tensor, action: Tensor) -> tuple[()]:
+        return ()
+
+
+class TupleEncoder(Encoder):
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (super().forward(image),)
+
+
+class TwiceEncoder(Encoder):
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(image), super().forward(image)
+
+
+class TupleWindowPredictor(WindowPredictor):
+    def forward(self, context: Tensor, actions: Tensor) -> tuple[Tensor]:
+        return (super().forward(context, actions),)
+
+
+class TupleRollout(MarkovRollout):
+    def forward(self, latent: Tensor, actions: Tensor) -> tuple[Tensor]:
+        return (super().forward(latent, actions),)
 
 
 class OneStepRollout(MarkovRollout):

@@ -90,6 +90,9 @@ TWO_CAMERAS = {**ROBOT['image'], 'cameras': ['shelf', 'wrist'], 'fields_of_view'
      {'proprioception': {**PROPRIOCEPTION, 'rule': 'integrate_joints'}}),
     ('TwoCameras', 'RecurrentPredictor', {'image': TWO_CAMERAS}),
     ('TwoPictures', 'MarkovPredictor', {'image': {**ROBOT['image'], 'frames': 2}}),
+    ('Encoder', 'PaddingPredictor', {}),
+    ('TupleEncoder', 'TupleWindowPredictor', {}),
+    ('TupleEncoder', 'TupleRollout', {}),
 ])
 def test_a_module_of_your_own_becomes_a_bundle_that_chooses_what_torch_chooses(
     tmp_path: Path, encoder: str, predictor: str, change: dict[str, Any],
@@ -133,12 +136,14 @@ def test_a_context_of_one_latent_is_told_to_be_markov(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('predictor', 'said'), [
-    ('AllFramesPredictor', r'predictor: gives \(2, 2, 6\), it must give next_latent \(2, 6\): '
+    ('AllFramesPredictor', r'predictor: gives \(2, 3, 6\), it must give next_latent \(2, 6\): '
                            'return the last frame alone'),
     ('FullWindowPredictor', 'predictor: fails on .* 1 to 3 latents, fewer at first: pad inside'),
+    ('MiscountedPredictor', r'predictor: fails on .* cannot be multiplied \(6x9 and 10x6\)$'),
     ('OneStepPredictor', r'gives \(2, 1, 6\), it must give next_latent \(2, 6\): return the last'),
     ('NarrowPredictor', r'gives \(2, 4\), it must give next_latent \(2, 6\)$'),
     ('NamingPredictor', r'gives dict, it must give next_latent \(2, 6\)$'),
+    ('SilentPredictor', r'gives nothing, it must give next_latent \(2, 6\)$'),
     ('OneStepRollout', r'rollout: gives \(2, 1, 6\), it must give latents \(2, 3, 6\)$'),
     ('ForgetfulPredictor', r'must give next_latent \(2, 6\), next_memory \(2, 5\)$'),
     ('UnshapedMemoryPredictor', r'self\.states is .* write self\.states = {"memory": \(size,\)}'),
@@ -151,6 +156,11 @@ def test_what_a_predictor_gives_and_says_of_itself_is_held_against_the_latent(
 ) -> None:
     with pytest.raises(ExportError, match=said):
         module_source(robot_file(tmp_path), predictor)
+
+
+def test_an_encoder_that_gives_more_than_a_latent_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r'encoder: gives \(2, 6\), \(2, 6\) for 2 observations'):
+        module_source(robot_file(tmp_path), 'MarkovPredictor', encoder='TwiceEncoder')
 
 
 def test_a_goal_that_is_not_the_first_part_of_the_latent_is_refused(tmp_path: Path) -> None:

@@ -121,10 +121,15 @@ def evaluation(name: str, module: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
+def outputs_of(module: nn.Module, *inputs: Tensor) -> list[Any]:
+    """What a module gives, as a list; some give a tuple even of a single tensor."""
+    given = module(*inputs)
+    return list(given) if isinstance(given, tuple | list) else [given]
+
+
 def run(module: nn.Module, inputs: Mapping[str, Tensor]) -> list[NDArray[np.float32]]:
     """Outputs of a module as NumPy arrays."""
-    outputs = module(*inputs.values())
-    return [_numpy(tensor) for tensor in ([outputs] if isinstance(outputs, Tensor) else outputs)]
+    return [_numpy(tensor) for tensor in outputs_of(module, *inputs.values())]
 
 
 def relative_error(actual: NDArray[Any], expected: NDArray[Any]) -> float:

@@ -36,6 +36,7 @@ from world_model_ros.learning.export.graphs import (
     GraphSource,
     example_context,
     example_pictures,
+    outputs_of,
 )
 from world_model_ros.learning.export.source import ModelSource
 
@@ -176,18 +177,17 @@ def _encoder_inputs(
 
 
 def _latent(encoder: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-    latent = _call('encoder', encoder, inputs)
-    if not isinstance(latent, Tensor) or latent.ndim < 2 or latent.ndim > 4 or len(latent) != 2:
-        what = tuple(latent.shape) if isinstance(latent, Tensor) else type(latent).__name__
-        raise ExportError(f'encoder: gives {what} for 2 observations: it must give one tensor '
-                          '[B, D], [B, tokens, D] or [B, rows, columns, D]')
-    return latent
+    outputs = _call('encoder', encoder, inputs)
+    match outputs:
+        case [Tensor(ndim=2 | 3 | 4) as latent] if len(latent) == 2:
+            return latent
+    raise ExportError(f'encoder: gives {_said(_shapes(outputs))} for 2 observations: it must give '
+                      'one tensor [B, D], [B, tokens, D] or [B, rows, columns, D]')
 
 
-@torch.no_grad()
-def _call(name: str, module: nn.Module, inputs: Mapping[str, Tensor], cure: str = '') -> Any:
+def _call(name: str, module: nn.Module, inputs: Mapping[str, Tensor], cure: str = '') -> list[Any]:
     try:
-        return module(*inputs.values())
+        return outputs_of(module, *inputs.values())
     except Exception as error:
         shapes = {key: tuple(value.shape) for key, value in inputs.items()}
         raise ExportError(f'{name}: fails on {shapes}: {error}{cure}') from error
@@ -201,17 +201,23 @@ def _check_outputs(
 
     What to do about it is said by `cure`, and by `failing` where the call itself fails.
     """
-    given = _call(name, module, inputs, failing)
-    outputs = given if isinstance(given, tuple | list) and len(wanted) > 1 else [given]
-    found = [tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-             for output in outputs]
+    found = _shapes(_call(name, module, inputs, failing))
     if found != list(wanted.values()):
-        said = ', '.join(str(one) for one in found)
         right = ', '.join(f'{output} {shape}' for output, shape in wanted.items())
         latent = next(iter(wanted.values()))
-        if isinstance(found[0], tuple) and (*found[0][:1], *found[0][2:]) == latent:
+        if found and isinstance(found[0], tuple) and (*found[0][:1], *found[0][2:]) == latent:
             cure = ': return the last frame alone'
-        raise ExportError(f'{name}: gives {said}, it must give {right}{cure}')
+        raise ExportError(f'{name}: gives {_said(found)}, it must give {right}{cure}')
+
+
+def _shapes(outputs: Iterable[Any]) -> list[tuple[int, ...] | str]:
+    """Shapes of tensors; of anything else, the type's name."""
+    return [tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            for output in outputs]
+
+
+def _said(shapes: Iterable[tuple[int, ...] | str]) -> str:
+    return ', '.join(str(shape) for shape in shapes) or 'nothing'
 
 
 def _parts(predictor: nn.Module, width: int) -> dict[str, tuple[int, int]]:
@@ -269,15 +275,14 @@ def _dynamics(
     def random(*shape: int) -> Tensor:
         return torch.randn(2, *shape, generator=generator)
 
-    context = window if graph == 'rollout' else min(2, window)
     before = window - 1 if kind == 'window' and graph == 'rollout' else 0
-    frames = example_context(latent, context, generator)
     examples = {
-        'latent': latent, 'action': random(step_size), 'context': frames,
+        'latent': latent, 'action': random(step_size),
+        'context': example_context(latent, window, generator),
         'past_actions': random(max(1, before), step_size),
-        'actions': random(horizon if graph == 'rollout' else context, step_size),
+        'actions': random(horizon if graph == 'rollout' else window, step_size),
         'proprioception': random(max(1, proprioception)),
-        'states': random(before + horizon if graph == 'rollout' else context,
+        'states': random(before + horizon if graph == 'rollout' else window,
                          max(1, proprioception)),
     }
     inputs = {name: examples[name] for name in plain}
@@ -301,10 +306,12 @@ def _dynamics(
     if rule == 'ask' and not proprioception:
         raise ExportError("predictor: takes the robot's state: describe it in the robot file "
                           '(proprioception: rule, joints, fields, normalization)')
-    _check_outputs(graph, module, inputs, wanted, failing=_FEWER.format(window) if dynamic else '')
+    _check_outputs(graph, module, inputs, wanted)
     if dynamic:
         first = {name: value[:, :1] for name, value in inputs.items()}
         _check_outputs(graph, module, first, wanted, failing=_FEWER.format(window))
+        # Traced with a number of frames that is neither 1 nor, if longer, the window.
+        inputs = {name: value[:, :2] for name, value in inputs.items()}
     return graph, GraphSource(module, inputs, outputs, frames=dynamic), entry, rule
 
 

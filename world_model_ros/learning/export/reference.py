@@ -34,7 +34,7 @@ from world_model_ros.bundle.graphs import (
 )
 from world_model_ros.bundle.inputs import PoseProprioception
 from world_model_ros.bundle.latent import Distance, DistanceCost, ReturnCost
-from world_model_ros.learning.export.graphs import GraphSource
+from world_model_ros.learning.export.graphs import GraphSource, outputs_of
 
 Float = NDArray[np.float32]
 
@@ -94,7 +94,7 @@ class Reference:
                       else [frames, before, plan])
             if states is not None:
                 inputs.append(states[:, :-1])
-            return _numpy(module(*inputs))
+            return _numpy(outputs_of(module, *inputs)[0])
         return self._loop(frames, before, plan, states)
 
     def costs(self, context: Float, goal: Float | None, latents: Float, actions: Float) -> Float:
@@ -146,7 +146,7 @@ class Reference:
             seen['proprioception'] = self._normalized_state(proprioception)
         inputs = [seen[name].split(1) for name in self._inputs[graph]]
         # One by one: a picture's latent must not depend on its neighbours in the batch.
-        outputs = [self._modules[graph](*row) for row in zip(*inputs, strict=True)]
+        outputs = [outputs_of(self._modules[graph], *row)[0] for row in zip(*inputs, strict=True)]
         return _numpy(torch.cat(outputs))
 
     def _loop(self, frames: Tensor, before: Tensor, plan: Tensor, states: Tensor | None) -> Float:
@@ -162,15 +162,13 @@ class Reference:
                 inputs = [latents[-1], actions[now - 1]]
                 if states is not None:
                     inputs.append(states[:, now - 1])
-                outputs = module(*inputs, *carried)
-                predicted, *carried = [outputs] if isinstance(outputs, Tensor) else outputs
             else:
                 assert isinstance(dynamics, WindowPredictor | GrowingPredictor)
                 first = max(0, now - dynamics.length)
                 inputs = [torch.stack(latents[first:], 1), torch.stack(actions[first:now], 1)]
                 if states is not None:
                     inputs.append(states[:, first:now])
-                predicted = module(*inputs)
+            predicted, *carried = outputs_of(module, *inputs, *carried)
             latents.append(predicted)
         return _numpy(torch.stack(latents[observed:], 1))
 
