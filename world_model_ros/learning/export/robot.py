@@ -396,7 +396,8 @@ def _read_statistics(path: Path, wanted: Collection[str]) -> dict[str, dict[str,
 
     YAML or JSON: `action: {mean: […], std: […]}` (`stats.json` of LeRobot has that form). NumPy's
     `.npz` or `.npy`, HDF5 or CSV: recorded actions, one a row, of which they are computed as
-    stable-worldmodel computes them (rows with NaN left out).
+    `column_normalizer` of stable-worldmodel does (rows with NaN left out), with which its scripts
+    train all families but TD-MPC2.
     """
     if not path.is_file():
         raise ExportError(f'{path}: no such file')
