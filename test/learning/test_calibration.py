@@ -27,7 +27,7 @@ from toy_bundle import STEP, VELOCITY_LIMIT, toy_image, write_toy_bundle
 
 from world_model_ros.bundle import Bundle, load_bundle
 from world_model_ros.cli.main import main
-from world_model_ros.inference import WorldModel
+from world_model_ros.inference import Context, WorldModel
 from world_model_ros.learning.calibration import (
     STEPS,
     CalibrationError,
@@ -36,6 +36,7 @@ from world_model_ros.learning.calibration import (
     read_experience,
     write,
 )
+from world_model_ros.planning import Planner
 
 SLIP = 0.01  # rad per model step, of joint 0
 
@@ -147,6 +148,33 @@ def test_a_goal_is_encoded_with_the_state_from_which_the_robot_sets_out(
     calibrate(write_small_bundle(tmp_path, kind), Experience({'': images}, states, actions), 20)
     for (end,), (start,) in encoded[-20:]:  # those before prove the bundle
         assert start < end and start // looks == end // looks
+
+
+def test_plans_begin_where_the_robot_was_last_told_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind, looks, told = replace(KINDS['markov'], rule=None, action='joint_position'), STEPS + 2, []
+    known, plan = Reference(kind), Planner.plan
+    images, actions = (np.stack(arrays) for arrays in zip(*(
+        (known.images(looks, seed), known.actions(1, looks - 1, seed)[0])
+        for seed in range(4)), strict=True))
+
+    def noted(planner: Planner, context: Context, goal: Any, **how: Any) -> Any:
+        told.append((context.latent, how['setpoint']))
+        return plan(planner, context, goal, **how)
+
+    monkeypatch.setattr(Planner, 'plan', noted)
+    bundle = write_small_bundle(tmp_path, kind)
+    calibrate(bundle, Experience({'': images}, None, actions), 20)
+    model = WorldModel(bundle)
+    latents = np.array([[model.encode(image, None) for image in episode] for episode in images])
+    for latent, setpoint in told:
+        ((episode, look),) = np.argwhere((latents == latent).all(2))
+        if look:
+            np.testing.assert_array_equal(setpoint, actions[episode, look * kind.rows - 1])
+        else:
+            assert setpoint is None
+    assert any(setpoint is not None for _, setpoint in told)
 
 
 def test_each_of_several_cameras_has_an_array_of_its_own(tmp_path: Path, bundle: Bundle) -> None:

@@ -243,13 +243,14 @@ class _Life:
         self._images = {camera: images[episode] for camera, images in experience.images.items()}
         self.states = (None if experience.proprioception is None
                        else experience.proprioception[episode])
-        actions = experience.actions[episode]
+        actions = self._actions = experience.actions[episode]
+        self._rows = manifest.action.rows_per_step
         duration = manifest.action.step_duration
         self.log = ActionLog((len(actions) + 1) * duration)
         # One row more: in whole nanoseconds, the rows may end before the last look.
         self.log.add(_START, duration, np.concatenate([actions, actions[-1:]]), _START)
         step = round(manifest.action.model_step * 1e9)
-        looks = len(actions) // manifest.action.rows_per_step + 1
+        looks = len(actions) // self._rows + 1
         self.stamps = [_START + index * step for index in range(looks)]
         self.contexts = self._contexts(model)
 
@@ -264,6 +265,11 @@ class _Life:
     def state(self, index: int) -> Float | None:
         """The proprioception [P] at one look."""
         return None if self.states is None else self.states[index]
+
+    def setpoint(self, index: int) -> Float | None:
+        """What the robot was last told [A] before one look, if anything."""
+        row: Float | None = self._actions[index * self._rows - 1] if index else None
+        return row
 
     def goal(self, index: int, now: int, model: WorldModel) -> Float:
         """The goal to have the world as it was at one look, and at rest, as encoded at another.
@@ -321,8 +327,9 @@ def _ends(model: WorldModel, planner: Planner, lives: Sequence[_Life], count: in
         last = len(life.stamps) - 1
         start = int(chance.integers(last))
         end = int(chance.integers(start, min(start + horizon, last))) + 1
-        best = planner.plan(life.contexts[start], life.goal(end, start, model), seed=plan,
-                            deadline=time.monotonic() + deadline)
+        best = planner.plan(
+            life.contexts[start], life.goal(end, start, model), setpoint=life.setpoint(start),
+            seed=plan, deadline=time.monotonic() + deadline)
         ends.append(float(best.step_costs[-1]))
     return np.array(ends)
 
