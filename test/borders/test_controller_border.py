@@ -68,9 +68,8 @@ def ready() -> SafetyController:
     control = SafetyController(LIMITS, Settings())
     control.enable(NOW - SECOND)
     assert not control.announce(contract(sound_model_info()))
-    # The robot has been seen for long enough to be believed.
-    assert not observe(control, sound_joint_state(Random(0), NOW - SECOND // 2), NOW - SECOND // 2)
-    assert not observe(control, sound_joint_state(Random(0), NOW))
+    for seen in (NOW - SECOND // 10, NOW):  # for long enough to be believed
+        assert not observe(control, sound_joint_state(Random(0), seen), seen)
     control.step(NOW, 0)
     return control
 
