@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import tempfile
 import threading
 import time
@@ -255,6 +256,27 @@ def test_a_fall_back_to_the_cpu_is_warned_of_with_what_has_changed_since_the_mea
     assert 'wmros check --prebuild' in text
     write_measurements(tmp_path, DIGEST, [measured('cpu', 10.0)])
     assert choose(DIGEST, RuntimeSettings(cache=tmp_path)).warning is None
+
+
+@pytest.mark.parametrize('newest', ['processor', 'usable cores'])
+def test_of_the_outdated_measurements_that_fit_the_newest_of_the_nearest_counts(
+    newest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = measurements.machine()
+
+    def measured_elsewhere(time: int, way: Measurement, *changed: str) -> None:
+        there = {**here, **dict.fromkeys(changed, 'another')}
+        monkeypatch.setattr(measurements, 'machine', lambda: there)
+        os.utime(write_measurements(tmp_path, DIGEST, [way]), (time, time))
+
+    for changed in ('processor', 'usable cores'):
+        measured_elsewhere(1 + (changed == newest), measured('cuda', 1.0), changed)
+    measured_elsewhere(3, measured('cuda', 1.0, refused='differs'), 'graphics cards')
+    measured_elsewhere(4, measured('cuda', 1.0), 'processor', 'usable cores')
+    monkeypatch.setattr(measurements, 'machine', lambda: here)
+    warning = choose(DIGEST, RuntimeSettings(cache=tmp_path)).warning
+    assert warning is not None
+    assert f'as {newest} was another and is {here[newest]}' in warning.problem
 
 
 @pytest.mark.parametrize(('threads', 'is_warned'), [(0, True), (1, False)])

@@ -39,7 +39,7 @@ def test_counters_never_shrink() -> None:
 
 
 @given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=50), st.integers(1, 20))
-def test_a_latency_window_holds_the_newest_samples_only(samples: list[float], size: int) -> None:
+def test_a_percentile_window_holds_the_newest_samples_only(samples: list[float], size: int) -> None:
     window = PercentileWindow(size)
     for sample in samples:
         window.add(sample)
@@ -49,7 +49,7 @@ def test_a_latency_window_holds_the_newest_samples_only(samples: list[float], si
         assert window.percentile(percent) == pytest.approx(np.percentile(newest, percent))
 
 
-def test_a_latency_window_leaves_out_what_is_not_a_number() -> None:
+def test_a_percentile_window_leaves_out_what_is_not_a_number() -> None:
     window = PercentileWindow(4)
     assert math.isnan(window.percentile(50))
     assert window.values('plan') == {'plan_p50_ms': 'n/a', 'plan_p99_ms': 'n/a'}

@@ -83,11 +83,12 @@ def read_measurements(cache: Path, digest: str) -> tuple[Measurement, ...]:
     return measured.ways if measured else ()
 
 
-def read_outdated(cache: Path, digest: str) -> Measured | None:
-    """What is known of the bundle from where and when the least was otherwise than here and now."""
-    found = map(_read, sorted((cache / 'measurements').glob(f'{digest[:16]}-*.json')))
-    others = [measured for measured in found if measured and measured.changes]
-    return min(others, key=lambda measured: len(measured.changes), default=None)
+def read_outdated(cache: Path, digest: str) -> list[Measured]:
+    """What is known of the bundle from elsewhere or before: least changed first, then newest."""
+    files = sorted((cache / 'measurements').glob(f'{digest[:16]}-*.json'),
+                   key=lambda file: -file.lstat().st_mtime)
+    others = [measured for measured in map(_read, files) if measured and measured.changes]
+    return sorted(others, key=lambda measured: len(measured.changes))
 
 
 def write_measurements(cache: Path, digest: str, measured: Sequence[Measurement]) -> Path:

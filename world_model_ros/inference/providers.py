@@ -135,8 +135,8 @@ def choose(digest: str, settings: RuntimeSettings) -> Backend:
         reason = (f'no measurement of this bundle in {cache or "a home folder"} yet; "wmros check '
                   f'--prebuild" lets auto choose among {", ".join(installed)}')
     backend = Backend(provider, precision, settings.threads or 1, reason, engines)
-    outdated = read_outdated(cache, digest) if cache and undecided and not measured else None
-    return _outdated(backend, outdated, settings) if outdated else backend
+    outdated = read_outdated(cache, digest) if cache and undecided and not measured else ()
+    return _outdated(backend, outdated, settings)
 
 
 def measured_encoding(digest: str, settings: RuntimeSettings, backend: Backend) -> float | None:
@@ -169,12 +169,14 @@ def _fastest(ways: Iterable[Measurement]) -> Measurement:
     return min(ways, key=lambda one: one.plan_ms)
 
 
-def _outdated(backend: Backend, outdated: Measured, settings: RuntimeSettings) -> Backend:
+def _outdated(
+    backend: Backend, outdated: Iterable[Measured], settings: RuntimeSettings,
+) -> Backend:
     """Say that the backend would be another one if the machine were as it was."""
-    fits = _fitting(outdated.ways, settings)
-    if not fits:
+    then = next((one for one in outdated if _fitting(one.ways, settings)), None)
+    if then is None:
         return backend
-    best, changes = _fastest(fits), '; '.join(outdated.changes)
+    best, changes = _fastest(_fitting(then.ways, settings)), '; '.join(then.changes)
     now = Measurement(
         provider=backend.provider, precision=backend.precision, threads=backend.threads)
     if now.label == best.label:

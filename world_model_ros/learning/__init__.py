@@ -11,8 +11,8 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The only room that imports torch: data from the simulator, JEPA training and the exporter.
+"""The only package that imports torch: data from the simulator, JEPA training and the exporter.
 
-No node loads any of it. What leaves this room is a bundle. `calibration` needs no torch and may run
-on the robot, beside the nodes.
+No node loads any of it. What leaves this package is a bundle. `calibration` needs no torch and may
+run on the robot, beside the nodes.
 """
