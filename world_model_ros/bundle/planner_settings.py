@@ -68,8 +68,9 @@ class PlannerSettings(Section):
     A plan has one free action per knot: it is held until the next knot, or interpolated linearly
     between knots and held after the last. Deviations are in normalised action units. A model that
     takes one action for several rows (a frame skip that repeats it) is planned with held knots at
-    the first row of model steps: actions then change there alone, but for rows of the first steps
-    that are decided before the plan arrives. With knots in between, each row of a step has its own.
+    the first row of model steps: what a search adds then changes there alone. Elsewhere a plan
+    changes in rows that are decided before it arrives, and where it keeps the rest of the plan
+    before, whose steps began at other times. With knots in between, each row of a step has its own.
     """
 
     sampler: Literal['cem', 'icem', 'mppi']
