@@ -369,11 +369,11 @@ def test_a_robot_that_brakes_between_two_plans_is_named() -> None:
     assert not list(judge_timing({}, {}))
     (found,) = judge_timing({'late_after': 0.15}, {'plan_rate': 5.0, 'plan_deadline': 0.1})
     assert 'will brake between plans' in found.problem and '0.38 or more' in found.cure
-    assert 'at most 5 plans a second, 0.1 s for each, for an encoding not measured' in found.problem
+    assert 'at most 5 plans a second, 0.1 s for each, encodings not measured' in found.problem
     parameters = {'plan_rate': 1.5, 'plan_deadline': 0.5, 'hung_after': 2.0}
     assert not list(judge_timing({'late_after': 1.3}, parameters))
     (found,) = judge_timing({'late_after': 1.3}, parameters, encoding=0.16)
-    assert '1.36 s' in found.problem and 'for an encoding 0.16 s' in found.problem
+    assert '1.36 s' in found.problem and '0.16 s for an encoding' in found.problem
     # No more plans come than there is time for.
     (found,) = judge_timing({'late_after': 1.3}, {**parameters, 'plan_rate': 2.0}, encoding=0.16)
     assert '1.35 s' in found.problem

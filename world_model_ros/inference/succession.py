@@ -36,8 +36,9 @@ def next_plan_after(rate: float, deadline: float, encoding: float | None) -> flo
 
 def timing(rate: float, deadline: float, encoding: float | None) -> str:
     """The same numbers in words."""
-    observing = 'not measured' if encoding is None else f'{encoding:.2f} s'
-    return f'at most {rate:g} plans a second, {deadline:g} s for each, for an encoding {observing}'
+    observing = ('encodings not measured' if encoding is None else
+                 f'{encoding:.2f} s for an encoding')
+    return f'at most {rate:g} plans a second, {deadline:g} s for each, {observing}'
 
 
 def judge_length(
