@@ -325,10 +325,12 @@ def report(
     memory = {name: _memory(np.array(record.times), np.array(megabytes), warm)
               for name, megabytes in record.memory.items()}
     starved = {name: round(each.seconds(), 3) for name, each in record.starvation.items()}
+    stood = max((longer_than_queues(each) for each in processors), default=0.0)
     counts = {what: {'published': after[what][0] - before[what][0],
                      'received': after[what][1] - before[what][1],
-                     # What excuses lost messages: whole waits of the process that was to get them.
-                     'receiver_starved_s': starved[receiver[0].partition(':')[0]]}
+                     # What excuses lost messages: whole waits of the process that was to get them,
+                     # and of the machine, which the kernel may know nothing of.
+                     'receiver_starved_s': starved[receiver[0].partition(':')[0]] + stood}
               for what, (_, receiver) in COUNTED.items()}
     gaps = np.diff(sent) / 1e9
     late = gaps > PERIOD + LATE
@@ -358,6 +360,12 @@ def report(
             'memory_mb': {name: [round(each, 2) for each in megabytes]
                           for name, megabytes in record.memory.items()},
             'latest_tick_ms': _latest_per_second(sent, gaps)}}
+
+
+def longer_than_queues(stalls_: NDArray[np.int64]) -> float:
+    """Return the time [s] of stalls [N, 2; ns] that lasted longer than any queue."""
+    lasted = (stalls_[:, 1] - stalls_[:, 0]) / 1e9
+    return round(float(np.sum(lasted[lasted > SHORTEST_QUEUE])), 3)
 
 
 def _memory(

@@ -21,11 +21,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'benchmarks'))
 
-from soak import SAMPLING, Starvation
+from soak import SAMPLING, Starvation, longer_than_queues
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,3 +85,9 @@ def test_threads_that_wait_at_the_same_time_count_once() -> None:
         total = round(1e9 * wait)
         starvation.add(look * 1_000_000_000, {'1': total, '2': total // 2})
     assert starvation.seconds() == pytest.approx(0.2)
+
+
+def test_of_what_the_machine_stood_still_only_what_outlasts_queues_excuses_lost_messages() -> None:
+    milliseconds = np.array([[0, 60], [100, 200], [300, 370], [400, 550]])
+    assert longer_than_queues(milliseconds * 1_000_000) == pytest.approx(0.25)
+    assert longer_than_queues(np.empty((0, 2), np.int64)) == 0.0
