@@ -86,14 +86,20 @@ def robot(sent: int, number: int) -> list[Any]:
     return ['robot', sent, sent, number, 'simulator', sent, [0.0, 0.0], [0.0, 0.0]]
 
 
+def state(sent: int, number: int, stamp: int) -> list[Any]:
+    return ['state', sent, sent, number, 'controller', stamp, 0, '', '', 0, [0.0, 0.0], [0.0, 0.0],
+            False, '', 0, 0]
+
+
 def tried(
     path: Path, *, commands: Sequence[tuple[int, float]], simulator: Sequence[int],
     step: Step = Step.TRACK, cured: int = TICKS, ends: bool = False, stuck: bool = False,
-    missed: Sequence[int] = (),
+    missed: Sequence[int] = (), states: Sequence[tuple[int, int]] = (),
 ) -> Result:
     """Play a trial: commands as (tick, speed), the simulator's ticks, and the tick of the cure.
 
-    `missed`: ticks of commands that were sent, and not recorded.
+    `missed`: ticks of commands that were sent, and not recorded. `states`: the ticks at which
+    states were sent, and those for which they were computed.
     """
     cell = Played(path)
 
@@ -101,7 +107,9 @@ def tried(
         now = time.time_ns()
         cell.write([*(command(now + tick * TICK, number, speed)
                       for number, (tick, speed) in enumerate(commands, 1) if tick not in missed),
-                    *(robot(now + tick * TICK, tick) for tick in simulator)])
+                    *(robot(now + tick * TICK, tick) for tick in simulator),
+                    *(state(now + tick * TICK, tick, now + computed * TICK)
+                      for tick, computed in states)])
         if ends:
             cell.model.returncode = 1
         cell.stuck = stuck
@@ -170,4 +178,13 @@ def test_a_lurch_fails_and_is_not_made_up_by_a_recorder_that_missed_the_first_co
     ramp = [(30 + tick, fastest + 0.08 * tick) for tick in range(18 if not fastest else 5)]
     result = tried(tmp_path / 'r', commands=[*still(range(10)), *ramp], missed=missed,
                    simulator=EVERY, step=Step.DRIVE, cured=29)
+    assert any('an arm that stood' in each for each in result.wrong) == lurches, result
+
+
+@pytest.mark.parametrize(('computed', 'lurches'), [(-1, False), (30, True)])
+def test_a_command_that_was_being_sent_when_its_process_was_stopped_is_no_lurch(
+    tmp_path: Path, computed: int, lurches: bool
+) -> None:
+    result = tried(tmp_path / 'r', commands=[*still(range(10)), (30, 1.0), *still(range(31, 60))],
+                   states=[(30, computed), (31, 31)], simulator=EVERY, step=Step.DRIVE, cured=29)
     assert any('an arm that stood' in each for each in result.wrong) == lurches, result

@@ -332,7 +332,9 @@ def _measure(
     if fault.step is Step.DRIVE:
         _measure_drive(cell, result, injected, cured)
         if not fault.restarts:  # of a new process, the recorder may miss the first commands
-            _complain_of_a_lurch(result, cell.commands(before - NANOSECONDS), cured, numbers)
+            commands = [line for line in cell.commands(before - NANOSECONDS)
+                        if not _was_on_its_way(recording, line, injected, cured)]
+            _complain_of_a_lurch(result, commands, cured, numbers)
         return
     if fault.step is Step.LAST:
         around = round(AT_ONCE * NANOSECONDS)
@@ -409,6 +411,17 @@ def _complain_of_braking(
         result.late.append(f'it braked: {braked.cause}')
         if waited > STARVED:
             result.excuse = f'in the last 0.4 s the nodes waited {waited:.2f} s for the processor'
+
+
+def _was_on_its_way(recording: Recording, command: Line, injected: int, cured: int) -> bool:
+    """Whether a command was just being sent when its process was stopped: nobody takes it back.
+
+    The state that follows it says for when it was computed.
+    """
+    if command.sent < cured:
+        return False
+    state = first(recording.states(command.sent), lambda _: True)
+    return state is not None and state.stamp < injected
 
 
 def _complain_of_a_lurch(
