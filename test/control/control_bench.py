@@ -218,8 +218,9 @@ class Bench:
         assert setpoint.rung is not Rung.HOLD or not np.any(setpoint.velocity)
         was = np.zeros(2)
         if self.spline is not None and before is not None and before.within > 0.01:
-            # It was being led to rest at the setpoint, and either goes on so or is braked.
-            was = self.spline.state().velocity * (setpoint.within == 0.01)
+            # It was being led to rest at the setpoint, and either goes on so, which it does as well
+            # if it hears nothing, or is braked.
+            was = self.spline.state().velocity * (setpoint.due and setpoint.within == 0.01)
         elif before is not None and (before.position is not None or limits.twist):
             was = before.velocity
         elif setpoint.position is not None:

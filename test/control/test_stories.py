@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pytest
 from control_bench import CONTRACT, LIMITS, PERIOD, SECOND, TWIST, Bench
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from world_model_ros.control import Kind, Proposal, Rung, Settings
@@ -203,6 +203,8 @@ def tell(seed: int, length: int, kind: Kind, loop: bool) -> Story:
 
 @settings(max_examples=420, deadline=None)
 @given(seeds, lengths, kinds, st.booleans())
+@example(3616310796, 78, Kind.JOINT_POSITION, True)  # the clock jumps while an arm is being led
+@example(2911, 30, Kind.JOINT_POSITION, True)  # a lead ends while nothing is sent
 def test_no_story_leads_outside_the_limits_or_replays_what_is_left_of_a_plan(
     seed: int, length: int, kind: Kind, loop: bool
 ) -> None:

@@ -162,8 +162,9 @@ class Drive:
         ``seen``: whether it is known where the robot is.
         """
         settings, limits, dt = self.settings, self.limits, tick.dt
-        if settings.closes_position_loop and tick.late > 0.0:
-            dt = min(dt, settings.period)  # the rest has passed, see catch_up
+        if settings.closes_position_loop and (tick.late > 0.0 or tick.break_ is not None):
+            # The rest has passed, see catch_up, or only the ROS clock says that it has.
+            dt = min(dt, settings.period)
         if self._led(dt, on=chunk is not None):
             return
         if self._left is not None and self._motion is not None:
