@@ -31,6 +31,7 @@ from faults.recording import (
     Recording,
     State,
     Status,
+    Vector,
     Violations,
     braking_since,
     check_limits,
@@ -253,7 +254,8 @@ def _spoil_and_cure(cell: Cell, fault: Fault, result: Result) -> tuple[int, int]
 
 def _excuse(result: Result, recording: Recording, since: int) -> None:
     """Find out whether the machine ran the nodes in a trial in which something was late."""
-    stall, lost = longest_silence(recording, since), time_lost(recording, since)
+    gaps = silences(recording, since)
+    stall, lost = float(np.max(gaps, initial=0.0)), time_lost(gaps)
     # The simulator knows nothing of the fault: the whole machine stood still.
     if stall > REACTION and not result.stuck:
         result.excuse = f'the simulator stood still for {stall:.3f} s, too'
@@ -264,19 +266,17 @@ def _excuse(result: Result, recording: Recording, since: int) -> None:
         result.excuse = 'the machine was late before the fault began'
 
 
-def longest_silence(recording: Recording, since: int) -> float:
-    """Return the longest time [s] without a word from the simulator, who owes one every 10 ms."""
-    return max(((later.sent - earlier.sent) / NANOSECONDS
-                for earlier, later in itertools.pairwise(recording.lines('robot', since))),
-               default=0.0)
+def silences(recording: Recording, since: int) -> Vector:
+    """Return the times [s] between words of the simulator, who owes one every 10 ms."""
+    gaps: Vector = np.diff([line.sent for line in recording.lines('robot', since)]) / NANOSECONDS
+    return gaps
 
 
-def time_lost(recording: Recording, since: int) -> float:
+def time_lost(gaps: Vector) -> float:
     """Return the share of the time in which a word from the simulator was overdue by a tick."""
-    sent = np.array([line.sent for line in recording.lines('robot', since)]) / NANOSECONDS
-    if len(sent) < 2:
+    if not len(gaps):
         return 1.0
-    return float(np.sum(np.maximum(np.diff(sent) - 2 * TICK, 0.0)) / (sent[-1] - sent[0]))
+    return float(np.sum(np.maximum(gaps - 2 * TICK, 0.0)) / np.sum(gaps))
 
 
 def _robot_rests(cell: Cell, fault: Fault, since: int) -> bool:

@@ -40,6 +40,7 @@ from std_msgs.msg import Header
 from world_model_interfaces.msg import ActionProposal, ControllerState, Tensor
 from world_model_ros.control import STRETCH
 from world_model_ros.control.drive import UNTOLD
+from world_model_ros.nodes.convert import to_nanoseconds
 
 Begin = Callable[..., tuple[Robot, Any]]
 
@@ -127,8 +128,7 @@ def test_a_tick_in_which_the_process_was_stopped_is_computed_anew_when_it_goes_o
     stopped = int(order.read_text())
 
     def stamps() -> list[int]:
-        return [state.header.stamp.sec * 10**9 + state.header.stamp.nanosec
-                for state in robot.states]
+        return [to_nanoseconds(state.header.stamp) for state in robot.states]
 
     robot.graph.wait_for(lambda: stamps()[-1] > stopped + 1e9 * UNTOLD, 5.0, 'it to go on')
     if function == 'SafetyController.step':
